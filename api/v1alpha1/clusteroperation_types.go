@@ -1,0 +1,246 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// OperationType is the kind of act.
+// +kubebuilder:validation:Enum=Install;Reset;Check
+type OperationType string
+
+const (
+	// InstallOperation brings up the cluster, and continues a half-finished one.
+	InstallOperation OperationType = "Install"
+	// ResetOperation removes what the ledger on each host says we own.
+	ResetOperation OperationType = "Reset"
+	// CheckOperation compares hosts with the desired state and changes nothing.
+	CheckOperation OperationType = "Check"
+)
+
+// OperationMode says whether an operation may change anything.
+// +kubebuilder:validation:Enum=Apply;Plan
+type OperationMode string
+
+const (
+	// ApplyMode does what has to be done.
+	ApplyMode OperationMode = "Apply"
+	// PlanMode prints what would be done and touches nothing.
+	PlanMode OperationMode = "Plan"
+)
+
+// ClusterOperationSpec is one auditable act upon a cluster. It never changes once created.
+type ClusterOperationSpec struct {
+	// ClusterRef names the Cluster in the same namespace.
+	// +required
+	ClusterRef LocalReference `json:"clusterRef"`
+
+	// Type of the act.
+	// +required
+	Type OperationType `json:"type"`
+
+	// Mode is Apply or Plan.
+	// +optional
+	// +default="Apply"
+	Mode OperationMode `json:"mode,omitempty"`
+
+	// ClusterGeneration is the generation of the Cluster this operation brings about; 0 means the one found when it starts.
+	// +optional
+	ClusterGeneration int64 `json:"clusterGeneration,omitempty"`
+}
+
+// StepState is where a step stands, on one host or over all.
+// +kubebuilder:validation:Enum=Pending;Running;Done;Changed;Failed;Blocked;Skipped
+type StepState string
+
+const (
+	// StepPending has not begun.
+	StepPending StepState = "Pending"
+	// StepRunning is being checked or applied.
+	StepRunning StepState = "Running"
+	// StepDone was found as wanted; nothing was changed.
+	StepDone StepState = "Done"
+	// StepChanged was applied and then observed as wanted.
+	StepChanged StepState = "Changed"
+	// StepFailed will not be tried again in this attempt.
+	StepFailed StepState = "Failed"
+	// StepBlocked cannot run because something it needs failed.
+	StepBlocked StepState = "Blocked"
+	// StepSkipped was left out on request.
+	StepSkipped StepState = "Skipped"
+)
+
+// OperationStep is the sum of one step over its hosts.
+type OperationStep struct {
+	// ID of the step, stable over releases, for example control-plane/init.
+	// +required
+	ID string `json:"id"`
+	// State over all hosts.
+	// +required
+	State StepState `json:"state"`
+	// Hosts this step runs on.
+	// +optional
+	Hosts int32 `json:"hosts,omitempty"`
+	// Done counts hosts found as wanted.
+	// +optional
+	Done int32 `json:"done,omitempty"`
+	// Changed counts hosts that were changed.
+	// +optional
+	Changed int32 `json:"changed,omitempty"`
+	// Failed counts hosts on which the step failed or is blocked.
+	// +optional
+	Failed int32 `json:"failed,omitempty"`
+	// StartedAt is when the first host began.
+	// +optional
+	StartedAt *metav1.MicroTime `json:"startedAt,omitempty"`
+	// Duration from the first host's begin to the last host's end.
+	// +optional
+	Duration *metav1.Duration `json:"duration,omitempty"`
+}
+
+// HostProblem says why a host is not where it should be.
+type HostProblem struct {
+	// Host name.
+	// +required
+	Host string `json:"host"`
+	// Step in which it happened.
+	// +required
+	Step string `json:"step"`
+	// Reason is a CamelCase word.
+	// +required
+	Reason string `json:"reason"`
+	// Message says what, where and what to do next; redacted.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// ExitCode of the command that failed, if one did.
+	// +optional
+	ExitCode *int32 `json:"exitCode,omitempty"`
+	// Output holds the last lines the command printed; redacted.
+	// +optional
+	Output string `json:"output,omitempty"`
+	// Attempts made.
+	// +optional
+	Attempts int32 `json:"attempts,omitempty"`
+}
+
+// PlannedChange is one thing that would be done.
+type PlannedChange struct {
+	// Step ID.
+	// +required
+	Step string `json:"step"`
+	// Host name.
+	// +required
+	Host string `json:"host"`
+	// Why it has to be done, one line per difference.
+	// +optional
+	Why string `json:"why,omitempty"`
+}
+
+// OperationTraffic counts what an operation cost on the wire.
+type OperationTraffic struct {
+	// Connections opened, over all hosts.
+	// +optional
+	Connections int64 `json:"connections,omitempty"`
+	// Requests sent to helpers, over all hosts.
+	// +optional
+	Requests int64 `json:"requests,omitempty"`
+	// MaxRequestsPerHost is the largest number sent to one host.
+	// +optional
+	MaxRequestsPerHost int64 `json:"maxRequestsPerHost,omitempty"`
+	// ContentBytes of the bundle that moved to hosts.
+	// +optional
+	ContentBytes int64 `json:"contentBytes,omitempty"`
+}
+
+// OperationPhase sums up an operation in one word.
+// +kubebuilder:validation:Enum=Pending;Running;Succeeded;Failed
+type OperationPhase string
+
+const (
+	// OperationPending waits for its turn.
+	OperationPending OperationPhase = "Pending"
+	// OperationRunning is being carried out.
+	OperationRunning OperationPhase = "Running"
+	// OperationSucceeded ended with the wanted state observed.
+	OperationSucceeded OperationPhase = "Succeeded"
+	// OperationFailed ended without it; the problems say why.
+	OperationFailed OperationPhase = "Failed"
+)
+
+// ClusterOperationStatus is how far an operation has come. Its size is bounded: counts per step, and only the hosts that are not OK.
+type ClusterOperationStatus struct {
+	// ObservedGeneration of the spec these conditions speak of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Phase in one word.
+	// +optional
+	Phase OperationPhase `json:"phase,omitempty"`
+	// Attempt counts the executions; a restart of the executor begins a new one.
+	// +optional
+	Attempt int32 `json:"attempt,omitempty"`
+	// StartedAt is when the first attempt began.
+	// +optional
+	StartedAt *metav1.Time `json:"startedAt,omitempty"`
+	// CompletedAt is when the operation ended.
+	// +optional
+	CompletedAt *metav1.Time `json:"completedAt,omitempty"`
+	// Steps in the order they appear in the plan.
+	// +optional
+	// +listType=map
+	// +listMapKey=id
+	Steps []OperationStep `json:"steps,omitempty"`
+	// Problems of hosts that are not OK, at most 50.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	Problems []HostProblem `json:"problems,omitempty"`
+	// ProblemsLeftOut counts problems beyond the bound.
+	// +optional
+	ProblemsLeftOut int32 `json:"problemsLeftOut,omitempty"`
+	// Plan in mode Plan: what would be done, at most 500 entries.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=500
+	Plan []PlannedChange `json:"plan,omitempty"`
+	// Traffic counts connections, requests and bytes.
+	// +optional
+	Traffic *OperationTraffic `json:"traffic,omitempty"`
+	// Conditions: Ready, Reconciling, Stalled.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ClusterOperation is one act upon a cluster, and the record of it.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=clusteroperations,scope=Namespaced,shortName=kwop,categories=kubewright
+// +kubebuilder:printcolumn:name="Cluster",type=string,JSONPath=`.spec.clusterRef.name`
+// +kubebuilder:printcolumn:name="Type",type=string,JSONPath=`.spec.type`
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Attempt",type=integer,JSONPath=`.status.attempt`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type ClusterOperation struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   ClusterOperationSpec   `json:"spec"`
+	Status ClusterOperationStatus `json:"status,omitempty"`
+}
+
+// ClusterOperationList is a list of ClusterOperations.
+//
+// +kubebuilder:object:root=true
+type ClusterOperationList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ClusterOperation `json:"items"`
+}
+
+// GetConditions returns the conditions, as cluster-api's condition helpers want them.
+func (o *ClusterOperation) GetConditions() []metav1.Condition { return o.Status.Conditions }
+
+// SetConditions replaces the conditions.
+func (o *ClusterOperation) SetConditions(c []metav1.Condition) { o.Status.Conditions = c }
