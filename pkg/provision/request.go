@@ -1,0 +1,79 @@
+// Package provision carries out one ClusterOperation: it reaches the hosts over SSH, takes a snapshot of them, asks the planner
+// for the graph of steps and lets the engine run it. It knows SSH, the host helper and the API of the cluster it builds; it knows
+// nothing of custom resources being stored anywhere: what it learns it returns, what happens it emits as events.
+package provision
+
+import (
+	"context"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/engine"
+	"github.com/kubewright/kubewright/pkg/pki"
+)
+
+// Runner carries out operations. Controllers depend on this interface only, so that an operation can run in process, in a Job, or
+// as a fake in tests.
+type Runner interface {
+	// Run blocks until the operation has ended. Events go to request.Sink while it lasts. The outcome is never nil, also when an
+	// error is returned: it holds what was learned up to then. The error is the reason why the operation did not reach its goal;
+	// a cancelled context ends it at a safe point with an error that wraps the context's.
+	Run(ctx context.Context, request Request) (*Outcome, error)
+}
+
+// HostAccess is one host with what is needed to log in to it.
+type HostAccess struct {
+	Host v1alpha1.Host
+	// Credentials is the data of the Secret the Host names. Never logged.
+	Credentials map[string][]byte
+}
+
+// Request is everything an operation needs. Nothing in it is changed.
+type Request struct {
+	Operation v1alpha1.ClusterOperation
+	// Attempt counts executions of this operation from 1.
+	Attempt int
+	Cluster v1alpha1.Cluster
+	// Hosts holds every host of the cluster and every bastion they name.
+	Hosts []HostAccess
+	// Authorities are the cluster's certificate authorities.
+	Authorities *pki.Authorities
+	// Bundle is the opened bundle of the cluster's OfflineManifest, already checked against its digest.
+	Bundle *bundle.Bundle
+	// Sink receives events. It may be nil.
+	Sink engine.Sink
+	// RecordHostKey persists the key of a host seen for the first time, before any credential is sent to it. An error stops the connection.
+	RecordHostKey func(ctx context.Context, host, key string) error
+}
+
+// HostOutcome is what was learned of one host.
+type HostOutcome struct {
+	// Facts last read; nil when the host was not reached.
+	Facts *v1alpha1.HostFacts
+	// Err is why the host could not be reached, if so.
+	Err error
+	// Connections and Requests this operation cost on the host.
+	Connections, Requests int64
+}
+
+// Outcome is what an operation learned and did.
+type Outcome struct {
+	// Initialized is true when the cluster's first control plane is known to exist.
+	Initialized bool
+	// Version the API servers answer with, empty when none answered.
+	Version string
+	// Endpoint people use, as https://host:port.
+	Endpoint string
+	// Nodes counted at the end.
+	Nodes v1alpha1.NodeCounts
+	// EtcdMembers that vote, counted at the end.
+	EtcdMembers int32
+	// Changed is false when nothing had to be done.
+	Changed bool
+	// Plan lists what was, or in mode Plan would be, done.
+	Plan []v1alpha1.PlannedChange
+	// Traffic of the whole operation.
+	Traffic v1alpha1.OperationTraffic
+	// Hosts by name.
+	Hosts map[string]HostOutcome
+}
