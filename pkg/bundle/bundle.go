@@ -1,0 +1,164 @@
+package bundle
+
+import (
+	"io"
+	"sort"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Close closes the file. Readers handed out by Blob fail afterwards.
+func (b *Bundle) Close() error {
+	if b.closer == nil {
+		return nil
+	}
+	return b.closer.Close()
+}
+
+// Path is the file name given to Open.
+func (b *Bundle) Path() string { return b.path }
+
+// Size is the file's length in bytes.
+func (b *Bundle) Size() int64 { return b.size }
+
+// Digest is the digest of the root manifest: the one digest that has to be trusted.
+func (b *Bundle) Digest() digest.Digest { return b.plan.rootDigest }
+
+// Config is what the bundle says about itself. Callers must not change it.
+func (b *Bundle) Config() *Config { return b.config }
+
+// Release returns the release of a Kubernetes version such as v1.36.3, or a VersionNotFoundError.
+func (b *Bundle) Release(version string) (*Release, error) {
+	have := make([]string, 0, len(b.config.Releases))
+	for i := range b.config.Releases {
+		r := &b.config.Releases[i]
+		if r.KubernetesVersion == version {
+			return r, nil
+		}
+		have = append(have, r.KubernetesVersion)
+	}
+	return nil, &VersionNotFoundError{Version: version, Available: have}
+}
+
+// Blob returns a reader of a blob's bytes at their place in the file. The content is not hashed: whoever stores it must.
+// A blob that is not there is a MissingBlobError.
+func (b *Bundle) Blob(d digest.Digest) (*io.SectionReader, error) {
+	e, err := b.blobEntry(d)
+	if err != nil {
+		return nil, err
+	}
+	return io.NewSectionReader(b.file, e.offset, e.size), nil
+}
+
+// BlobSize is the length of a blob in bytes, or a MissingBlobError.
+func (b *Bundle) BlobSize(d digest.Digest) (int64, error) {
+	e, err := b.blobEntry(d)
+	return e.size, err
+}
+
+func (b *Bundle) blobEntry(d digest.Digest) (entry, error) {
+	if err := validDigest(d); err != nil {
+		return entry{}, err
+	}
+	e, ok := b.entries[blobName(d)]
+	if !ok {
+		return entry{}, &MissingBlobError{Path: b.path, Digest: d}
+	}
+	return e, nil
+}
+
+// File returns a file by name for a platform such as linux/amd64; a file for any platform fits every one. Errors:
+// NotFoundError, PlatformNotFoundError.
+func (r *Release) File(name, platform string) (*File, error) {
+	var names, platforms []string
+	for i := range r.Files {
+		f := &r.Files[i]
+		if len(names) == 0 || names[len(names)-1] != f.Name {
+			names = append(names, f.Name)
+		}
+		if f.Name != name {
+			continue
+		}
+		if f.Platform == "" || f.Platform == platform {
+			return f, nil
+		}
+		platforms = append(platforms, f.Platform)
+	}
+	if len(platforms) > 0 {
+		return nil, &PlatformNotFoundError{What: "file " + name, Platform: platform, Available: platforms}
+	}
+	return nil, &NotFoundError{What: "file " + name + " for Kubernetes " + r.KubernetesVersion, Available: names}
+}
+
+// FilesOf returns the files of a kind for a platform, ordered by name, or a PlatformNotFoundError when the release does
+// not have the platform at all.
+func (r *Release) FilesOf(kind FileKind, platform string) ([]*File, error) {
+	if err := r.HasPlatform(platform); err != nil {
+		return nil, err
+	}
+	var out []*File
+	for i := range r.Files {
+		if f := &r.Files[i]; f.Kind == kind && (f.Platform == "" || f.Platform == platform) {
+			out = append(out, f)
+		}
+	}
+	return out, nil
+}
+
+// ImagesFor returns the images for a platform, ordered by name, or a PlatformNotFoundError.
+func (r *Release) ImagesFor(platform string) ([]*Image, error) {
+	if err := r.HasPlatform(platform); err != nil {
+		return nil, err
+	}
+	var out []*Image
+	for i := range r.Images {
+		if _, err := r.Images[i].For(platform); err == nil {
+			out = append(out, &r.Images[i])
+		}
+	}
+	return out, nil
+}
+
+// Image returns the image of a component such as kube-apiserver, or a NotFoundError.
+func (r *Release) Image(component string) (*Image, error) {
+	var have []string
+	for i := range r.Images {
+		if r.Images[i].Component == component {
+			return &r.Images[i], nil
+		}
+		have = append(have, r.Images[i].Component)
+	}
+	sort.Strings(have)
+	return nil, &NotFoundError{What: "an image of " + component + " for Kubernetes " + r.KubernetesVersion, Available: have}
+}
+
+// HasPlatform returns a PlatformNotFoundError when the release is not made for a platform.
+func (r *Release) HasPlatform(platform string) error {
+	for _, p := range r.Platforms {
+		if p == platform {
+			return nil
+		}
+	}
+	return &PlatformNotFoundError{What: "Kubernetes " + r.KubernetesVersion, Platform: platform, Available: r.Platforms}
+}
+
+// For returns the image for a platform, or a PlatformNotFoundError.
+func (i *Image) For(platform string) (*ImagePlatform, error) {
+	var have []string
+	for k := range i.Platforms {
+		if i.Platforms[k].Platform == platform {
+			return &i.Platforms[k], nil
+		}
+		have = append(have, i.Platforms[k].Platform)
+	}
+	return nil, &PlatformNotFoundError{What: "image " + i.Name, Platform: platform, Available: have}
+}
+
+// Size is the number of bytes the image's blobs have for this platform.
+func (p *ImagePlatform) Size() int64 {
+	n := p.Manifest.Size + p.Config.Size
+	for _, l := range p.Layers {
+		n += l.Size
+	}
+	return n
+}

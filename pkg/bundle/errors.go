@@ -1,0 +1,157 @@
+package bundle
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// TruncatedError says that the file ends before its content does: an incomplete copy.
+type TruncatedError struct {
+	// Path is the bundle file.
+	Path string
+	// Entry is the tar entry that is cut off; empty when the end of the tar itself is missing.
+	Entry string
+	// Size is the file's length, Need the length it would have to have at least, in bytes.
+	Size, Need int64
+}
+
+func (e *TruncatedError) Error() string {
+	at := "the end-of-archive mark"
+	if e.Entry != "" {
+		at = "entry " + e.Entry
+	}
+	return fmt.Sprintf("bundle %s is truncated in %s: it has %d bytes and needs at least %d; copy it again", e.Path, at, e.Size, e.Need)
+}
+
+// MalformedError says that the file is not a bundle, or not one in the one form this package writes.
+type MalformedError struct {
+	// Path is the bundle file.
+	Path string
+	// Entry is the tar entry or blob at fault, if one is.
+	Entry string
+	// Offset is where in the file, in bytes; -1 when that says nothing.
+	Offset int64
+	// Reason says what is wrong.
+	Reason string
+}
+
+func (e *MalformedError) Error() string {
+	where := ""
+	if e.Entry != "" {
+		where = ", entry " + e.Entry
+	}
+	if e.Offset >= 0 {
+		where += fmt.Sprintf(" (at byte %d)", e.Offset)
+	}
+	return fmt.Sprintf("bundle %s%s: %s; it was damaged or not written by kubewright, fetch it again", e.Path, where, e.Reason)
+}
+
+// MissingBlobError says that content the bundle names is not inside.
+type MissingBlobError struct {
+	// Path is the bundle file, Digest the blob, NamedBy what refers to it.
+	Path    string
+	Digest  digest.Digest
+	NamedBy string
+}
+
+func (e *MissingBlobError) Error() string {
+	if e.NamedBy == "" {
+		return fmt.Sprintf("bundle %s has no blob %s", e.Path, e.Digest)
+	}
+	return fmt.Sprintf("bundle %s lacks blob %s, which %s names; fetch the bundle again", e.Path, e.Digest, e.NamedBy)
+}
+
+// SizeMismatchError says that a blob has another length than the one it is named with.
+type SizeMismatchError struct {
+	// Path is the bundle file, Entry the tar entry, NamedBy what refers to it.
+	Path, Entry, NamedBy string
+	// Want is the named length, Got that of the entry, in bytes.
+	Want, Got int64
+}
+
+func (e *SizeMismatchError) Error() string {
+	return fmt.Sprintf("bundle %s, entry %s: %s says %d bytes, the entry has %d; fetch the bundle again", e.Path, e.Entry, e.NamedBy, e.Want, e.Got)
+}
+
+// DigestMismatchError says that content is not what its digest promises.
+type DigestMismatchError struct {
+	// Path is the bundle file, Entry the tar entry or what else was hashed.
+	Path, Entry string
+	Want, Got   digest.Digest
+}
+
+func (e *DigestMismatchError) Error() string {
+	return fmt.Sprintf("bundle %s, entry %s: content has digest %s, expected %s; the file was damaged or altered, fetch it again", e.Path, e.Entry, e.Got, e.Want)
+}
+
+// UntrustedError says that the bundle is intact but not the one that is trusted.
+type UntrustedError struct {
+	// Path is the bundle file.
+	Path string
+	// Want is the trusted digest, Got the bundle's.
+	Want, Got digest.Digest
+}
+
+func (e *UntrustedError) Error() string {
+	return fmt.Sprintf("bundle %s has digest %s, but %s is the trusted one; check the file or the expected digest", e.Path, e.Got, e.Want)
+}
+
+// UnsupportedFormatError says that the bundle was written in a form this program does not know.
+type UnsupportedFormatError struct {
+	// Path is the bundle file.
+	Path string
+	// Got is the bundle's format version, Want the one that is understood.
+	Got, Want int
+}
+
+func (e *UnsupportedFormatError) Error() string {
+	return fmt.Sprintf("bundle %s has format version %d, this program reads version %d; use the matching release of kubewright", e.Path, e.Got, e.Want)
+}
+
+// VersionNotFoundError says that a Kubernetes version is not in the bundle.
+type VersionNotFoundError struct {
+	// Version was asked for, Available are the versions inside.
+	Version   string
+	Available []string
+}
+
+func (e *VersionNotFoundError) Error() string {
+	return fmt.Sprintf("the bundle does not contain Kubernetes %s; it contains %s", e.Version, list(e.Available))
+}
+
+// PlatformNotFoundError says that something is not in the bundle for a platform.
+type PlatformNotFoundError struct {
+	// What was asked for, e.g. "file kubelet".
+	What string
+	// Platform was asked for, Available are the platforms it exists for.
+	Platform  string
+	Available []string
+}
+
+func (e *PlatformNotFoundError) Error() string {
+	return fmt.Sprintf("the bundle has %s not for platform %s, only for %s", e.What, e.Platform, list(e.Available))
+}
+
+// NotFoundError says that a file, image or path inside an image is not in the bundle.
+type NotFoundError struct {
+	// What was asked for, e.g. "file kubelet".
+	What string
+	// Available are the names that exist; nil when listing them helps nobody.
+	Available []string
+}
+
+func (e *NotFoundError) Error() string {
+	if e.Available == nil {
+		return "the bundle does not contain " + e.What
+	}
+	return fmt.Sprintf("the bundle does not contain %s; it contains %s", e.What, list(e.Available))
+}
+
+func list(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}

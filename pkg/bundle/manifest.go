@@ -1,0 +1,168 @@
+package bundle
+
+import (
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// layoutFile is the content of the tar's oci-layout entry.
+const layoutFile = `{"imageLayoutVersion":"` + ocispec.ImageLayoutVersion + `"}`
+
+// plan is everything that follows from a Config: the JSON blobs and which blobs must exist with which sizes.
+type plan struct {
+	config, root, index []byte
+	configDigest        digest.Digest
+	rootDigest          digest.Digest
+	// blobs are the content blobs (not config, not root) with their sizes and, for error messages, who names them.
+	blobs map[digest.Digest]need
+}
+
+type need struct {
+	size    int64
+	namedBy string
+}
+
+// planFor derives the one root manifest and the one index that belong to cfg, which must be normalized and valid.
+func planFor(cfg *Config) (*plan, error) {
+	p := &plan{blobs: map[digest.Digest]need{}}
+	var err error
+	if p.config, err = json.Marshal(cfg); err != nil {
+		return nil, fmt.Errorf("encode bundle config: %w", err)
+	}
+	p.configDigest = digest.FromBytes(p.config)
+
+	top := map[digest.Digest]ocispec.Descriptor{}
+	var images []ocispec.Descriptor
+	for _, r := range cfg.Releases {
+		for _, f := range r.Files {
+			who := "file " + f.Name + " of " + r.KubernetesVersion
+			if err := p.want(f.Digest, f.Size, who); err != nil {
+				return nil, err
+			}
+			addTop(top, ocispec.Descriptor{MediaType: MediaTypeFile, Digest: f.Digest, Size: f.Size})
+		}
+		for _, img := range r.Images {
+			for _, ip := range img.Platforms {
+				who := "image " + img.Name + " for " + ip.Platform
+				for _, d := range append([]Descriptor{ip.Manifest, ip.Config}, ip.Layers...) {
+					if err := p.want(d.Digest, d.Size, who); err != nil {
+						return nil, err
+					}
+				}
+				d := ocispec.Descriptor{MediaType: ip.Manifest.MediaType, Digest: ip.Manifest.Digest, Size: ip.Manifest.Size}
+				addTop(top, d)
+				d.Platform = ociPlatform(ip.Platform)
+				d.Annotations = map[string]string{ocispec.AnnotationRefName: img.Name}
+				images = append(images, d)
+			}
+		}
+	}
+	if _, ok := p.blobs[p.configDigest]; ok {
+		return nil, fmt.Errorf("bundle config is also listed as content")
+	}
+
+	layers := make([]ocispec.Descriptor, 0, len(top))
+	for _, d := range top {
+		layers = append(layers, d)
+	}
+	sort.Slice(layers, func(i, j int) bool { return layers[i].Digest < layers[j].Digest })
+	root := ocispec.Manifest{
+		Versioned:    specs.Versioned{SchemaVersion: 2},
+		MediaType:    ocispec.MediaTypeImageManifest,
+		ArtifactType: ArtifactType,
+		Config:       ocispec.Descriptor{MediaType: MediaTypeConfig, Digest: p.configDigest, Size: int64(len(p.config))},
+		Layers:       layers,
+	}
+	if p.root, err = json.Marshal(root); err != nil {
+		return nil, fmt.Errorf("encode bundle root manifest: %w", err)
+	}
+	p.rootDigest = digest.FromBytes(p.root)
+
+	sort.Slice(images, func(i, j int) bool {
+		a, b := images[i], images[j]
+		if x, y := a.Annotations[ocispec.AnnotationRefName], b.Annotations[ocispec.AnnotationRefName]; x != y {
+			return x < y
+		}
+		if x, y := a.Platform.OS+"/"+a.Platform.Architecture, b.Platform.OS+"/"+b.Platform.Architecture; x != y {
+			return x < y
+		}
+		return a.Digest < b.Digest
+	})
+	images = dropDoubles(images)
+	index := ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2},
+		MediaType: ocispec.MediaTypeImageIndex,
+		Manifests: append([]ocispec.Descriptor{{
+			MediaType: ocispec.MediaTypeImageManifest, ArtifactType: ArtifactType, Digest: p.rootDigest, Size: int64(len(p.root)),
+		}}, images...),
+	}
+	if p.index, err = json.Marshal(index); err != nil {
+		return nil, fmt.Errorf("encode bundle index: %w", err)
+	}
+	return p, nil
+}
+
+func (p *plan) want(d digest.Digest, size int64, who string) error {
+	if err := validDigest(d); err != nil {
+		return fmt.Errorf("%s: %w", who, err)
+	}
+	if size < 0 || size > maxBlobSize {
+		return fmt.Errorf("%s: blob %s has an impossible size of %d bytes", who, d, size)
+	}
+	if old, ok := p.blobs[d]; ok {
+		if old.size != size {
+			return fmt.Errorf("%s gives blob %s %d bytes, %s gives it %d", who, d, size, old.namedBy, old.size)
+		}
+		return nil
+	}
+	p.blobs[d] = need{size: size, namedBy: who}
+	return nil
+}
+
+// addTop keeps one descriptor per digest. The same bytes may be a file and a manifest only in theory; the smaller media
+// type wins then, so that the order of the config does not matter.
+func addTop(top map[digest.Digest]ocispec.Descriptor, d ocispec.Descriptor) {
+	if old, ok := top[d.Digest]; !ok || d.MediaType < old.MediaType {
+		top[d.Digest] = d
+	}
+}
+
+// dropDoubles removes equal neighbours: releases that share an image name it once.
+func dropDoubles(sorted []ocispec.Descriptor) []ocispec.Descriptor {
+	out := sorted[:0]
+	for _, d := range sorted {
+		if n := len(out); n > 0 && out[n-1].Digest == d.Digest &&
+			out[n-1].Annotations[ocispec.AnnotationRefName] == d.Annotations[ocispec.AnnotationRefName] {
+			continue
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+func ociPlatform(s string) *ocispec.Platform {
+	p := ocispec.Platform{}
+	parts := strings.SplitN(s, "/", 3)
+	p.OS = parts[0]
+	if len(parts) > 1 {
+		p.Architecture = parts[1]
+	}
+	if len(parts) > 2 {
+		p.Variant = parts[2]
+	}
+	return &p
+}
+
+// validDigest accepts sha256 only: it is what blob names in the tar are made of.
+func validDigest(d digest.Digest) error {
+	if err := d.Validate(); err != nil || d.Algorithm() != digest.SHA256 {
+		return fmt.Errorf("%.100q is not a sha256 digest", string(d))
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package bundle
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sort"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Blob is content to be written: a length and something that can write that many bytes.
+type Blob struct {
+	Size int64
+	// Copy writes the content to w. It may be called more than once and must write the same each time.
+	Copy func(w io.Writer) error
+}
+
+// BytesBlob is a Blob of bytes in memory, with its digest.
+func BytesBlob(b []byte) (digest.Digest, Blob) {
+	return digest.FromBytes(b), Blob{Size: int64(len(b)), Copy: func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	}}
+}
+
+// FileBlob is a Blob read from a file, which must not change until the bundle is written.
+func FileBlob(path string, size int64) Blob {
+	return Blob{Size: size, Copy: func(w io.Writer) error {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close() //nolint:errcheck // read only
+		_, err = io.Copy(w, f)
+		return err
+	}}
+}
+
+// Write writes the bundle that cfg describes to path, taking content from blobs, and returns its digest. cfg is put into
+// its one order. All content is hashed on the way; path appears only when everything was right and is on disk. Equal cfg
+// and content give equal bytes.
+func Write(ctx context.Context, path string, cfg *Config, blobs map[digest.Digest]Blob) (digest.Digest, error) {
+	cfg.FormatVersion = FormatVersion
+	cfg.Created = cfg.Created.UTC()
+	cfg.normalize()
+	if err := cfg.validate(); err != nil {
+		return "", fmt.Errorf("write bundle %s: %w", path, err)
+	}
+	p, err := planFor(cfg)
+	if err != nil {
+		return "", fmt.Errorf("write bundle %s: %w", path, err)
+	}
+	all := make(map[string]Blob, len(p.blobs)+4)
+	for d, n := range p.blobs {
+		b, ok := blobs[d]
+		if !ok {
+			return "", fmt.Errorf("write bundle %s: no content was given for blob %s, which %s names", path, d, n.namedBy)
+		}
+		if b.Size != n.size {
+			return "", fmt.Errorf("write bundle %s: blob %s has %d bytes, but %s says %d", path, d, b.Size, n.namedBy, n.size)
+		}
+		all[blobName(d)] = b
+	}
+	for name, content := range map[string][]byte{
+		blobName(p.configDigest): p.config,
+		blobName(p.rootDigest):   p.root,
+		indexName:                p.index,
+		layoutName:               []byte(layoutFile),
+	} {
+		_, all[name] = BytesBlob(content)
+	}
+	if err := writeAtomicMode(path, 0o644, func(w io.Writer) error { return writeTar(ctx, w, all) }); err != nil {
+		return "", fmt.Errorf("write bundle %s: %w", path, err)
+	}
+	return p.rootDigest, nil
+}
+
+func writeTar(ctx context.Context, w io.Writer, entries map[string]Blob) error {
+	names := make([]string, 0, len(entries))
+	for name := range entries {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	var h [blockSize]byte
+	zeros := make([]byte, 2*blockSize)
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b := entries[name]
+		if err := encodeHeader(&h, name, b.Size); err != nil {
+			return err
+		}
+		if _, err := w.Write(h[:]); err != nil {
+			return err
+		}
+		if err := copyChecked(w, name, b); err != nil {
+			return fmt.Errorf("entry %s: %w", name, err)
+		}
+		if _, err := w.Write(zeros[:padding(b.Size)]); err != nil {
+			return err
+		}
+	}
+	_, err := w.Write(zeros)
+	return err
+}
+
+// copyChecked writes the blob's content and fails when length or digest are not those it was named with.
+func copyChecked(w io.Writer, name string, b Blob) error {
+	digester := digest.SHA256.Digester()
+	count := &countWriter{w: io.MultiWriter(w, digester.Hash())}
+	if err := b.Copy(count); err != nil {
+		return err
+	}
+	if count.n != b.Size {
+		return fmt.Errorf("content has %d bytes, expected %d", count.n, b.Size)
+	}
+	if name == indexName || name == layoutName {
+		return nil
+	}
+	if got := blobName(digester.Digest()); got != name {
+		return fmt.Errorf("content changed while it was written: it is now %s", got)
+	}
+	return nil
+}
+
+type countWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// writeAtomicMode lets fill write a temporary file beside path and gives it its name once it is complete and synced.
+func writeAtomicMode(path string, mode os.FileMode, fill func(io.Writer) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, ignoreClosed(f.Close()), os.Remove(f.Name()))
+		}
+	}()
+	w := bufio.NewWriterSize(f, 1<<20)
+	if err := fill(w); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if err := f.Chmod(mode); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return err
+}
