@@ -1,0 +1,122 @@
+package api
+
+import "time"
+
+// Facts is what a host is and what is already on it. Gathering them changes nothing.
+type Facts struct {
+	Hostname  string    `json:"hostname"`
+	MachineID string    `json:"machineID"`
+	BootID    string    `json:"bootID"`
+	OS        OSRelease `json:"os"`
+	// Kernel is the release (uname -r); Platform is like "linux/amd64".
+	Kernel   string `json:"kernel"`
+	Platform string `json:"platform"`
+	CPUs     int    `json:"cpus"`
+	// MemoryBytes is the total memory.
+	MemoryBytes int64  `json:"memoryBytes"`
+	SwapBytes   int64  `json:"swapBytes"`
+	Disks       []Disk `json:"disks"`
+	// Cgroup is "v1", "v2" or "hybrid".
+	Cgroup         string      `json:"cgroup"`
+	SystemdVersion int         `json:"systemdVersion"`
+	UID            int         `json:"uid"`
+	Interfaces     []Interface `json:"interfaces"`
+	// DefaultRoute4 and 6 name the interface of the default route, "" when there is none.
+	DefaultRoute4 string      `json:"defaultRoute4,omitempty"`
+	DefaultRoute6 string      `json:"defaultRoute6,omitempty"`
+	Listening     []Listening `json:"listening"`
+	Nameservers   []string    `json:"nameservers"`
+	// UnixNanos is the host's clock when it gathered the facts.
+	UnixNanos int64 `json:"unixNanos"`
+	// ClockSkew is the host's clock minus the controller's, from the middle of the request's round trip; set by the client.
+	ClockSkew time.Duration `json:"clockSkew"`
+	// Programs are container runtimes and Kubernetes programs found on the host.
+	Programs []Program `json:"programs,omitempty"`
+	// Paths are those of the well-known traces of a Kubernetes node that exist. Directories count only when not empty.
+	Paths []PathFact `json:"paths,omitempty"`
+	// CAHash is kubeadm's pin of /etc/kubernetes/pki/ca.crt: "sha256:<hex>" of its SubjectPublicKeyInfo.
+	CAHash string `json:"caHash,omitempty"`
+	// Owner is from the ledger; nil when no cluster claimed the host.
+	Owner *Owner     `json:"owner,omitempty"`
+	Lease LeaseState `json:"lease"`
+	// OwnedPaths are the files and directories the ledger says we made or changed.
+	OwnedPaths []string `json:"ownedPaths,omitempty"`
+	// Runs are the detached commands running now, by name.
+	Runs     []string       `json:"runs,omitempty"`
+	Features KernelFeatures `json:"kernelFeatures"`
+}
+
+// OSRelease is from /etc/os-release.
+type OSRelease struct {
+	ID         string `json:"id"`
+	VersionID  string `json:"versionID"`
+	PrettyName string `json:"prettyName"`
+}
+
+// Disk is the file system that holds (or would hold) Path.
+type Disk struct {
+	Path string `json:"path"`
+	// TotalBytes and FreeBytes (for unprivileged users) of the file system.
+	TotalBytes int64 `json:"totalBytes"`
+	FreeBytes  int64 `json:"freeBytes"`
+	// Device tells file systems apart: two paths with the same Device share FreeBytes.
+	Device uint64 `json:"device"`
+	// ReadOnly says the file system is mounted read-only.
+	ReadOnly bool `json:"readOnly,omitempty"`
+}
+
+// Interface is a network interface that is not loopback.
+type Interface struct {
+	Name      string   `json:"name"`
+	MTU       int      `json:"mtu"`
+	Up        bool     `json:"up"`
+	MAC       string   `json:"mac,omitempty"`
+	Addresses []string `json:"addresses,omitempty"` // CIDR form
+}
+
+// Listening is a TCP socket that accepts connections.
+type Listening struct {
+	Address string `json:"address"`
+	Port    int    `json:"port"`
+	// Process is the program's name, "" when it could not be found out.
+	Process string `json:"process,omitempty"`
+	PID     int    `json:"pid,omitempty"`
+}
+
+// Program is an executable that matters to a Kubernetes node.
+type Program struct {
+	Name string `json:"name"`
+	// Path is where it lies, "" when it only runs.
+	Path    string `json:"path,omitempty"`
+	Running bool   `json:"running"`
+	// Owned says that the ledger knows the path as ours.
+	Owned bool `json:"owned,omitempty"`
+}
+
+// PathFact is a path that exists.
+type PathFact struct {
+	Path  string `json:"path"`
+	Dir   bool   `json:"dir,omitempty"`
+	Owned bool   `json:"owned,omitempty"`
+}
+
+// LeaseState is whether a session holds the lease now.
+type LeaseState struct {
+	Held      bool   `json:"held"`
+	Holder    string `json:"holder,omitempty"`
+	Operation string `json:"operation,omitempty"`
+	// Token is the newest fencing token of the host.
+	Token int64 `json:"token"`
+}
+
+// KernelFeatures are those a node needs, found functionally (a feature that is built in counts).
+type KernelFeatures struct {
+	Overlay     bool `json:"overlay"`
+	NFTables    bool `json:"nfTables"`
+	BrNetfilter bool `json:"brNetfilter"`
+	VXLAN       bool `json:"vxlan"`
+	Conntrack   bool `json:"conntrack"`
+	IPv6        bool `json:"ipv6"`
+	// ModulesDir says that /lib/modules/<release> is there, so that modprobe can work.
+	ModulesDir bool `json:"modulesDir"`
+}

@@ -1,0 +1,196 @@
+package api
+
+// Kind names the kind of a resource, for messages and dispatch.
+type Kind string
+
+// The kinds of resources.
+const (
+	KindFile    Kind = "File"
+	KindDir     Kind = "Dir"
+	KindSymlink Kind = "Symlink"
+	KindAbsent  Kind = "Absent"
+	KindBlob    Kind = "Blob"
+	KindModule  Kind = "Module"
+	KindSysctl  Kind = "Sysctl"
+	KindUnit    Kind = "Unit"
+	KindImage   Kind = "Image"
+	KindCommand Kind = "Command"
+	KindProbe   Kind = "Probe"
+)
+
+// Resource is one thing a host should have. Exactly one of the pointers is set.
+type Resource struct {
+	// ID names the resource within its request, for verdicts, progress and errors.
+	ID string `json:"id"`
+
+	File    *File    `json:"file,omitempty"`
+	Dir     *Dir     `json:"dir,omitempty"`
+	Symlink *Symlink `json:"symlink,omitempty"`
+	Absent  *Absent  `json:"absent,omitempty"`
+	Blob    *Blob    `json:"blob,omitempty"`
+	Module  *Module  `json:"module,omitempty"`
+	Sysctl  *Sysctl  `json:"sysctl,omitempty"`
+	Unit    *Unit    `json:"unit,omitempty"`
+	Image   *Image   `json:"image,omitempty"`
+	Command *Command `json:"command,omitempty"`
+	Probe   *Probe   `json:"probe,omitempty"`
+}
+
+// File is a regular file owned by root, with content given inline or by the digest of a blob.
+type File struct {
+	Path string `json:"path"`
+	// Mode is the permission bits; 0 means 0644.
+	Mode uint32 `json:"mode,omitempty"`
+	// Content is the whole file when Blob is empty.
+	Content []byte `json:"content,omitempty"`
+	// Blob ("sha256:<hex>") and Size name content that a Blob resource put into staging before.
+	Blob string `json:"blob,omitempty"`
+	Size int64  `json:"size,omitempty"`
+	// Secret keeps the content out of verdicts and journals.
+	Secret bool `json:"secret,omitempty"`
+}
+
+// Dir is a directory owned by root.
+type Dir struct {
+	Path string `json:"path"`
+	// Mode is the permission bits; 0 means 0755.
+	Mode uint32 `json:"mode,omitempty"`
+	// Purge makes Reset remove everything below it too, when the directory was missing or empty as we took it over.
+	Purge bool `json:"purge,omitempty"`
+}
+
+// Symlink is a symbolic link.
+type Symlink struct {
+	Path   string `json:"path"`
+	Target string `json:"target"`
+}
+
+// Absent says that nothing is at Path. A directory is removed with what is below it.
+type Absent struct {
+	Path string `json:"path"`
+}
+
+// Blob is content that the host holds somewhere: staged, as a file placed from it, or in containerd's content store.
+type Blob struct {
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"`
+	// AltFiles are paths which, when they still hold this digest, make staging it needless.
+	AltFiles []string `json:"altFiles,omitempty"`
+}
+
+// Module is a kernel module that is loaded or built in.
+type Module struct {
+	Name string `json:"name"`
+}
+
+// Sysctl is a kernel parameter, "net.ipv4.ip_forward" style.
+type Sysctl struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// Unit is the state of a systemd unit whose unit file is already there.
+type Unit struct {
+	// Name has its suffix: "kubelet.service".
+	Name    string `json:"name"`
+	Enabled bool   `json:"enabled,omitempty"`
+	Active  bool   `json:"active,omitempty"`
+	// Inputs is a digest over everything the unit was configured from. A running unit started with other Inputs is
+	// restarted.
+	Inputs string `json:"inputs,omitempty"`
+	// TimeoutSeconds bounds the wait until active; 0 means 60.
+	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
+}
+
+// Descriptor names a blob by digest and size.
+type Descriptor struct {
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"`
+	// MediaType is what the mirror answers for manifests.
+	MediaType string `json:"mediaType,omitempty"`
+}
+
+// Image is a container image in containerd's k8s.io namespace, pulled from blobs the host already holds.
+type Image struct {
+	// Name is the full reference pods will use, "registry.k8s.io/pause:3.10.2".
+	Name string `json:"name"`
+	// Manifest is what Name resolves to.
+	Manifest Descriptor `json:"manifest"`
+	// Blobs are the further blobs it needs: per-platform manifest, config, layers.
+	Blobs []Descriptor `json:"blobs"`
+	// Pin labels the image so that kubelet's garbage collection leaves it alone.
+	Pin bool `json:"pin,omitempty"`
+}
+
+// Command is a program that runs detached, in its own transient unit, at most once per Key.
+type Command struct {
+	// Name is stable over attempts and matches [a-z0-9][a-z0-9-]*; the unit is kubewright-<name>.service.
+	Name string   `json:"name"`
+	Argv []string `json:"argv"`
+	// Env holds further environment variables, never secrets.
+	Env map[string]string `json:"env,omitempty"`
+	// Files are put below /run/kubewright/<name>/ (0600) before the start, and removed by the wrapper at the end.
+	Files []CommandFile `json:"files,omitempty"`
+	// Creates are paths which must exist for the command to count as done. Those that did not exist before it ran
+	// belong to the ledger afterwards.
+	Creates []string `json:"creates,omitempty"`
+	// Owns are further paths (with everything below) that the command makes; Reset removes those that were missing
+	// or empty before it first ran.
+	Owns []string `json:"owns,omitempty"`
+	// Key is a digest over what the run depends on. A receipt with another Key does not count.
+	Key string `json:"key"`
+	// TimeoutSeconds bounds the run; 0 means 600.
+	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
+}
+
+// CommandFile is an input of a Command.
+type CommandFile struct {
+	// Path is relative to, or absolute below, /run/kubewright/<name>/.
+	Path    string `json:"path"`
+	Content []byte `json:"content"`
+	// Secret makes the wrapper mask the content wherever it shows up in output.
+	Secret bool `json:"secret,omitempty"`
+}
+
+// Probe is something that should answer. It is only ever checked; exactly one of TCP and URL is set.
+type Probe struct {
+	// TCP is host:port.
+	TCP string `json:"tcp,omitempty"`
+	// URL is http or https.
+	URL string `json:"url,omitempty"`
+	// CAFile is a PEM file on the host which the server's certificate must chain to.
+	CAFile string `json:"caFile,omitempty"`
+	// ExpectStatus is the HTTP status; 0 means 200.
+	ExpectStatus int `json:"expectStatus,omitempty"`
+	// TimeoutSeconds is how long Apply keeps trying until it answers; 0 means one try of at most 5 s. Check tries once.
+	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
+}
+
+// Kind returns the kind of the one pointer that is set, or "" when there is none.
+func (r Resource) Kind() Kind {
+	for _, c := range r.set() {
+		return c
+	}
+	return ""
+}
+
+func (r Resource) set() []Kind {
+	var kinds []Kind
+	add := func(present bool, k Kind) {
+		if present {
+			kinds = append(kinds, k)
+		}
+	}
+	add(r.File != nil, KindFile)
+	add(r.Dir != nil, KindDir)
+	add(r.Symlink != nil, KindSymlink)
+	add(r.Absent != nil, KindAbsent)
+	add(r.Blob != nil, KindBlob)
+	add(r.Module != nil, KindModule)
+	add(r.Sysctl != nil, KindSysctl)
+	add(r.Unit != nil, KindUnit)
+	add(r.Image != nil, KindImage)
+	add(r.Command != nil, KindCommand)
+	add(r.Probe != nil, KindProbe)
+	return kinds
+}

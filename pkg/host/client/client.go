@@ -1,0 +1,325 @@
+// Package client is the controller's side of the host helper: it opens a session over the standard streams of the ssh
+// process, sends requests, and serves blobs back over the same connection. It must not know how a host does anything,
+// nor what a resource means.
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/yamux"
+
+	"github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/host/mux"
+)
+
+// Options are what a session is opened with.
+type Options struct {
+	// Operation names what the host's journal files this session under.
+	Operation string
+	// Holder names this program run in lease errors, for people: "job/demo-install-1".
+	Holder string
+	// Blobs is served to the helper over the tunnel: GET /blobs/sha256/<hex>. Without it only direct sources deliver.
+	Blobs http.Handler
+	// KeepAlive is the interval of keepalives; 0 means 10 s. The session counts as lost after three of them unanswered.
+	KeepAlive time.Duration
+}
+
+// Stats counts what a session did.
+type Stats struct {
+	// Requests sent, the opening one included.
+	Requests int64
+	// BlobBytesTunnel and BlobBytesDirect are the blob bytes the host received through the tunnel and from direct sources.
+	BlobBytesTunnel, BlobBytesDirect int64
+}
+
+// Client is one session with the helper on one host. It may be used by several goroutines.
+type Client struct {
+	session *yamux.Session
+	http    *http.Client
+	blobs   *http.Server
+	hello   api.HelloResponse
+
+	token    atomic.Int64
+	requests atomic.Int64
+	tunnel   atomic.Int64
+	direct   atomic.Int64
+
+	mu         sync.Mutex
+	firstFacts *api.Facts
+	closeOnce  sync.Once
+	done       chan struct{}
+}
+
+// Connect opens a session over rw, the standard streams of a helper that runs "serve". It closes rw when it fails and
+// when the session ends. Errors: *api.ProtocolMismatchError, *LostError.
+func Connect(ctx context.Context, rw io.ReadWriteCloser, opts Options) (*Client, error) {
+	if err := api.ValidateOperation(opts.Operation); err != nil {
+		_ = rw.Close()
+		return nil, err
+	}
+	session, err := yamux.Client(rw, mux.Config(opts.KeepAlive))
+	if err != nil {
+		_ = rw.Close()
+		return nil, fmt.Errorf("open session with the host helper: %w", err)
+	}
+	c := &Client{session: session, done: make(chan struct{})}
+	c.http = &http.Client{Transport: &http.Transport{
+		DialContext:         func(context.Context, string, string) (net.Conn, error) { return session.Open() },
+		DisableCompression:  true,
+		MaxIdleConnsPerHost: 16,
+	}}
+	handler := opts.Blobs
+	if handler == nil {
+		handler = http.NotFoundHandler()
+	}
+	c.blobs = &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
+	go func() {
+		// Serve ends with the session; its error only says so.
+		_ = c.blobs.Serve(session)
+		_ = c.Close()
+		close(c.done)
+	}()
+	before := time.Now()
+	req := api.HelloRequest{Protocol: api.ProtocolVersion, Operation: opts.Operation, Holder: opts.Holder}
+	if err := c.call(ctx, api.PathHello, req, &c.hello); err != nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("greet the host helper: %w", err)
+	}
+	if c.hello.Protocol != api.ProtocolVersion {
+		_ = c.Close()
+		return nil, &api.ProtocolMismatchError{Controller: api.ProtocolVersion, Helper: c.hello.Protocol}
+	}
+	if f := c.hello.Facts; f != nil {
+		setSkew(f, before, time.Now())
+		c.firstFacts = f
+	}
+	return c, nil
+}
+
+// HelperDigest is the sha256 of the helper's own executable as it read it: "sha256:<hex>".
+func (c *Client) HelperDigest() string { return c.hello.Digest }
+
+// Facts tells what the host is. The first call answers with the facts that came with the opening of the session and
+// costs no request; later calls ask again.
+func (c *Client) Facts(ctx context.Context) (*api.Facts, error) {
+	c.mu.Lock()
+	f := c.firstFacts
+	c.firstFacts = nil
+	c.mu.Unlock()
+	if f != nil {
+		return f, nil
+	}
+	before := time.Now()
+	f = &api.Facts{}
+	if err := c.call(ctx, api.PathFacts, struct{}{}, f); err != nil {
+		return nil, fmt.Errorf("gather facts: %w", err)
+	}
+	setSkew(f, before, time.Now())
+	return f, nil
+}
+
+func setSkew(f *api.Facts, before, after time.Time) {
+	middle := before.Add(after.Sub(before) / 2)
+	f.ClockSkew = time.Unix(0, f.UnixNanos).Sub(middle)
+}
+
+// Check asks how far the host is from having the resources; one verdict each, in order. It changes nothing.
+func (c *Client) Check(ctx context.Context, req api.CheckRequest) ([]api.Verdict, error) {
+	var resp api.CheckResponse
+	if err := c.call(ctx, api.PathCheck, req, &resp); err != nil {
+		return nil, fmt.Errorf("check: %w", err)
+	}
+	return resp.Verdicts, nil
+}
+
+// Apply makes the resources so. progress (may be nil) is called from one goroutine. The verdicts are those after
+// applying; on an error they are those reached before it. Errors: *api.ResourceError, *api.FencedError,
+// *api.OwnedByOtherError, *api.InvalidError, *LostError.
+func (c *Client) Apply(ctx context.Context, req api.ApplyRequest, progress func(api.Progress)) ([]api.Verdict, error) {
+	result, verdicts, err := c.stream(ctx, api.PathApply, req, progress)
+	if err != nil {
+		return verdicts, fmt.Errorf("apply: %w", err)
+	}
+	return result.Verdicts, nil
+}
+
+// AcquireLease takes the host's lease, waiting at most wait for another holder, and keeps its token for the requests
+// that follow. Errors: *api.LeaseHeldError.
+func (c *Client) AcquireLease(ctx context.Context, wait time.Duration) (int64, error) {
+	var resp api.LeaseResponse
+	if err := c.call(ctx, api.PathLeaseAcquire, api.LeaseRequest{WaitMillis: wait.Milliseconds()}, &resp); err != nil {
+		return 0, fmt.Errorf("acquire the lease: %w", err)
+	}
+	c.token.Store(resp.Token)
+	return resp.Token, nil
+}
+
+// ReleaseLease lets the lease go. The end of the session does so too.
+func (c *Client) ReleaseLease(ctx context.Context) error {
+	if err := c.call(ctx, api.PathLeaseRelease, struct{}{}, &struct{}{}); err != nil {
+		return fmt.Errorf("release the lease: %w", err)
+	}
+	c.token.Store(0)
+	return nil
+}
+
+// Logs fetches what the host recorded of an operation; tail bounds entries and lines (0: all that is kept).
+func (c *Client) Logs(ctx context.Context, operation string, tail int) (*api.Logs, error) {
+	var logs api.Logs
+	if err := c.call(ctx, api.PathLogs, api.LogsRequest{Operation: operation, Tail: tail}, &logs); err != nil {
+		return nil, fmt.Errorf("read the host's journal: %w", err)
+	}
+	return &logs, nil
+}
+
+// Operations lists the operations the host has a journal of, newest first.
+func (c *Client) Operations(ctx context.Context) ([]api.OperationInfo, error) {
+	var resp api.OperationsResponse
+	if err := c.call(ctx, api.PathOperations, struct{}{}, &resp); err != nil {
+		return nil, fmt.Errorf("list the host's operations: %w", err)
+	}
+	return resp.Operations, nil
+}
+
+// Reset removes what the host's ledger says is ours. The report counts the items that failed; they are not an error of
+// the call. Errors: *api.FencedError, *api.OwnedByOtherError, *LostError.
+func (c *Client) Reset(ctx context.Context, req api.ResetRequest, progress func(api.Progress)) (*api.ResetReport, error) {
+	result, _, err := c.stream(ctx, api.PathReset, req, progress)
+	if err != nil {
+		return nil, fmt.Errorf("reset: %w", err)
+	}
+	if result.Reset == nil {
+		return nil, fmt.Errorf("reset: %w", &api.RemoteError{Message: "the answer has no report"})
+	}
+	return result.Reset, nil
+}
+
+// PublicFile reads a file without secrets from the host; only /etc/kubernetes/pki/ca.crt and its siblings *.crt are served.
+func (c *Client) PublicFile(ctx context.Context, path string) ([]byte, error) {
+	var resp api.PublicFileResponse
+	if err := c.call(ctx, api.PathPublicFile, api.PublicFileRequest{Path: path}, &resp); err != nil {
+		return nil, fmt.Errorf("read %s on the host: %w", path, err)
+	}
+	return resp.Content, nil
+}
+
+// Stats tells what the session did so far.
+func (c *Client) Stats() Stats {
+	return Stats{Requests: c.requests.Load(), BlobBytesTunnel: c.tunnel.Load(), BlobBytesDirect: c.direct.Load()}
+}
+
+// Close ends the session; detached commands on the host go on. It may be called more than once.
+func (c *Client) Close() error {
+	var err error
+	c.closeOnce.Do(func() {
+		err = c.session.Close()
+		_ = c.blobs.Close()
+		c.http.CloseIdleConnections()
+	})
+	return err
+}
+
+// Done is closed when the session has ended, by Close or by loss.
+func (c *Client) Done() <-chan struct{} { return c.done }
+
+// call sends one request and decodes one JSON answer.
+func (c *Client) call(ctx context.Context, path string, in, out any) error {
+	resp, err := c.send(ctx, path, in)
+	if err != nil {
+		return err
+	}
+	defer drain(resp.Body)
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswerBytes)).Decode(out); err != nil {
+		return c.lost(ctx, err)
+	}
+	return nil
+}
+
+// maxAnswerBytes bounds an answer: journals and reports are bounded on the host well below this.
+const maxAnswerBytes = 64 << 20
+
+// send sends one request and turns an error answer into its typed error.
+func (c *Client) send(ctx context.Context, path string, in any) (*http.Response, error) {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return nil, fmt.Errorf("encode request: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://host"+path, newBody(body))
+	if err != nil {
+		return nil, fmt.Errorf("build request: %w", err)
+	}
+	req.ContentLength = int64(len(body))
+	req.Header.Set("Content-Type", "application/json")
+	if t := c.token.Load(); t != 0 {
+		req.Header.Set(api.TokenHeader, strconv.FormatInt(t, 10))
+	}
+	c.requests.Add(1)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.lost(ctx, err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer drain(resp.Body)
+	var reply api.ErrorReply
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswerBytes)).Decode(&reply); err != nil {
+		return nil, &api.RemoteError{Message: fmt.Sprintf("answered HTTP %d to %s", resp.StatusCode, path)}
+	}
+	return nil, reply.Err()
+}
+
+// stream sends one request and reads its events up to the last.
+func (c *Client) stream(ctx context.Context, path string, in any, progress func(api.Progress)) (*api.Result, []api.Verdict, error) {
+	resp, err := c.send(ctx, path, in)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer drain(resp.Body)
+	dec := json.NewDecoder(resp.Body)
+	for {
+		var ev api.Event
+		if err := dec.Decode(&ev); err != nil {
+			return nil, nil, c.lost(ctx, err)
+		}
+		switch {
+		case ev.Progress != nil:
+			if progress != nil {
+				progress(*ev.Progress)
+			}
+		case ev.Error != nil:
+			c.count(ev.Error.BytesDirect, ev.Error.BytesTunnel)
+			return nil, ev.Error.Verdicts, ev.Error.Err()
+		case ev.Result != nil:
+			c.count(ev.Result.BytesDirect, ev.Result.BytesTunnel)
+			return ev.Result, nil, nil
+		}
+	}
+}
+
+func (c *Client) count(direct, tunnel int64) {
+	c.direct.Add(direct)
+	c.tunnel.Add(tunnel)
+}
+
+// lost says that the answer did not arrive: because the caller gave up, or else because the connection broke.
+func (c *Client) lost(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return &LostError{Err: err}
+}

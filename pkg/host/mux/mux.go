@@ -1,0 +1,34 @@
+// Package mux holds the settings of the multiplexed connection that both sides of a helper session must agree on. It
+// knows nothing of what goes over it.
+package mux
+
+import (
+	"io"
+	"time"
+
+	"github.com/hashicorp/yamux"
+)
+
+const (
+	// DefaultKeepAlive is the interval between keepalives.
+	DefaultKeepAlive = 10 * time.Second
+	// window is the most a stream may have in flight: 4 MiB keeps 400 MB/s going at 10 ms of round trip.
+	window = 4 << 20
+)
+
+// Config returns the settings of a session with the given keepalive interval (0: DefaultKeepAlive). A side that gets no
+// answer to a keepalive within twice the interval ends the session: 30 s of silence in all with the default.
+func Config(keepAlive time.Duration) *yamux.Config {
+	if keepAlive <= 0 {
+		keepAlive = DefaultKeepAlive
+	}
+	c := yamux.DefaultConfig()
+	c.KeepAliveInterval = keepAlive
+	c.ConnectionWriteTimeout = 2 * keepAlive
+	c.MaxStreamWindowSize = window
+	// A stream that is half closed waits this long for the other half.
+	c.StreamCloseTimeout = time.Minute
+	c.StreamOpenTimeout = 3 * keepAlive
+	c.LogOutput = io.Discard
+	return c
+}
