@@ -1,0 +1,127 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// clientVersion is what we call ourselves in the version exchange; it tells an administrator who reads sshd's log.
+const clientVersion = "SSH-2.0-kubewright"
+
+// Dial connects to t, through its bastions if it has any, verifies the host key, and logs in. Cancelling ctx aborts it;
+// once it has returned, ctx has no influence on the connection any more.
+//
+// The error is a *TargetError, *UnreachableError, *HostKeyChangedError, *UnknownHostKeyError, *HostKeyRecordError or
+// *AuthError; if it concerns a bastion, it is wrapped in an *UnreachableError of PhaseBastion.
+func Dial(ctx context.Context, t Target) (*Client, error) {
+	s, err := t.check()
+	if err != nil {
+		return nil, err
+	}
+	if t.Bastion == nil {
+		return connect(ctx, s, nil)
+	}
+	jump, err := Dial(ctx, *t.Bastion)
+	if err != nil {
+		return nil, &UnreachableError{Endpoint: s.endpoint, Phase: PhaseBastion, Err: err}
+	}
+	c, err := connect(ctx, s, jump)
+	if err != nil {
+		_ = jump.Close()
+		return nil, err
+	}
+	c.afterClose = func() { _ = jump.Close() }
+	return c, nil
+}
+
+// connect makes one connection, over jump when that is not nil.
+func connect(ctx context.Context, s settings, jump *Client) (*Client, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout,
+		fmt.Errorf("no answer within %s: %w", s.timeout, context.DeadlineExceeded))
+	defer cancel()
+
+	raw, err := dialRaw(ctx, s.endpoint.Address, jump)
+	if err != nil {
+		return nil, &UnreachableError{Endpoint: s.endpoint, Phase: PhaseTCP, Err: causeOf(ctx, err)}
+	}
+	w := &wire{Conn: raw}
+	keys := &verifier{ctx: ctx, endpoint: s.endpoint, policy: s.policy}
+	tries := &attempt{}
+	config := &ssh.ClientConfig{
+		Config:            ssh.Config{Ciphers: cipherOrder()},
+		User:              s.user,
+		Auth:              s.auth.methods(tries),
+		ClientVersion:     clientVersion,
+		HostKeyAlgorithms: s.policy.algorithms(),
+		HostKeyCallback:   func(_ string, _ net.Addr, key ssh.PublicKey) error { return keys.check(key) },
+		AuthCallback: func(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
+			tries.noteAllowed(c.AllowedMethods)
+			return nil, nil
+		},
+	}
+	// Closing the stream is the only way to end a handshake that works on a tunnel, too, where there are no deadlines.
+	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
+	conn, chans, reqs, err := ssh.NewClientConn(w, s.endpoint.Address, config)
+	if !stop() && err == nil {
+		// The time ran out between the end of the handshake and here: the stream is closed already.
+		_ = conn.Close()
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, handshakeError(ctx, s, keys, tries, err)
+	}
+	key, _ := keys.result()
+	return newClient(s, w, ssh.NewClient(conn, chans, reqs), keyLine(key), jump), nil
+}
+
+// dialRaw opens the stream under a connection.
+func dialRaw(ctx context.Context, address string, jump *Client) (net.Conn, error) {
+	if jump != nil {
+		return jump.DialContext(ctx, "tcp", address)
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", address)
+}
+
+// handshakeError finds the type of error that says what happened in a handshake that failed with err.
+func handshakeError(ctx context.Context, s settings, keys *verifier, tries *attempt, err error) error {
+	accepted, refused := keys.result()
+	if refused != nil {
+		return refused
+	}
+	var changed *HostKeyChangedError
+	if errors.As(err, &changed) {
+		return changed
+	}
+	var mismatch *ssh.AlgorithmNegotiationError
+	if errors.As(err, &mismatch) && len(s.policy.known) > 0 && strings.Contains(mismatch.What, "host key") {
+		// The host has keys, but none of a type that we know of it.
+		return &HostKeyChangedError{Endpoint: s.endpoint, Want: s.policy.fingerprints(),
+			Got: "no key of a known type, only " + strings.Join(mismatch.RequestedAlgorithms, ", ")}
+	}
+	if accepted != nil && ctx.Err() == nil && !isTransport(err) {
+		tried, allowed := tries.result()
+		return &AuthError{Endpoint: s.endpoint, User: s.user, Methods: tried, Allowed: allowed, Err: err}
+	}
+	return &UnreachableError{Endpoint: s.endpoint, Phase: PhaseHandshake, Err: causeOf(ctx, err)}
+}
+
+// causeOf prefers the reason for which ctx ended over its consequence, such as "use of closed connection".
+func causeOf(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// isTransport says whether err comes from the stream and not from what the peer said over it.
+func isTransport(err error) bool {
+	var n net.Error
+	return errors.As(err, &n) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+}

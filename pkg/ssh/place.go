@@ -1,0 +1,227 @@
+package ssh
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Placement is a file that a host should have.
+type Placement struct {
+	// Path is where: absolute, clean, of the characters that Command.Path may have. Its directory is made if need be, and
+	// refused if anybody but root (or the login user, without sudo) could change what is in it.
+	Path string
+	// Digest is the SHA-256 of the content, 64 lower-case hexadecimal digits.
+	Digest string
+	// Size is the length of the content in bytes.
+	Size int64
+	// Mode holds the permission bits, at least readable by the owner and not writable by others than the owner.
+	Mode fs.FileMode
+	// Open gives the content. It is called only if the host does not have the file yet.
+	Open func() (io.ReadCloser, error)
+}
+
+// placeScript puts a file in place: $1 path, $2 digest, $3 size, $4 mode; the content comes on standard input. It answers
+// with lines: "ready" (it runs, sudo is content), then "present", or "send" and "placed"; or at any point "error REASON".
+// Its needs are a POSIX shell and coreutils.
+//
+// It is a constant and goes to the login shell between single quotes. To mean the same in every login shell it holds no
+// single quote, exclamation mark, backslash or line break.
+var placeScript = strings.Join([]string{
+	`set -u`,
+	`umask 022`,
+	`path=$1 digest=$2 size=$3 mode=$4 tmp=`,
+	`echo ready`,
+	`clean() { if [ -n "$tmp" ]; then rm -f -- "$tmp"; fi; }`,
+	`trap clean EXIT`,
+	// Without a trap for PIPE, the shell would die of its own error message once nobody listens, and leave its file behind.
+	`trap "exit 1" HUP INT TERM PIPE`,
+	`fail() { echo "error $*"; exit 1; }`,
+	`me=$(id -u) || fail "the program id does not work"`,
+	`dir=${path%/*}`,
+	`dir=${dir:-/}`,
+	`if [ -L "$dir" ]; then fail "the directory $dir is a symbolic link"; fi`,
+	`[ -d "$dir" ] || mkdir -p -- "$dir" || fail "the directory $dir cannot be made"`,
+	// Who can write to a directory, or to one above it, can replace what is in it. The sticky bit of /tmp prevents that
+	// for what others own, but not that they fill the directory itself with names of their own.
+	`at=$dir`,
+	`while :`,
+	`do st=$(stat -L -c "%u %a" -- "$at") || fail "$at cannot be examined"`,
+	`set -- $st`,
+	`if [ "$1" -eq 0 ] || [ "$1" -eq "$me" ]; then :; else fail "the directory $at belongs to user $1"; fi`,
+	`if [ "$at" = "$dir" ]; then case $2 in *[2367]|*[2367]?) fail "the directory $at is writable by other users (mode $2)" ;; esac; fi`,
+	`case $2 in [1357]???) ;; *[2367]) fail "the directory $at is writable by everybody (mode $2)" ;; esac`,
+	`if [ "$at" = / ]; then break; fi`,
+	`at=${at%/*}`,
+	`at=${at:-/}`,
+	`done`,
+	`sum() { s=$(sha256sum < "$1") || fail "the program sha256sum does not work"; s=${s%% *}; }`,
+	`if [ -d "$path" ]; then fail "a directory is in the way"; fi`,
+	`if [ -L "$path" ]; then :; elif [ -f "$path" ]; then set -- $(stat -c "%u %a %s" -- "$path")`,
+	`if [ "$*" = "$me $mode $size" ]; then sum "$path"; if [ "$s" = "$digest" ]; then echo present; exit 0; fi; fi; fi`,
+	// What a run that was killed has left behind goes after an hour, when nobody can be writing to it any more.
+	`find "$dir" -maxdepth 1 -name ".kubewright.????????" -mmin +60 -delete 2> /dev/null`,
+	`tmp=$(mktemp -- "$dir/.kubewright.XXXXXXXX") || fail "no temporary file can be made in $dir"`,
+	`echo send`,
+	`head -c "$size" > "$tmp" || fail "it cannot be written: is the disk full?"`,
+	`n=$(stat -c %s -- "$tmp")`,
+	`if [ "$n" -eq "$size" ]; then :; else fail "only $n of $size bytes arrived"; fi`,
+	`sum "$tmp"`,
+	`if [ "$s" = "$digest" ]; then :; else fail "the content that arrived has digest $s, wanted is $digest"; fi`,
+	`chmod "$mode" -- "$tmp" || fail "its mode cannot be set"`,
+	`sync "$tmp" || fail "it cannot be flushed to disk"`,
+	`mv -f -T -- "$tmp" "$path" || fail "it cannot be moved into place"`,
+	`tmp=`,
+	`sync "$dir" || fail "its directory cannot be flushed to disk"`,
+	`echo placed`,
+}, "; ")
+
+var digestForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// Place makes sure that the host has the file, with the right content, owner (root, or the login user without sudo) and
+// mode. It takes one session, and moves the content only if the host does not have it. The file appears in one piece or
+// not at all.
+//
+// The error is a *PlaceError if the file or its directory is the reason, otherwise as for Start.
+func (c *Client) Place(ctx context.Context, f Placement) error {
+	if reason := f.check(); reason != "" {
+		return &TargetError{Endpoint: c.endpoint, Field: "placement", Reason: reason}
+	}
+	p, err := c.start(ctx, true, true, "place "+f.Path, placeWords(f)...)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	stop := context.AfterFunc(ctx, p.Close)
+	defer stop()
+	if err := c.place(p, f); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s: place %s: %w", c.endpoint, f.Path, context.Cause(ctx))
+		}
+		return err
+	}
+	return nil
+}
+
+func (f Placement) check() string {
+	if reason := checkPath(f.Path); reason != "" {
+		return "path " + reason
+	}
+	switch {
+	case path.Dir(f.Path) == "/":
+		return "path is directly below /"
+	case !digestForm.MatchString(f.Digest):
+		return "digest is not a SHA-256 in lower-case hexadecimal"
+	case f.Size <= 0:
+		return "size is not positive"
+	case f.Mode&^fs.ModePerm != 0 || f.Mode&0o400 == 0 || f.Mode&0o022 != 0:
+		return "mode " + f.Mode.String() + " is not a plain one that only the owner may write"
+	case f.Open == nil:
+		return "has no content"
+	}
+	return ""
+}
+
+func placeWords(f Placement) []string {
+	return []string{"/bin/sh", "-c", "'" + placeScript + "'", "kubewright-place",
+		f.Path, f.Digest, strconv.FormatInt(f.Size, 10), strconv.FormatUint(uint64(f.Mode), 8)}
+}
+
+// place leads the dialogue with placeScript.
+func (c *Client) place(p *Process, f Placement) error {
+	answers := bufio.NewReader(p.Stdout)
+	// The text before "ready" can only come from the start-up files of the login shell.
+	if err := c.expect(p, f, answers, "ready"); err != nil {
+		return err
+	}
+	answer, err := c.answer(p, f, answers)
+	switch {
+	case err != nil:
+		return err
+	case answer == "present":
+		return nil
+	case answer != "send":
+		return c.unexpected(f, answer)
+	}
+	content, err := f.Open()
+	if err != nil {
+		return &PlaceError{Endpoint: c.endpoint, Path: f.Path, Reason: "its content cannot be opened", Err: err}
+	}
+	defer func() { _ = content.Close() }() // only read from
+	source := &countingReader{r: io.LimitReader(content, f.Size)}
+	_, sendErr := io.CopyBuffer(struct{ io.Writer }{p.Stdin}, source, make([]byte, pumpSize))
+	switch {
+	case source.err != nil:
+		return &PlaceError{Endpoint: c.endpoint, Path: f.Path, Reason: "its content cannot be read", Err: source.err}
+	case sendErr == nil && source.n < f.Size:
+		return &PlaceError{Endpoint: c.endpoint, Path: f.Path,
+			Reason: fmt.Sprintf("its content is only %d bytes long instead of %d", source.n, f.Size)}
+	}
+	// If sending failed because the script gave up, its answer says why, and else how the connection ended.
+	if err := c.expect(p, f, answers, "placed"); err != nil {
+		return err
+	}
+	return nil
+}
+
+// expect reads one answer, which must be want.
+func (c *Client) expect(p *Process, f Placement, answers *bufio.Reader, want string) error {
+	answer, err := c.answer(p, f, answers)
+	if err != nil {
+		return err
+	}
+	if answer != want {
+		return c.unexpected(f, answer)
+	}
+	return nil
+}
+
+func (c *Client) unexpected(f Placement, answer string) error {
+	return &PlaceError{Endpoint: c.endpoint, Path: f.Path, Reason: fmt.Sprintf(
+		"the host answered %.80q where an answer of the placing script was due: do the start-up files of the login shell print text?", answer)}
+}
+
+// answer reads one line from placeScript; an "error" line, and the end of output, become errors.
+func (c *Client) answer(p *Process, f Placement, answers *bufio.Reader) (string, error) {
+	line, err := answers.ReadSlice('\n')
+	switch {
+	case err == nil:
+		line := strings.TrimSpace(string(line))
+		if reason, bad := strings.CutPrefix(line, "error "); bad {
+			return "", &PlaceError{Endpoint: c.endpoint, Path: f.Path, Reason: reason + quoteTail(p.Stderr())}
+		}
+		return line, nil
+	case errors.Is(err, bufio.ErrBufferFull):
+		return "", c.unexpected(f, string(line))
+	case !errors.Is(err, io.EOF):
+		return "", fmt.Errorf("place %s: %w", f.Path, err)
+	}
+	if err := p.Wait(); err != nil {
+		return "", err
+	}
+	return "", &PlaceError{Endpoint: c.endpoint, Path: f.Path, Reason: "the placing script ended without an answer"}
+}
+
+// countingReader remembers how much was read and why it ended, to tell a source that fails from a connection that does.
+type countingReader struct {
+	r   io.Reader
+	n   int64
+	err error
+}
+
+// Read implements io.Reader.
+func (r *countingReader) Read(b []byte) (int, error) {
+	n, err := r.r.Read(b)
+	r.n += int64(n)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return n, err
+}
