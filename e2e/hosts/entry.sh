@@ -16,6 +16,10 @@ done </proc/self/mountinfo
 # Mounts made by kubelet have to propagate into pods, as on a real machine.
 mount --make-rshared /
 
+# Docker's internal networks drop what would leave, but some versions still set a default route. An air-gapped machine
+# has none, and the product must not lean on one.
+ip route flush default
+
 # Docker binds a resolv.conf that names a loopback resolver, which pods could not reach.
 if [ -f /etc/e2e-host/resolv.conf ]; then
 	cat /etc/e2e-host/resolv.conf >/etc/resolv.conf

@@ -62,6 +62,10 @@ func (f *Fleet) Connect(ctx context.Context, name string) error {
 	if _, err := docker(ctx, "network", "connect", "--ip", host.Address.String(), f.network, host.Container); err != nil {
 		return fmt.Errorf("connect host %s: %w", name, err)
 	}
+	// As at boot: the engine may have set a default route.
+	if _, err := f.Exec(ctx, name, "ip", "route", "flush", "default"); err != nil {
+		return fmt.Errorf("connect host %s: %w", name, err)
+	}
 	return nil
 }
 

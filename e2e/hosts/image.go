@@ -47,6 +47,8 @@ func newRecipe(suite string) recipe {
 		},
 		Files: map[string]file{
 			entryPath: {0o755, string(entryScript)},
+			// PAM complains at every login when it is missing.
+			"/etc/default/locale": {0o644, "LANG=C.UTF-8\n"},
 			"/etc/ssh/sshd_config.d/e2e-host.conf": {0o644, "" +
 				"UseDNS no\n" +
 				"PermitRootLogin prohibit-password\n" +
@@ -66,6 +68,7 @@ func newRecipe(suite string) recipe {
 			"systemd-modules-load.service", "systemd-firstboot.service", "systemd-repart.service",
 			"dev-hugepages.mount", "sys-fs-fuse-connections.mount", "sys-kernel-config.mount", "sys-kernel-debug.mount",
 			"sys-kernel-tracing.mount", "proc-sys-fs-binfmt_misc.automount", "systemd-binfmt.service",
+			"modprobe@drm.service", "modprobe@configfs.service", "modprobe@efi_pstore.service", "modprobe@fuse.service",
 		},
 	}
 }
