@@ -49,6 +49,21 @@ type Summary struct {
 	Skipped int
 }
 
+func (s *Summary) count(state State) {
+	switch state {
+	case StateDone:
+		s.Done++
+	case StateChanged:
+		s.Changed++
+	case StateFailed:
+		s.Failed++
+	case StateBlocked:
+		s.Blocked++
+	case StateSkipped:
+		s.Skipped++
+	}
+}
+
 // Result is what a run came to.
 type Result struct {
 	// Mode the run was made in.
