@@ -65,7 +65,9 @@ type CreateRoutesResponse struct{}
 func NewClientWithSecretId(_, _, _ string) (*Client, error) { return &Client{}, nil }
 
 // NewDescribeRouteTablesRequest returns an empty request.
-func NewDescribeRouteTablesRequest() *DescribeRouteTablesRequest { return &DescribeRouteTablesRequest{} }
+func NewDescribeRouteTablesRequest() *DescribeRouteTablesRequest {
+	return &DescribeRouteTablesRequest{}
+}
 
 // NewDeleteRoutesRequest returns an empty request.
 func NewDeleteRoutesRequest() *DeleteRoutesRequest { return &DeleteRoutesRequest{} }

@@ -1,0 +1,81 @@
+package bundlecmd
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/spf13/cobra"
+
+	"github.com/kubewright/kubewright/pkg/bundle"
+)
+
+func newInspect() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "inspect FILE",
+		Short: "Show what is in a bundle",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			cmd.SilenceUsage = true
+			if output != "" && output != "json" {
+				return fmt.Errorf("--output %q is unknown; it can be json", output)
+			}
+			b, err := bundle.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, b.Close()) }()
+			if output == "json" {
+				return printJSON(cmd.OutOrStdout(), b)
+			}
+			return printTable(cmd.OutOrStdout(), b)
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "json for everything in machine-readable form")
+	return cmd
+}
+
+func printJSON(w io.Writer, b *bundle.Bundle) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(struct {
+		Path   string         `json:"path"`
+		Size   int64          `json:"size"`
+		Digest digest.Digest  `json:"digest"`
+		Config *bundle.Config `json:"config"`
+	}{b.Path(), b.Size(), b.Digest(), b.Config()})
+}
+
+func printTable(out io.Writer, b *bundle.Bundle) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	p := func(format string, args ...any) { fmt.Fprintf(w, format, args...) } //nolint:errcheck // Flush reports it
+	c := b.Config()
+	p("Name:\t%s\nDigest:\t%s\nSize:\t%s\nCreated:\t%s\n", c.Name, b.Digest(), size(b.Size()), c.Created.Format("2006-01-02T15:04:05Z07:00"))
+	for _, r := range c.Releases {
+		p("\nKubernetes %s for %s\n", r.KubernetesVersion, strings.Join(r.Platforms, ", "))
+		p("\nFILE\tKIND\tVERSION\tPLATFORM\tSIZE\tDIGEST\n")
+		for _, f := range r.Files {
+			platform := f.Platform
+			if platform == "" {
+				platform = "any"
+			}
+			p("%s\t%s\t%s\t%s\t%s\t%s\n", f.Name, f.Kind, f.Version, platform, size(f.Size), short(f.Digest))
+		}
+		p("\nIMAGE\tCOMPONENT\tPLATFORM\tLAYERS\tSIZE\tDIGEST\n")
+		for _, i := range r.Images {
+			for k := range i.Platforms {
+				ip := &i.Platforms[k]
+				p("%s\t%s\t%s\t%d\t%s\t%s\n", i.Name, i.Component, ip.Platform, len(ip.Layers), size(ip.Size()), short(ip.Manifest.Digest))
+			}
+		}
+	}
+	return w.Flush()
+}
+
+// short is enough of a digest to tell blobs apart by eye.
+func short(d digest.Digest) string { return d.Encoded()[:12] }

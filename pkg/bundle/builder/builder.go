@@ -1,0 +1,180 @@
+package builder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/kubewright/kubewright/pkg/bundle"
+)
+
+// Options are the options of Build.
+type Options struct {
+	// Definition is the definition file, Output the bundle to write.
+	Definition, Output string
+	// CacheDir keeps compiled programs and packages; empty means the user's cache directory.
+	CacheDir string
+	// Parallel is how many components to compile at a time; 0 means one or two, depending on the CPUs.
+	Parallel int
+	// Locked refuses Debian packages other than the pinned ones, instead of taking what the machine's sources offer when
+	// the pinned ones are gone.
+	Locked bool
+	// Progress is told what happens, from several goroutines. It may be nil.
+	Progress func(Event)
+}
+
+// Event is something that happened while building.
+type Event struct {
+	// Component is what it is about.
+	Component string
+	// State says what happened to it.
+	State State
+	// Detail adds words; it may be empty.
+	Detail string
+	// Duration is how long it took, or has taken so far.
+	Duration time.Duration
+}
+
+// State is what an Event is about.
+type State string
+
+// The states an Event can tell.
+const (
+	// StateStarted begins work.
+	StateStarted State = "started"
+	// StateWorking repeats now and then while work lasts.
+	StateWorking State = "working"
+	// StateCached says that nothing had to be done.
+	StateCached State = "cached"
+	// StateDone ends work.
+	StateDone State = "done"
+	// StateWarning says that something differs from what the definition pins.
+	StateWarning State = "warning"
+)
+
+// Result is the outcome of a build.
+type Result struct {
+	// Digest is the bundle's digest.
+	Digest digest.Digest
+	// Path is the file, Size its length in bytes.
+	Path string
+	Size int64
+	// Config is what the bundle says about itself.
+	Config *bundle.Config
+	// Duration is how long the build took.
+	Duration time.Duration
+}
+
+// build is one run of Build.
+type build struct {
+	o        Options
+	def      *Definition
+	platform string
+	created  time.Time
+	cache    cache
+	scratch  string
+
+	debian *debianRoot
+	// programs by name, filled by compile.
+	programs map[string]program
+	// sources is the bill of materials.
+	sources []bundle.Component
+}
+
+// program is a compiled program.
+type program struct {
+	path      string
+	size      int64
+	digest    digest.Digest
+	component *Component
+	spec      Program
+}
+
+// Build makes the bundle a definition describes. What is cached under a key made of everything that goes into it is not
+// built again.
+func Build(ctx context.Context, o Options) (_ *Result, err error) {
+	start := time.Now()
+	def, err := LoadDefinition(o.Definition)
+	if err != nil {
+		return nil, err
+	}
+	b := &build{o: o, def: def, programs: map[string]program{}}
+	if b.o.Parallel <= 0 {
+		b.o.Parallel = min(2, runtime.NumCPU())
+	}
+	b.platform = runtime.GOOS + "/" + runtime.GOARCH
+	for _, p := range def.Platforms {
+		if p != b.platform {
+			return nil, &FieldError{File: o.Definition, Field: "platforms",
+				Reason: fmt.Sprintf("%s cannot be built on %s: C parts and Debian packages are taken from the machine that builds; build it on %s", p, b.platform, p)}
+		}
+	}
+	if b.created, err = sourceDate(def.SourceDateEpoch); err != nil {
+		return nil, err
+	}
+	if b.cache, err = openCache(o.CacheDir); err != nil {
+		return nil, err
+	}
+	if b.scratch, err = os.MkdirTemp(b.cache.dir, "scratch-"); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.scratch)) }()
+	// A relative output is meant relative to where the user is, and must be writable before minutes are spent.
+	if b.o.Output, err = filepath.Abs(o.Output); err != nil {
+		return nil, err
+	}
+	if st, err := os.Stat(filepath.Dir(b.o.Output)); err != nil || !st.IsDir() {
+		return nil, fmt.Errorf("output %s: its directory does not exist", b.o.Output)
+	}
+
+	if err := b.prepareDebian(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.compileAll(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.checkKubeadmImages(ctx); err != nil {
+		return nil, err
+	}
+	cfg, blobs, err := b.compose()
+	if err != nil {
+		return nil, err
+	}
+	writing := time.Now()
+	b.tell(Event{Component: "bundle", State: StateStarted, Detail: "writing " + b.o.Output})
+	d, err := bundle.Write(ctx, b.o.Output, cfg, blobs)
+	if err != nil {
+		return nil, err
+	}
+	st, err := os.Stat(b.o.Output)
+	if err != nil {
+		return nil, err
+	}
+	b.tell(Event{Component: "bundle", State: StateDone, Detail: string(d), Duration: time.Since(writing)})
+	return &Result{Digest: d, Path: b.o.Output, Size: st.Size(), Config: cfg, Duration: time.Since(start)}, nil
+}
+
+func (b *build) tell(e Event) {
+	if b.o.Progress != nil {
+		b.o.Progress(e)
+	}
+}
+
+// sourceDate is SOURCE_DATE_EPOCH (https://reproducible-builds.org/docs/source-date-epoch/) or the definition's.
+func sourceDate(fixed int64) (time.Time, error) {
+	if s := os.Getenv("SOURCE_DATE_EPOCH"); s != "" {
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil || n < 0 {
+			return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH=%q is not a number of seconds since 1970", s)
+		}
+		fixed = n
+	}
+	return time.Unix(fixed, 0).UTC(), nil
+}
