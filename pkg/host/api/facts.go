@@ -42,7 +42,9 @@ type Facts struct {
 	// OwnedPaths are the files and directories the ledger says we made or changed.
 	OwnedPaths []string `json:"ownedPaths,omitempty"`
 	// Runs are the detached commands running now, by name.
-	Runs     []string       `json:"runs,omitempty"`
+	Runs []string `json:"runs,omitempty"`
+	// Receipts are the detached commands that ended well and left a receipt, by name.
+	Receipts []string       `json:"receipts,omitempty"`
 	Features KernelFeatures `json:"kernelFeatures"`
 }
 

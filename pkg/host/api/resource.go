@@ -48,6 +48,8 @@ type File struct {
 	Size int64  `json:"size,omitempty"`
 	// Secret keeps the content out of verdicts and journals.
 	Secret bool `json:"secret,omitempty"`
+	// Keep leaves a file that is there already as it is, whatever it holds: for content that something else takes over once it exists.
+	Keep bool `json:"keep,omitempty"`
 }
 
 // Dir is a directory owned by root.

@@ -1,0 +1,87 @@
+package detach
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/kubewright/kubewright/pkg/host/sys"
+)
+
+// Request is what the wrapper reads to know what to run. It holds no secret: those lie in files below /run.
+type Request struct {
+	Name      string            `json:"name"`
+	Operation string            `json:"operation"`
+	Key       string            `json:"key"`
+	Argv      []string          `json:"argv"`
+	Env       map[string]string `json:"env,omitempty"`
+	// SecretFiles are masked in the output.
+	SecretFiles []string `json:"secretFiles,omitempty"`
+	// Creates must exist when the program ended with 0, or there is no receipt.
+	Creates []string      `json:"creates,omitempty"`
+	Timeout time.Duration `json:"timeout"`
+}
+
+// Result is how a run ended.
+type Result struct {
+	Operation string    `json:"operation"`
+	Key       string    `json:"key"`
+	ExitCode  int       `json:"exitCode"`
+	TimedOut  bool      `json:"timedOut,omitempty"`
+	Started   time.Time `json:"started"`
+	Finished  time.Time `json:"finished"`
+	// Error says why the program could not be run at all.
+	Error string `json:"error,omitempty"`
+}
+
+// Receipt says that a command with this key was done.
+type Receipt struct {
+	Key       string    `json:"key"`
+	Operation string    `json:"operation"`
+	Finished  time.Time `json:"finished"`
+}
+
+const (
+	requestFile = "request.json"
+	resultFile  = "result.json"
+	lockFile    = "lock"
+	outputFile  = "output"
+	oldOutput   = "output.old"
+)
+
+// ReceiptPath is where the receipt of a command lies.
+func ReceiptPath(s *sys.System, name string) string { return s.State("receipts", name+".json") }
+
+// ReadReceipt returns nil when there is none.
+func ReadReceipt(s *sys.System, name string) (*Receipt, error) {
+	return readJSON[Receipt](ReceiptPath(s, name))
+}
+
+func (m *Manager) runPath(name, file string) string { return m.Sys.State("runs", name, file) }
+
+func readJSON[T any](path string) (*T, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the record of a command: %w", err)
+	}
+	var v T
+	if err := json.Unmarshal(data, &v); err != nil {
+		// Written in one step, so this is damage of the disk: as good as no record.
+		return nil, nil
+	}
+	return &v, nil
+}
+
+func writeJSON(path string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", path, err)
+	}
+	return sys.WriteFileSync(path, append(data, '\n'), 0o600)
+}
