@@ -195,6 +195,7 @@ func (c *Client) answer(p *Process, f Placement, answers *bufio.Reader) (string,
 	case err == nil:
 		line := strings.TrimSpace(string(line))
 		if reason, bad := strings.CutPrefix(line, "error "); bad {
+			_ = p.Wait() // it ends now; what it wrote to standard error is complete only then
 			return "", &PlaceError{Endpoint: c.endpoint, Path: f.Path, Reason: reason + quoteTail(p.Stderr())}
 		}
 		return line, nil

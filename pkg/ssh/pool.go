@@ -22,7 +22,8 @@ type Pool struct {
 	salt []byte
 
 	mu      sync.Mutex
-	entries map[string]*pooled
+	entries map[string]*pooled   // the one to give out for each key
+	live    map[*pooled]struct{} // all that somebody holds, broken ones included
 	past    Stats
 }
 
@@ -43,7 +44,7 @@ func NewPool() (*Pool, error) {
 	if _, err := rand.Read(salt); err != nil {
 		return nil, fmt.Errorf("ssh pool: no random numbers: %w", err)
 	}
-	return &Pool{salt: salt, entries: map[string]*pooled{}}, nil
+	return &Pool{salt: salt, entries: map[string]*pooled{}, live: map[*pooled]struct{}{}}, nil
 }
 
 // Get returns the connection to t, making it if there is none; errors are those of Dial. The caller holds it until it
@@ -53,10 +54,14 @@ func (p *Pool) Get(ctx context.Context, t Target) (c *Client, release func(), er
 	if _, err := t.check(); err != nil {
 		return nil, nil, err
 	}
-	return p.get(ctx, t)
+	e, release, err := p.get(ctx, t)
+	if err != nil {
+		return nil, nil, err
+	}
+	return e.client, release, nil
 }
 
-func (p *Pool) get(ctx context.Context, t Target) (*Client, func(), error) {
+func (p *Pool) get(ctx context.Context, t Target) (*pooled, func(), error) {
 	s, err := t.checkOne()
 	if err != nil {
 		return nil, nil, err
@@ -84,7 +89,7 @@ func (p *Pool) get(ctx context.Context, t Target) (*Client, func(), error) {
 			release()
 			return nil, nil, err
 		}
-		return e.client, release, nil
+		return e, release, nil
 	}
 }
 
@@ -119,6 +124,7 @@ func (p *Pool) hold(ctx context.Context, t Target, s settings) (e *pooled, made 
 	dialCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	e = &pooled{key: key, holds: 1, cancel: cancel, slots: make(chan struct{}, handshakesPerBastion), ready: make(chan struct{})}
 	p.entries[key] = e
+	p.live[e] = struct{}{}
 	go func() {
 		defer close(e.ready)
 		e.client, e.err = p.dial(dialCtx, t, s)
@@ -141,19 +147,18 @@ func (p *Pool) dial(ctx context.Context, t Target, s settings) (*Client, error) 
 	if t.Bastion == nil {
 		return connect(ctx, s, nil)
 	}
-	jump, release, err := p.get(ctx, *t.Bastion)
+	bastion, release, err := p.get(ctx, *t.Bastion)
 	if err != nil {
 		return nil, &UnreachableError{Endpoint: s.endpoint, Phase: PhaseBastion, Err: err}
 	}
-	slots := p.slots(*t.Bastion)
 	select {
-	case slots <- struct{}{}:
+	case bastion.slots <- struct{}{}:
 	case <-ctx.Done():
 		release()
 		return nil, &UnreachableError{Endpoint: s.endpoint, Phase: PhaseBastion, Err: context.Cause(ctx)}
 	}
-	defer func() { <-slots }()
-	c, err := connect(ctx, s, jump)
+	defer func() { <-bastion.slots }()
+	c, err := connect(ctx, s, bastion.client)
 	if err != nil {
 		release()
 		return nil, err
@@ -163,13 +168,6 @@ func (p *Pool) dial(ctx context.Context, t Target, s settings) (*Client, error) 
 		release()
 	}()
 	return c, nil
-}
-
-// slots are those of the bastion's entry, which exists because the caller holds it.
-func (p *Pool) slots(bastion Target) chan struct{} {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.entries[p.key(bastion)].slots
 }
 
 // drop counts one holder less, and closes what nobody holds.
@@ -187,13 +185,13 @@ func (p *Pool) drop(e *pooled) {
 	e.cancel()
 	go func() {
 		<-e.ready
-		if e.client == nil {
-			return
-		}
-		_ = e.client.Close()
 		p.mu.Lock()
-		p.past = p.past.Add(e.client.Stats())
-		p.mu.Unlock()
+		defer p.mu.Unlock()
+		delete(p.live, e)
+		if e.client != nil {
+			_ = e.client.Close()
+			p.past = p.past.Add(e.client.Stats())
+		}
 	}()
 }
 
@@ -202,13 +200,13 @@ func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	sum := p.past
-	for _, e := range p.entries {
-		if e.usable() {
-			select {
-			case <-e.ready:
+	for e := range p.live {
+		select {
+		case <-e.ready:
+			if e.client != nil {
 				sum = sum.Add(e.client.Stats())
-			default:
 			}
+		default:
 		}
 	}
 	return sum
