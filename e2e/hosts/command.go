@@ -28,7 +28,7 @@ func commandEnv(ctx context.Context, stdin io.Reader, env []string, args ...stri
 		return stdout.Bytes(), &CommandError{Args: args, ExitCode: exit.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String()}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", args[0], err)
+		return nil, fmt.Errorf("run %s: %w", args[0], err)
 	}
 	return stdout.Bytes(), nil
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,7 +16,7 @@ import (
 )
 
 //go:embed entry.sh
-var entryScript []byte
+var entryScript string
 
 const (
 	imageName = "kubewright-e2e-host"
@@ -24,42 +25,56 @@ const (
 	imageBuild = 20 * time.Minute
 )
 
-// recipe is everything that decides what is inside the image. Its hash is the image's tag.
-type recipe struct {
+// base is what decides the outcome of debootstrap. It changes seldom, and making it anew takes minutes.
+type base struct {
 	Suite, Architecture string
 	Packages            []string
-	Files               map[string]file
-	Masked, Unwanted    []string
 }
 
+// recipe is everything that decides what is inside the image. Its hash is the image's tag.
+type recipe struct {
+	Base base
+	// Files are added, by absolute path.
+	Files map[string]file
+	// Masked are units that systemd must not start.
+	Masked []string
+	// Unwanted are patterns of absolute paths that are left out, with all below them.
+	Unwanted []string
+}
+
+// file is a regular file with content, or a symbolic link.
 type file struct {
-	Mode    os.FileMode
+	Mode    int64
 	Content string
+	Link    string
 }
 
 func newRecipe(suite string) recipe {
 	return recipe{
-		Suite:        suite,
-		Architecture: runtime.GOARCH,
-		Packages: []string{
-			"systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "iproute2", "procps", "kmod",
-			"ca-certificates", "mount", "util-linux",
+		Base: base{
+			Suite:        suite,
+			Architecture: runtime.GOARCH,
+			Packages: []string{
+				"systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "iproute2", "procps", "kmod",
+				"ca-certificates", "mount", "util-linux",
+			},
 		},
 		Files: map[string]file{
-			entryPath: {0o755, string(entryScript)},
+			entryPath: {Mode: 0o755, Content: entryScript},
 			// PAM complains at every login when it is missing.
-			"/etc/default/locale": {0o644, "LANG=C.UTF-8\n"},
-			"/etc/ssh/sshd_config.d/e2e-host.conf": {0o644, "" +
+			"/etc/default/locale": {Mode: 0o644, Content: "LANG=C.UTF-8\n"},
+			"/etc/ssh/sshd_config.d/e2e-host.conf": {Mode: 0o644, Content: "" +
 				"UseDNS no\n" +
 				"PermitRootLogin prohibit-password\n" +
 				"PasswordAuthentication yes\n" +
 				"AuthorizedKeysFile /etc/ssh/authorized_keys/%u .ssh/authorized_keys\n"},
+			"/etc/systemd/system/default.target": {Link: "/lib/systemd/system/multi-user.target"},
 		},
-		// What a host never reads; without it the image is half as big. The SSH host keys are there because each host gets
-		// its own.
+		// What a host never reads; without it the image is half as big. The SSH host keys and the machine id are there
+		// because each host gets its own.
 		Unwanted: []string{
-			"var/cache/apt/archives/*.deb", "var/cache/apt/*.bin", "var/lib/apt/lists/*", "usr/share/doc/*", "usr/share/man/*",
-			"usr/share/locale/*", "var/log/*.log", "etc/ssh/ssh_host_*", "etc/machine-id", "var/lib/dbus/machine-id",
+			"/var/cache/apt/*", "/var/lib/apt/lists/*", "/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*",
+			"/var/log/*.log", "/etc/ssh/ssh_host_*", "/etc/machine-id", "/var/lib/dbus/machine-id",
 		},
 		// What makes no sense without hardware, and what would wake up at its own time and disturb measurements.
 		Masked: []string{
@@ -73,13 +88,26 @@ func newRecipe(suite string) recipe {
 	}
 }
 
-func (r recipe) tag() (string, error) {
-	text, err := json.Marshal(r)
+// ownFiles are all files that the recipe adds.
+func (r recipe) ownFiles() map[string]file {
+	own := map[string]file{}
+	for name, f := range r.Files {
+		own[name] = f
+	}
+	for _, unit := range r.Masked {
+		own["/etc/systemd/system/"+unit] = file{Link: "/dev/null"}
+	}
+	return own
+}
+
+// contentTag names content by what it is made from.
+func contentTag(suite string, from any) (string, error) {
+	text, err := json.Marshal(from)
 	if err != nil {
 		return "", fmt.Errorf("hash the image recipe: %w", err)
 	}
 	sum := sha256.Sum256(text)
-	return r.Suite + "-" + hex.EncodeToString(sum[:6]), nil
+	return suite + "-" + hex.EncodeToString(sum[:6]), nil
 }
 
 // defaultSuite is bookworm, except on Ubuntu, whose mirrors carry no Debian.
@@ -91,7 +119,7 @@ func defaultSuite() string {
 }
 
 // EnsureImage makes sure that the engine has the image of a host and returns its reference. The root file system is
-// built by debootstrap once per recipe and kept in the cache directory, so a lost engine costs only an import.
+// built by debootstrap once and kept in the cache directory, so a lost engine or a changed recipe costs only an import.
 func EnsureImage(ctx context.Context, o Options) (string, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -101,7 +129,11 @@ func EnsureImage(ctx context.Context, o Options) (string, error) {
 		o.Suite = defaultSuite()
 	}
 	r := newRecipe(o.Suite)
-	tag, err := r.tag()
+	tag, err := contentTag(o.Suite, r)
+	if err != nil {
+		return "", err
+	}
+	baseTag, err := contentTag(o.Suite, r.Base)
 	if err != nil {
 		return "", err
 	}
@@ -111,7 +143,8 @@ func EnsureImage(ctx context.Context, o Options) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, imageBuild)
 	defer cancel()
-	unlock, err := lock(ctx, filepath.Join(o.CacheDir, tag+".lock"))
+	archive := filepath.Join(o.CacheDir, baseTag+".tar")
+	unlock, err := lock(ctx, archive+".lock")
 	if err != nil {
 		return "", err
 	}
@@ -119,17 +152,34 @@ func EnsureImage(ctx context.Context, o Options) (string, error) {
 	if imageExists(ctx, reference) {
 		return reference, nil
 	}
-	archive := filepath.Join(o.CacheDir, tag+".tar")
 	if _, err := os.Stat(archive); errors.Is(err, os.ErrNotExist) {
-		if err := buildRootfs(ctx, r, archive, o.Log); err != nil {
+		if err := buildBase(ctx, r.Base, archive, o.Log); err != nil {
 			return "", fmt.Errorf("build the root file system of the hosts: %w", err)
 		}
 	}
 	o.Log("importing the host image %s", reference)
-	if _, err := docker(ctx, "import", "--change", `ENTRYPOINT ["`+entryPath+`"]`, archive, reference); err != nil {
-		return "", fmt.Errorf("import %s (remove it if it is damaged): %w", archive, err)
+	if err := importImage(ctx, archive, reference, r); err != nil {
+		return "", fmt.Errorf("import %s (remove the file if it is damaged): %w", archive, err)
 	}
 	return reference, nil
+}
+
+// importImage streams the customised root file system into the engine.
+func importImage(ctx context.Context, archive, reference string, r recipe) error {
+	in, err := os.Open(archive)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	stream, sink := io.Pipe()
+	go func() { sink.CloseWithError(customise(in, sink, r, time.Now())) }()
+	defer func() { _ = stream.Close() }()
+	_, err = command(ctx, stream, "docker", "import", "--change", `ENTRYPOINT ["`+entryPath+`"]`, "-", reference)
+	if err != nil {
+		// A stream that broke off between two files looks whole to docker.
+		_, _ = docker(context.WithoutCancel(ctx), "image", "rm", reference)
+	}
+	return err
 }
 
 func imageExists(ctx context.Context, reference string) bool {

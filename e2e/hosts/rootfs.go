@@ -1,15 +1,22 @@
 package hosts
 
 import (
+	"archive/tar"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 )
 
-// buildRootfs makes the root file system of a recipe with debootstrap and writes it as a tar file, all or nothing.
-func buildRootfs(ctx context.Context, r recipe, archive string, log func(string, ...any)) error {
+// buildBase makes the unchanged root file system of a recipe with debootstrap and writes it as a tar file, all or nothing.
+func buildBase(ctx context.Context, b base, archive string, log func(string, ...any)) error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("debootstrap needs root: run this once as root, or copy %s from a machine that has it", archive)
 	}
@@ -18,7 +25,7 @@ func buildRootfs(ctx context.Context, r recipe, archive string, log func(string,
 			return err
 		}
 	}
-	mirror, err := aptMirror(ctx, r.Suite)
+	mirror, err := aptMirror(ctx, b.Suite)
 	if err != nil {
 		return err
 	}
@@ -36,20 +43,22 @@ func buildRootfs(ctx context.Context, r recipe, archive string, log func(string,
 		return fmt.Errorf("open the directory to build in: %w", err)
 	}
 
-	log("building the %s root file system with debootstrap; this takes minutes, once", r.Suite)
-	args := []string{"debootstrap", "--variant=minbase", "--include=" + strings.Join(r.Packages, ","), r.Suite, root}
+	log("building the %s root file system with debootstrap; this takes minutes, once", b.Suite)
+	// In namespaces of its own: when this process is interrupted, what debootstrap started and mounted goes away with them,
+	// and removing the directory cannot reach through a forgotten mount.
+	args := []string{"unshare", "--mount", "--pid", "--fork", "--kill-child",
+		"debootstrap", "--variant=minbase", "--include=" + strings.Join(b.Packages, ","), b.Suite, root}
 	if mirror != "" {
 		args = append(args, mirror)
 	}
 	if _, err := commandEnv(ctx, nil, env, args...); err != nil {
 		return err
 	}
-	if err := customise(root, r); err != nil {
-		return err
-	}
 	partial := archive + ".partial"
 	defer func() { _ = os.Remove(partial) }()
-	if _, err := command(ctx, nil, "tar", "--numeric-owner", "--xattrs", "-C", root, "-cf", partial, "."); err != nil {
+	// Downloaded packages and package lists are a third of it, and never needed again.
+	if _, err := command(ctx, nil, "tar", "--numeric-owner", "--exclude=./var/cache/apt/*", "--exclude=./var/lib/apt/lists/*",
+		"-C", root, "-cf", partial, "."); err != nil {
 		return err
 	}
 	if err := os.Rename(partial, archive); err != nil {
@@ -58,42 +67,57 @@ func buildRootfs(ctx context.Context, r recipe, archive string, log func(string,
 	return nil
 }
 
-func customise(root string, r recipe) error {
-	for _, pattern := range r.Unwanted {
-		paths, err := filepath.Glob(filepath.Join(root, pattern))
-		if err != nil {
-			return fmt.Errorf("clean up %s: %w", pattern, err)
+// customise copies the tar stream of a root file system, without what the recipe leaves out or replaces, and adds the
+// recipe's own files.
+func customise(in io.Reader, out io.Writer, r recipe, now time.Time) error {
+	own := r.ownFiles()
+	reader, writer := tar.NewReader(in), tar.NewWriter(out)
+	for {
+		header, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			break
 		}
-		for _, path := range paths {
-			if err := os.RemoveAll(path); err != nil {
-				return fmt.Errorf("clean up: %w", err)
+		if err != nil {
+			return fmt.Errorf("read the root file system: %w", err)
+		}
+		name := path.Clean("/" + header.Name)
+		if _, replaced := own[name]; replaced || matches(r.Unwanted, name) {
+			continue
+		}
+		if err := writer.WriteHeader(header); err != nil {
+			return fmt.Errorf("copy %s: %w", name, err)
+		}
+		if _, err := io.Copy(writer, reader); err != nil {
+			return fmt.Errorf("copy %s: %w", name, err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(own)) {
+		f := own[name]
+		header := &tar.Header{Typeflag: tar.TypeReg, Name: "." + name, Mode: f.Mode, Size: int64(len(f.Content)), ModTime: now}
+		if f.Link != "" {
+			header.Typeflag, header.Linkname, header.Mode = tar.TypeSymlink, f.Link, 0o777
+		}
+		if err := writer.WriteHeader(header); err != nil {
+			return fmt.Errorf("add %s: %w", name, err)
+		}
+		if _, err := io.WriteString(writer, f.Content); err != nil {
+			return fmt.Errorf("add %s: %w", name, err)
+		}
+	}
+	if err := writer.Close(); err != nil {
+		return fmt.Errorf("finish the root file system: %w", err)
+	}
+	return nil
+}
+
+// matches says whether name or a directory above it matches one of the patterns.
+func matches(patterns []string, name string) bool {
+	for ; name != "/"; name = path.Dir(name) {
+		for _, pattern := range patterns {
+			if ok, err := path.Match(pattern, name); ok && err == nil {
+				return true
 			}
 		}
 	}
-	for name, f := range r.Files {
-		path := filepath.Join(root, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return fmt.Errorf("write %s into the image: %w", name, err)
-		}
-		if err := os.WriteFile(path, []byte(f.Content), f.Mode); err != nil {
-			return fmt.Errorf("write %s into the image: %w", name, err)
-		}
-	}
-	for _, unit := range r.Masked {
-		path := filepath.Join(root, "etc/systemd/system", unit)
-		if err := os.RemoveAll(path); err != nil {
-			return fmt.Errorf("mask %s in the image: %w", unit, err)
-		}
-		if err := os.Symlink("/dev/null", path); err != nil {
-			return fmt.Errorf("mask %s in the image: %w", unit, err)
-		}
-	}
-	target := filepath.Join(root, "etc/systemd/system/default.target")
-	if err := os.RemoveAll(target); err != nil {
-		return fmt.Errorf("set the default target of the image: %w", err)
-	}
-	if err := os.Symlink("/lib/systemd/system/multi-user.target", target); err != nil {
-		return fmt.Errorf("set the default target of the image: %w", err)
-	}
-	return nil
+	return false
 }

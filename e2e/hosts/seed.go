@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"time"
 )
 
 // seed is what makes one container of the image a particular host. It is copied into the container before its first
@@ -26,19 +27,20 @@ func (s seed) tar() (*bytes.Buffer, error) {
 	}
 	var buffer bytes.Buffer
 	archive := tar.NewWriter(&buffer)
+	now := time.Now()
 	var failed error
 	add := func(name string, mode int64, content string) {
 		if failed != nil {
 			return
 		}
-		failed = archive.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(content))})
+		failed = archive.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(content)), ModTime: now})
 		if failed == nil {
 			_, failed = archive.Write([]byte(content))
 		}
 	}
 	dir := func(name string, mode int64) {
 		if failed == nil {
-			failed = archive.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name, Mode: mode})
+			failed = archive.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name, Mode: mode, ModTime: now})
 		}
 	}
 
