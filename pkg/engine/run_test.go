@@ -415,6 +415,36 @@ func TestWaiting(t *testing.T) {
 	}
 }
 
+func TestACheckThatFailsBeforeApplyUsesUpATry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		res, _ := Run(t.Context(), Graph{Steps: []Step{w.step("one", []string{"a"}, func(s *Step) {
+			s.Check = func(context.Context, string) (Verdict, error) { return Verdict{}, Retryable(errors.New("no answer")) }
+		})}}, Options{})
+		o, _ := res.Outcome("one", "a")
+		if o.State != StateFailed || o.Tries != DefaultAttempts || o.Took > time.Minute {
+			t.Fatalf("outcome %+v", o)
+		}
+	})
+}
+
+func TestAFailureKnownBeforeTheCutOffIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		res, _ := Run(t.Context(), Graph{Steps: []Step{{ID: "one", Hosts: []string{"a"}, Timeout: time.Minute,
+			Check: func(ctx context.Context, _ string) (Verdict, error) {
+				if asked++; asked == 1 {
+					return Verdict{State: Needed, Why: []string{"port 6443 is closed"}}, nil
+				}
+				<-ctx.Done()
+				return Verdict{}, ctx.Err()
+			}}}}, Options{})
+		if o, _ := res.Outcome("one", "a"); o.Message != "not there after 1m0s: port 6443 is closed" {
+			t.Fatalf("outcome %+v", o)
+		}
+	})
+}
+
 func TestACutOffApplyIsRetryableAndCheckedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
@@ -525,7 +555,7 @@ func TestPlan(t *testing.T) {
 	never := func(*Step) {}
 	tests := []struct {
 		name   string
-		first  bool // whether the first step is done already
+		first  bool // whether the first step is done already; the middle one always is
 		second func(*Step)
 		want   State
 		reason string
@@ -551,9 +581,11 @@ func TestPlan(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld()
 				w.is[pairKey{"first", "a"}] = tt.first
+				w.is[pairKey{"middle", "a"}] = true
 				res, _ := Run(t.Context(), Graph{Steps: []Step{
 					w.step("first", []string{"a"}),
-					w.step("second", []string{"a"}, needs(Need{"first", AllHosts}), tt.second),
+					w.step("middle", []string{"a"}, needs(Need{"first", AllHosts})),
+					w.step("second", []string{"a"}, needs(Need{"middle", SameHost}), tt.second),
 				}}, Options{Mode: ModePlan})
 				o, _ := res.Outcome("second", "a")
 				if o.State != tt.want || o.Reason != tt.reason {
@@ -627,7 +659,9 @@ func TestProgressIsReportedAndNothingComesAfterTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, ev := newWorld(), &events{}
 		var late func(string)
-		_, err := Run(t.Context(), Graph{Steps: []Step{w.step("one", []string{"a"}, func(s *Step) {
+		_, err := Run(t.Context(), Graph{Steps: []Step{w.step("two", []string{"a"}, needs(Need{"one", SameHost}), func(s *Step) {
+			s.Check = func(context.Context, string) (Verdict, error) { late("too late"); return Verdict{State: Done}, nil }
+		}), w.step("one", []string{"a"}, func(s *Step) {
 			apply := s.Apply
 			s.Apply = func(ctx context.Context, h string, report func(string)) error {
 				report("12 of 40 MB")
@@ -638,7 +672,6 @@ func TestProgressIsReportedAndNothingComesAfterTheEnd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		late("too late")
 		all := ev.of("one", "a")
 		var messages []string
 		for _, e := range all {
