@@ -17,17 +17,26 @@ const (
 	ExternalEndpoint EndpointType = "External"
 )
 
-// ControlPlaneEndpoint is the address of the API.
+// ControlPlaneEndpoint is the address of the API. It stands in every certificate and kubeconfig of the cluster and never changes.
+// +kubebuilder:validation:XValidation:rule="!has(self.type) || self.type != 'External' || (has(self.host) && size(self.host) > 0)",message="an External endpoint needs host: write the address of the load balancer in front of the control planes, or use type LocalProxy"
+// +kubebuilder:validation:XValidation:rule="!has(self.type) || self.type != 'LocalProxy' || !has(self.host) || size(self.host) == 0",message="a LocalProxy endpoint has no host, because every node reaches the API through its own proxy: remove host, or use type External"
+// +kubebuilder:validation:XValidation:rule="!has(self.type) || !has(oldSelf.type) || self.type == oldSelf.type",message="the type of the endpoint never changes: put back the old value, or delete the Cluster and create it anew"
+// +kubebuilder:validation:XValidation:rule="(has(self.host) && size(self.host) > 0 ? self.host : 'none') == (has(oldSelf.host) && size(oldSelf.host) > 0 ? oldSelf.host : 'none')",message="the host of the endpoint never changes: put back the old value, or delete the Cluster and create it anew"
+// +kubebuilder:validation:XValidation:rule="!has(self.type) || !has(oldSelf.type) || (has(self.port) ? self.port : self.type == 'External' ? 6443 : 7443) == (has(oldSelf.port) ? oldSelf.port : oldSelf.type == 'External' ? 6443 : 7443)",message="the port of the endpoint never changes: put back the old value, or delete the Cluster and create it anew"
 type ControlPlaneEndpoint struct {
-	// Type is LocalProxy or External.
+	// Type is LocalProxy (a proxy on every node; no load balancer is needed) or External (somebody else balances host:port over the
+	// control planes). Cannot be changed.
 	// +optional
 	// +default="LocalProxy"
 	Type EndpointType `json:"type,omitempty"`
-	// Host of an External endpoint: an IP address or DNS name.
+	// Host of an External endpoint: an IP address or DNS name that all nodes and users can reach. Required for External, forbidden for
+	// LocalProxy. Cannot be changed.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="size(self) == 0 || isIP(self) || (self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$') && !self.matches('^[0-9.]+$'))",message="host is neither an IP address nor a DNS name in lower case: write for example 192.0.2.10 or api.example.com, without scheme and port"
 	Host string `json:"host,omitempty"`
-	// Port of an External endpoint (default 6443), or the local port of the proxy (default 7443).
+	// Port of an External endpoint (6443 when left out), or the port the proxy listens on at every node (7443 when left out). Cannot be
+	// changed.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
@@ -36,18 +45,22 @@ type ControlPlaneEndpoint struct {
 
 // NodeOverrides change what is rendered for nodes. Values given for a pool are laid over those given for the cluster, field by field.
 type NodeOverrides struct {
-	// Kubelet is laid over the rendered KubeletConfiguration (JSON merge patch).
+	// Kubelet is laid over the rendered KubeletConfiguration (JSON merge patch). The kubelet refuses to start on a field it does not know.
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Kubelet *runtime.RawExtension `json:"kubelet,omitempty"`
-	// Containerd is laid over the rendered containerd configuration (its version 3 tables, as YAML or JSON).
+	// Containerd is laid over the rendered containerd configuration (JSON merge patch; the tables of configuration version 3, written
+	// as YAML or JSON).
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Containerd *runtime.RawExtension `json:"containerd,omitempty"`
-	// IgnorePreflightErrors names checks of kubeadm or Kubewright that are reported but do not stop the operation.
+	// IgnorePreflightErrors names checks of kubeadm or Kubewright that are reported but do not stop the operation, for example NumCPU.
+	// What is ignored here may make the operation fail later and less clearly.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=128
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[A-Za-z0-9][A-Za-z0-9._-]*$')",message="a check is named by letters, digits, '-', '_' and '.', for example NumCPU: copy the name from the operation's problems"
 	IgnorePreflightErrors []string `json:"ignorePreflightErrors,omitempty"`
 }
 
@@ -66,69 +79,98 @@ type ClusterOverrides struct {
 
 // ControlPlane says which hosts run the control plane.
 type ControlPlane struct {
-	// Hosts names 1, 3 or 5 Hosts of the namespace.
+	// Hosts names 1, 3 or 5 Hosts of the namespace: etcd runs on them and needs an odd number to keep a majority when one is lost. Each
+	// may stand only once in the whole cluster.
 	// +required
 	// +listType=set
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=5
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="a host name holds only lower case letters, digits, '-' and '.', and starts and ends with a letter or digit; write the name of a Host of this namespace"
+	// +kubebuilder:validation:XValidation:rule="size(self) in [1, 3, 5]",message="a control plane has 1, 3 or 5 hosts, because etcd needs an odd number to keep its majority: add or remove hosts"
 	Hosts []string `json:"hosts"`
-	// Endpoint of the API.
+	// Endpoint through which nodes and people reach the API. A LocalProxy when left out.
 	// +optional
 	// +default={}
 	Endpoint ControlPlaneEndpoint `json:"endpoint,omitempty"`
-	// CertSANs are further names and addresses in the API server's certificate.
+	// CertSANs are further DNS names and IP addresses in the API server's certificate, beside the hosts' own and the endpoint's.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:XValidation:rule="isIP(self) || self.matches('^([*][.])?[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="an entry of certSANs is an IP address or a DNS name in lower case, for example 192.0.2.10 or *.example.com"
 	CertSANs []string `json:"certSANs,omitempty"`
-	// Schedulable removes the taint that keeps workloads off control planes.
+	// Schedulable removes the taint that keeps workloads off control planes. False when left out.
 	// +optional
 	Schedulable bool `json:"schedulable,omitempty"`
-	// Overrides for control-plane hosts.
+	// Overrides for control-plane hosts, laid over those of the cluster.
 	// +optional
 	Overrides NodeOverrides `json:"overrides,omitempty"`
 }
 
 // WorkerPool is a set of workers that are alike.
 type WorkerPool struct {
-	// Name of the pool.
+	// Name of the pool, unique in the cluster: lower case letters, digits and '-'.
 	// +required
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="a pool's name holds only lower case letters, digits and '-', and starts and ends with a letter or digit"
 	Name string `json:"name"`
-	// Hosts names Hosts of the namespace.
+	// Hosts names Hosts of the namespace. Each may stand only once in the whole cluster; an empty pool is allowed.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=1000
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	Hosts []string `json:"hosts,omitempty"`
-	// Labels put on the nodes.
+	// Labels put on the nodes of the pool.
 	// +optional
+	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="a label key is a name of at most 63 letters, digits, '-', '_' and '.', after an optional DNS prefix and '/': correct the key"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(self[k]) <= 63)",message="a label value has at most 63 letters, digits, '-', '_' and '.': shorten it"
 	Labels map[string]string `json:"labels,omitempty"`
-	// Taints put on the nodes when they register.
+	// Taints put on the nodes of the pool when they register.
 	// +optional
 	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:XValidation:rule="self.all(t, t.effect in ['NoSchedule', 'PreferNoSchedule', 'NoExecute'])",message="the effect of a taint is NoSchedule, PreferNoSchedule or NoExecute: correct the effect"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.timeAdded))",message="timeAdded of a taint is set by Kubernetes: remove it"
 	Taints []corev1.Taint `json:"taints,omitempty"`
-	// Overrides for the hosts of this pool.
+	// Overrides for the hosts of this pool, laid over those of the cluster.
 	// +optional
 	Overrides NodeOverrides `json:"overrides,omitempty"`
 }
 
-// Network says which addresses the cluster uses inside.
+// Network says which addresses the cluster uses inside. Nothing else that nodes must reach may lie in these ranges.
+// +kubebuilder:validation:XValidation:rule="!has(self.podCIDR) || !has(self.serviceCIDR) || !isCIDR(self.podCIDR) || !isCIDR(self.serviceCIDR) || (!cidr(self.podCIDR).containsCIDR(self.serviceCIDR) && !cidr(self.serviceCIDR).containsCIDR(self.podCIDR))",message="podCIDR and serviceCIDR overlap, so a Service and a Pod could have the same address: choose ranges that lie apart, for example 10.244.0.0/16 and 10.96.0.0/16"
+// +kubebuilder:validation:XValidation:rule="!has(self.podCIDR) || !has(self.serviceCIDR) || !isCIDR(self.podCIDR) || !isCIDR(self.serviceCIDR) || cidr(self.podCIDR).ip().family() == cidr(self.serviceCIDR).ip().family()",message="podCIDR and serviceCIDR are of different IP families: make both IPv4 or both IPv6"
 type Network struct {
-	// PodCIDR is the range of pod addresses.
+	// PodCIDR is the range of pod addresses. Every node takes a /24 (IPv4) or a /64 (IPv6) out of it, so its size bounds the number of
+	// nodes: a /16 is enough for 256. Cannot be changed.
 	// +optional
 	// +default="10.244.0.0/16"
+	// +kubebuilder:validation:MaxLength=43
+	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self) == cidr(self).masked()",message="podCIDR is not an address range: write the first address and a prefix length, for example 10.244.0.0/16"
+	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (cidr(self).ip().family() == 4 ? cidr(self).prefixLength() >= 8 && cidr(self).prefixLength() <= 24 : cidr(self).prefixLength() >= 48 && cidr(self).prefixLength() <= 64)",message="podCIDR has the wrong size, because each node takes a /24 (IPv4) or a /64 (IPv6) out of it: use a prefix length of 8 to 24 (IPv4) or 48 to 64 (IPv6)"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="podCIDR never changes: put back the old value, or delete the Cluster and create it anew"
 	PodCIDR string `json:"podCIDR,omitempty"`
-	// ServiceCIDR is the range of Service addresses.
+	// ServiceCIDR is the range of Service addresses; its tenth address is the cluster's DNS. Cannot be changed.
 	// +optional
 	// +default="10.96.0.0/16"
+	// +kubebuilder:validation:MaxLength=43
+	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self) == cidr(self).masked()",message="serviceCIDR is not an address range: write the first address and a prefix length, for example 10.96.0.0/16"
+	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (cidr(self).ip().family() == 4 ? cidr(self).prefixLength() >= 12 && cidr(self).prefixLength() <= 28 : cidr(self).prefixLength() >= 108 && cidr(self).prefixLength() <= 124)",message="serviceCIDR has a size that kube-apiserver refuses or that leaves no room for DNS: use a prefix length of 12 to 28 (IPv4) or 108 to 124 (IPv6)"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="serviceCIDR never changes: put back the old value, or delete the Cluster and create it anew"
 	ServiceCIDR string `json:"serviceCIDR,omitempty"`
-	// DNSDomain of the cluster.
+	// DNSDomain is the suffix of the cluster's own DNS names: Services answer as <service>.<namespace>.svc.<dnsDomain>. Cannot be changed.
 	// +optional
 	// +default="cluster.local"
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="dnsDomain is not a DNS domain: write labels of lower case letters, digits and '-' with dots between, for example cluster.local"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="dnsDomain never changes: put back the old value, or delete the Cluster and create it anew"
 	DNSDomain string `json:"dnsDomain,omitempty"`
-	// CNI installs the pod network.
+	// CNI chooses the pod network that is installed.
 	// +optional
 	// +default={}
 	CNI CNI `json:"cni,omitempty"`
@@ -147,11 +189,12 @@ const (
 
 // CNI chooses the pod network.
 type CNI struct {
-	// Type is Flannel or None.
+	// Type is Flannel or None. With None nodes stay NotReady until you install a pod network.
 	// +optional
 	// +default="Flannel"
 	Type CNIType `json:"type,omitempty"`
-	// FlannelBackend is vxlan or host-gw (all hosts in one layer 2 network).
+	// FlannelBackend is vxlan (works everywhere; UDP port 8472 between nodes) or host-gw (faster, all hosts in one layer 2 network).
+	// Without meaning when type is None.
 	// +optional
 	// +default="vxlan"
 	// +kubebuilder:validation:Enum=vxlan;host-gw
@@ -160,7 +203,7 @@ type CNI struct {
 
 // Addons beyond the pod network and DNS.
 type Addons struct {
-	// MetricsServer makes `kubectl top` and autoscaling work.
+	// MetricsServer installs metrics-server, which makes `kubectl top` and autoscaling work. True when left out.
 	// +optional
 	// +default=true
 	MetricsServer *bool `json:"metricsServer,omitempty"`
@@ -178,27 +221,31 @@ const (
 )
 
 // ClusterSpec is the desired state of one Kubernetes cluster.
+// +kubebuilder:validation:XValidation:rule="!has(self.workers) || self.workers.all(p, !has(p.hosts) || !p.hosts.exists(h, h in self.controlPlane.hosts))",message="a host stands both in controlPlane.hosts and in a worker pool: remove it from one of them"
+// +kubebuilder:validation:XValidation:rule="!has(self.workers) || size(self.workers.map(p, has(p.hosts), p.hosts).flatten().transformMapEntry(i, h, {h: true})) >= 0",message="a host stands in two worker pools: remove it from one of them"
 type ClusterSpec struct {
-	// Version of Kubernetes, for example v1.36.3. The bundle must hold it.
+	// Version of Kubernetes, for example v1.36.3. The bundle must hold it. Once the cluster exists, its minor version cannot be lowered.
 	// +required
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^v[0-9]{1,4}[.][0-9]{1,4}[.][0-9]{1,4}$')",message="version is not a Kubernetes release: write v, major, minor and patch, for example v1.36.3, as `kubewright bundle inspect` lists them"
 	Version string `json:"version"`
 
 	// OfflineManifestRef names the OfflineManifest whose bundle everything is taken from.
 	// +required
 	OfflineManifestRef LocalReference `json:"offlineManifestRef"`
 
-	// ControlPlane hosts and endpoint.
+	// ControlPlane says which hosts run the control plane, and how it is reached.
 	// +required
 	ControlPlane ControlPlane `json:"controlPlane"`
 
-	// Workers in pools.
+	// Workers in pools of hosts that are alike. A cluster without workers needs controlPlane.schedulable to run anything.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=100
 	Workers []WorkerPool `json:"workers,omitempty"`
 
-	// Network inside the cluster.
+	// Network inside the cluster: address ranges, DNS domain and pod network.
 	// +optional
 	// +default={}
 	Network Network `json:"network,omitempty"`
@@ -212,12 +259,13 @@ type ClusterSpec struct {
 	// +optional
 	Overrides ClusterOverrides `json:"overrides,omitempty"`
 
-	// DeletionPolicy is Orphan (leave the hosts as they are) or Reset.
+	// DeletionPolicy says what becomes of the hosts when this object is deleted: Orphan leaves the running cluster as it is, Reset
+	// removes Kubernetes and all its data from them first.
 	// +optional
 	// +default="Orphan"
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 
-	// Paused stops Kubewright from starting operations for this cluster.
+	// Paused stops Kubewright from starting operations for this cluster; a running one goes on. False when left out.
 	// +optional
 	Paused bool `json:"paused,omitempty"`
 }
@@ -287,6 +335,8 @@ const (
 
 // Cluster is the desired state of one Kubernetes cluster and what was observed of it.
 //
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name of a Cluster has at most 40 lower case letters, digits and '-', because it is part of labels and of the names of operations: choose another name"
+// +kubebuilder:validation:XValidation:rule="!(has(oldSelf.status) && has(oldSelf.status.initialized) && oldSelf.status.initialized) || !self.spec.version.matches('^v[0-9]{1,4}[.][0-9]{1,4}[.]') || !oldSelf.spec.version.matches('^v[0-9]{1,4}[.][0-9]{1,4}[.]') || int(self.spec.version.split('.', 3)[0].substring(1)) * 10000 + int(self.spec.version.split('.', 3)[1]) >= int(oldSelf.spec.version.split('.', 3)[0].substring(1)) * 10000 + int(oldSelf.spec.version.split('.', 3)[1])",fieldPath=".spec.version",message="the minor version of an existing cluster cannot be lowered, because Kubernetes cannot read the data of a newer one: put back a version at least as new as before"
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=clusters,scope=Namespaced,shortName=kwc,categories=kubewright
@@ -301,7 +351,11 @@ type Cluster struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   ClusterSpec   `json:"spec"`
+	// Spec is the desired state.
+	// +required
+	Spec ClusterSpec `json:"spec"`
+	// Status is what was observed last.
+	// +optional
 	Status ClusterStatus `json:"status,omitempty"`
 }
 

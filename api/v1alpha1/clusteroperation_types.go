@@ -29,22 +29,25 @@ const (
 )
 
 // ClusterOperationSpec is one auditable act upon a cluster. It never changes once created.
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the spec of a ClusterOperation never changes, because it is the record of one act: create another ClusterOperation"
 type ClusterOperationSpec struct {
 	// ClusterRef names the Cluster in the same namespace.
 	// +required
 	ClusterRef LocalReference `json:"clusterRef"`
 
-	// Type of the act.
+	// Type of the act: Install brings the cluster up or goes on with a half-finished installation, Reset removes from the hosts what
+	// Kubewright put there, Check compares and changes nothing.
 	// +required
 	Type OperationType `json:"type"`
 
-	// Mode is Apply or Plan.
+	// Mode is Apply (do it) or Plan (write into status.plan what would be done, and touch nothing).
 	// +optional
 	// +default="Apply"
 	Mode OperationMode `json:"mode,omitempty"`
 
 	// ClusterGeneration is the generation of the Cluster this operation brings about; 0 means the one found when it starts.
 	// +optional
+	// +kubebuilder:validation:Minimum=0
 	ClusterGeneration int64 `json:"clusterGeneration,omitempty"`
 }
 
@@ -226,7 +229,11 @@ type ClusterOperation struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   ClusterOperationSpec   `json:"spec"`
+	// Spec says which act upon which cluster.
+	// +required
+	Spec ClusterOperationSpec `json:"spec"`
+	// Status is how far the act has come.
+	// +optional
 	Status ClusterOperationStatus `json:"status,omitempty"`
 }
 

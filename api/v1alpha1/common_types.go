@@ -12,9 +12,10 @@ const (
 
 // LocalReference names an object in the same namespace.
 type LocalReference struct {
-	// Name of the object.
+	// Name of the object: lower case letters, digits, '-' and '.'.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="a name holds only lower case letters, digits, '-' and '.', and starts and ends with a letter or digit; write the name of an existing object"
 	Name string `json:"name"`
 }

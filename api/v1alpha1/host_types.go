@@ -28,16 +28,20 @@ const (
 )
 
 // HostKeys says how the identity of a machine is verified before any credential is sent to it.
+// +kubebuilder:validation:XValidation:rule="!has(self.policy) || self.policy != 'Strict' || (has(self.keys) && size(self.keys) > 0)",message="policy Strict needs keys, or no connection could ever be accepted: list the machine's public host keys (/etc/ssh/ssh_host_*_key.pub), or use TrustOnFirstUse"
 type HostKeys struct {
 	// Policy is Strict (only the keys listed here) or TrustOnFirstUse (the first key is recorded in status and pinned).
 	// +optional
 	// +default="TrustOnFirstUse"
 	Policy HostKeyPolicyMode `json:"policy,omitempty"`
 
-	// Keys are public keys in authorized_keys form, for example "ssh-ed25519 AAAA...".
+	// Keys are the machine's public host keys in authorized_keys form, for example "ssh-ed25519 AAAA...": the content of
+	// /etc/ssh/ssh_host_*_key.pub, one key per entry. Required for Strict.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=4096
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh[.]com|sk-ecdsa-sha2-nistp256@openssh[.]com) AAAA[A-Za-z0-9+/]+={0,2}( [ -~]*)?$')",message="an entry of keys is not a public key: write its type and its base64 text on one line, for example 'ssh-ed25519 AAAAC3...', as in /etc/ssh/ssh_host_ed25519_key.pub"
 	Keys []string `json:"keys,omitempty"`
 }
 
@@ -57,31 +61,38 @@ const (
 )
 
 // HostSpec says how one machine is reached.
+// +kubebuilder:validation:XValidation:rule="self.sudo != 'None' || self.user == 'root'",message="sudo None gains no root rights for another user than root: set user to root, or sudo to Auto"
 type HostSpec struct {
 	// Address is the IP address or DNS name SSH connects to. Two Hosts of a namespace must not share address and port.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="isIP(self) || (self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$') && !self.matches('^[0-9.]+$'))",message="address is neither an IP address nor a DNS name in lower case: write for example 192.0.2.10 or node1.example.com; user and port have fields of their own"
 	Address string `json:"address"`
 
-	// InternalAddress is the IP address the node uses inside the cluster, when it differs from address.
+	// InternalAddress is the IP address the node uses inside the cluster. When left out it is address, or what the machine uses for
+	// its default route when address is a DNS name.
 	// +optional
+	// +kubebuilder:validation:MaxLength=45
+	// +kubebuilder:validation:XValidation:rule="size(self) == 0 || isIP(self)",message="internalAddress is not an IP address: write one that the other nodes can reach, for example 10.0.0.10"
 	InternalAddress string `json:"internalAddress,omitempty"`
 
-	// Port of sshd.
+	// Port sshd listens on.
 	// +optional
 	// +default=22
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	Port int32 `json:"port,omitempty"`
 
-	// User to log in as.
+	// User to log in as. A user other than root needs sudo.
 	// +optional
 	// +default="root"
 	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z_][a-z0-9_-]*[$]?$')",message="user is not a login name: write lower case letters, digits, '_' and '-', starting with a letter or '_'"
 	User string `json:"user,omitempty"`
 
-	// CredentialsRef names the Secret with keys ssh-privatekey, passphrase, password, sudo-password (those that apply).
+	// CredentialsRef names the Secret with the keys ssh-privatekey, passphrase, password, sudo-password (those that apply). Its values are
+	// never copied into status, events or logs.
 	// +required
 	CredentialsRef LocalReference `json:"credentialsRef"`
 
@@ -90,11 +101,12 @@ type HostSpec struct {
 	// +default={}
 	HostKeys HostKeys `json:"hostKeys,omitempty"`
 
-	// BastionRef names the Host to jump through; only its way of being reached is used.
+	// BastionRef names the Host of the same namespace to jump through; only its way of being reached is used, it need not be in a cluster.
 	// +optional
 	BastionRef *LocalReference `json:"bastionRef,omitempty"`
 
-	// Sudo says how root rights are gained.
+	// Sudo says how root rights are gained: Auto (no sudo for root; otherwise sudo, with a password when the credentials hold one), None
+	// (log in as root), NoPassword (sudo must not ask), Password (sudo asks and is answered).
 	// +optional
 	// +default="Auto"
 	Sudo SudoMode `json:"sudo,omitempty"`
@@ -209,6 +221,8 @@ const (
 
 // Host is one machine reached over SSH.
 //
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name of a Host has at most 63 characters, because it becomes the node's name and stands in labels: choose a shorter name"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.bastionRef) || self.spec.bastionRef.name != self.metadata.name",message="bastionRef names the Host itself: name the Host to jump through, or remove it"
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=hosts,scope=Namespaced,shortName=kwh,categories=kubewright
@@ -223,7 +237,11 @@ type Host struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   HostSpec   `json:"spec"`
+	// Spec says how the machine is reached.
+	// +required
+	Spec HostSpec `json:"spec"`
+	// Status is what is known of the machine.
+	// +optional
 	Status HostStatus `json:"status,omitempty"`
 }
 

@@ -6,14 +6,23 @@ import (
 
 // OfflineManifestSpec says where a bundle is and which digest it must have.
 type OfflineManifestSpec struct {
-	// Source is where the bundle file is: a file:// URL below a root that the manager allows.
+	// Source is where the bundle file is: file:// and an absolute path, below a root that the manager allows.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('file:///')",message="source is not a file:// URL with an absolute path: write for example file:///srv/bundles/kubernetes-1.36.bundle"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('(^|/)[.][.](/|$)')",message="source must not contain '..', which could leave the allowed directory: write the plain absolute path"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('?') && !self.contains('#')",message="source must not contain a query or fragment ('?', '#'): write the plain absolute path"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('::')",message="source must not contain '::', which would force another way of fetching: write the plain absolute path"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('file:///') || self.matches('^file://(/[A-Za-z0-9._+=,:~@-]+)+$')",message="the path in source may hold only letters, digits, '.', '_', '+', '=', ',', ':', '~', '@' and '-' between single slashes: rename the file or directory"
 	Source string `json:"source"`
 
-	// Digest of the bundle's root manifest, as printed by `kubewright bundle inspect`. It is the one thing trusted; everything else follows from it.
+	// Digest of the bundle's root manifest, as printed by `kubewright bundle inspect`. It is the one thing trusted; everything else
+	// follows from it. Cannot be changed.
 	// +required
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches('^sha256:[0-9a-f]{64}$')",message="digest is not sha256: followed by 64 hexadecimal digits in lower case: copy it from `kubewright bundle inspect`"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the digest of an OfflineManifest never changes, because clusters trust it: create another OfflineManifest and name it in the Cluster"
 	Digest string `json:"digest"`
 }
 
@@ -83,7 +92,11 @@ type OfflineManifest struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   OfflineManifestSpec   `json:"spec"`
+	// Spec says which bundle.
+	// +required
+	Spec OfflineManifestSpec `json:"spec"`
+	// Status says what is inside the bundle, and whether it can be used.
+	// +optional
 	Status OfflineManifestStatus `json:"status,omitempty"`
 }
 
