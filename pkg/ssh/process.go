@@ -35,7 +35,7 @@ type Process struct {
 	secret  func() string
 	session *ssh.Session
 	stderr  *tail
-	pipe    *io.PipeReader
+	pipe    *io.PipeWriter
 
 	heard  chan struct{} // closed at the first byte or the end of standard output, whichever comes first
 	spoke  bool          // it was a byte; valid once heard is closed
@@ -163,8 +163,8 @@ func (p *Process) open(ctx context.Context, exec string) error {
 	c.sessions.Add(1)
 	p.session, p.Stdin = o.session, &stdin{p, o.stdin}
 	out, in := io.Pipe()
-	p.Stdout, p.pipe = out, out
-	go p.pump(in, o.stdout)
+	p.Stdout, p.pipe = out, in
+	go p.pump(o.stdout)
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
@@ -176,7 +176,7 @@ func (p *Process) open(ctx context.Context, exec string) error {
 
 // pump carries standard output from the connection to the reader. It stands between the two because a read from the
 // connection ends only when the host says so, and a reader must not depend on that.
-func (p *Process) pump(to *io.PipeWriter, from io.Reader) {
+func (p *Process) pump(from io.Reader) {
 	buf := make([]byte, pumpSize)
 	for first := true; ; first = false {
 		n, err := from.Read(buf)
@@ -185,7 +185,7 @@ func (p *Process) pump(to *io.PipeWriter, from io.Reader) {
 			close(p.heard)
 		}
 		if n > 0 {
-			if _, werr := to.Write(buf[:n]); werr != nil {
+			if _, werr := p.pipe.Write(buf[:n]); werr != nil {
 				return
 			}
 		}
@@ -197,7 +197,7 @@ func (p *Process) pump(to *io.PipeWriter, from io.Reader) {
 			<-p.client.done
 			err = p.client.Err()
 		}
-		_ = to.CloseWithError(err)
+		_ = p.pipe.CloseWithError(err)
 		return
 	}
 }

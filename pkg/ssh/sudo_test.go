@@ -128,18 +128,20 @@ func TestSudoThatNeitherAsksNorRunsIsEndedByCancelling(t *testing.T) {
 }
 
 func TestALoginShellThatPrintsBeforeSudoAsksDoesNotGetOurInputIntoSudo(t *testing.T) {
+	hold := make(chan struct{})
 	s := server(t, func(c *sshtest.Config) {
-		c.Handler = sshtest.Sudo{Password: hard, NoisyShell: "welcome\n"}.Handler(helper)
+		c.Handler = sshtest.Sudo{Password: hard, NoisyShell: "welcome\n", Hold: hold}.Handler(helper)
 	})
 	to := target(s)
 	to.Sudo = kssh.Sudo{Mode: kssh.SudoPassword, Password: hard}
 	p, err := dial(t, to).Start(t.Context(), kssh.Command{Path: "/opt/helper", Sudo: true})
-	if err == nil {
-		soon(t, "Wait", func() { err = p.Wait() })
+	close(hold)
+	if err != nil {
+		t.Fatal(err)
 	}
-	// When the question and the first output arrive together, the question may be seen first and be answered; then all is well.
+	soon(t, "Wait", func() { err = p.Wait() })
 	var sudo *kssh.SudoError
-	if err != nil && (!errors.As(err, &sudo) || sudo.Reason != kssh.NoisyShell) {
+	if !errors.As(err, &sudo) || sudo.Reason != kssh.NoisyShell {
 		t.Fatalf("got %v", err)
 	}
 }

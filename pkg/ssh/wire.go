@@ -26,6 +26,11 @@ func (w *wire) Read(p []byte) (int, error) {
 func (w *wire) Write(p []byte) (int, error) {
 	n, err := w.Conn.Write(p)
 	w.sent.Add(int64(n))
+	if err != nil {
+		w.broken.Store(true)
+		// A stream that cannot be written to is of no use; this ends the reading side, too, and with it the connection.
+		_ = w.Close()
+	}
 	return n, err
 }
 

@@ -46,8 +46,15 @@ func (s *Server) session(user string, n ssh.NewChannel) {
 		}
 		s.mu.Lock()
 		s.commands = append(s.commands, payload.Command)
+		s.running++
 		s.notify()
 		s.mu.Unlock()
+		defer func() {
+			s.mu.Lock()
+			s.running--
+			s.notify()
+			s.mu.Unlock()
+		}()
 		_ = r.Reply(true, nil)
 		go ssh.DiscardRequests(requests)
 		if f.VanishExec {

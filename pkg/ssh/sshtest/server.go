@@ -87,6 +87,7 @@ type Server struct {
 	commands []string
 	accepted int
 	peak     int
+	running  int
 	closed   bool
 	changed  chan struct{} // closed and replaced whenever something above changes
 }
@@ -212,6 +213,13 @@ func (s *Server) Accepted() int {
 
 // Open is how many connections are open now.
 func (s *Server) Open() int { return len(s.live()) }
+
+// Running is how many commands run now. A command may outlive its connection.
+func (s *Server) Running() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running
+}
 
 // PeakHandshakes is how many connections were at most in their handshake at the same time.
 func (s *Server) PeakHandshakes() int {
