@@ -84,6 +84,9 @@ func EnsureEngine(ctx context.Context, o EngineOptions) error {
 	if _, err := os.Stat("/run/systemd/system"); err == nil {
 		return startBySystemd(ctx, o)
 	}
+	if pid, err := readPID("/var/run/docker.pid"); err == nil && isDockerd(pid) {
+		return awaitOther(ctx, o, pid)
+	}
 	return startDaemon(ctx, o)
 }
 
@@ -125,6 +128,22 @@ func startBySystemd(ctx context.Context, o EngineOptions) error {
 		return fmt.Errorf("record that the engine is ours: %w", err)
 	}
 	return ping(ctx)
+}
+
+// awaitOther waits for an engine that somebody else, perhaps the package's init script, is starting right now.
+func awaitOther(ctx context.Context, o EngineOptions, pid int) error {
+	o.Log("waiting for dockerd, process %d, which is starting", pid)
+	ctx, cancel := context.WithTimeout(ctx, engineStart)
+	defer cancel()
+	var last error
+	err := until(ctx, func() (bool, error) {
+		last = ping(ctx)
+		return last == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("%w: dockerd, process %d, runs but does not answer; stop it or look at its log: %w", ErrNoEngine, pid, errors.Join(err, last))
+	}
+	return nil
 }
 
 func startDaemon(ctx context.Context, o EngineOptions) error {
@@ -193,9 +212,9 @@ func StopEngine(ctx context.Context, o EngineOptions) (bool, error) {
 		}
 		return true, os.Remove(o.pidFile())
 	}
-	pid, err := strconv.Atoi(mark)
-	if err != nil || pid <= 1 {
-		return false, fmt.Errorf("%s holds %q, which is no process id: remove the file", o.pidFile(), mark)
+	pid, err := readPID(o.pidFile())
+	if err != nil {
+		return false, err
 	}
 	if !isDockerd(pid) {
 		// It died, and the number may be somebody else's by now.
@@ -210,6 +229,19 @@ func StopEngine(ctx context.Context, o EngineOptions) (bool, error) {
 		return false, fmt.Errorf("dockerd, process %d, does not stop: %w", pid, err)
 	}
 	return true, os.Remove(o.pidFile())
+}
+
+// readPID reads a file that holds the id of one ordinary process.
+func readPID(path string) (int, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, fmt.Errorf("read a process id: %w", err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || pid <= 1 {
+		return 0, fmt.Errorf("%s holds %q, which is no process id: remove the file", path, text)
+	}
+	return pid, nil
 }
 
 // isDockerd says whether a living process is dockerd. A zombie has no command line and counts as gone.

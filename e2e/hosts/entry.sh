@@ -13,7 +13,8 @@ while read -r _ _ _ _ point _; do
 	esac
 done </proc/self/mountinfo
 
-# Mounts made by kubelet have to propagate into pods, as on a real machine.
+# Mounts made by kubelet have to propagate into pods, as on a real machine; mounts of the machine outside must not come in.
+mount --make-rprivate /
 mount --make-rshared /
 
 # Docker's internal networks drop what would leave, but some versions still set a default route. An air-gapped machine

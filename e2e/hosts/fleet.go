@@ -149,7 +149,7 @@ func (f *Fleet) Host(name string) (Host, error) {
 	return Host{}, fmt.Errorf("fleet %s, host %s: %w", f.Name, name, ErrNoHost)
 }
 
-// Passwords returns the login password of a user; empty when the user has none.
+// Password returns the login password of a user; empty when the user has none.
 func (f *Fleet) Password(user string) string {
 	for _, u := range f.Users {
 		if u.Name == user {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 )
 
@@ -161,7 +162,22 @@ func EnsureImage(ctx context.Context, o Options) (string, error) {
 	if err := importImage(ctx, archive, reference, r); err != nil {
 		return "", fmt.Errorf("import %s (remove the file if it is damaged): %w", archive, err)
 	}
+	removeOlder(ctx, o.Suite, reference)
 	return reference, nil
+}
+
+// removeOlder drops the suite's images of earlier recipes, except those that a container still uses. Images that stay are
+// a waste of disk and nothing worse, so failing is no error.
+func removeOlder(ctx context.Context, suite, keep string) {
+	text, err := docker(ctx, "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference="+imageName+":"+suite+"-*")
+	if err != nil {
+		return
+	}
+	for _, reference := range strings.Fields(string(text)) {
+		if reference != keep {
+			_, _ = docker(ctx, "image", "rm", reference)
+		}
+	}
 }
 
 // importImage streams the customised root file system into the engine.
