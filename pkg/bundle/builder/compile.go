@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"sort"
 	"strings"
@@ -377,14 +376,9 @@ func sourceOf(c *Component, p Program, file string) (bundle.Component, error) {
 	if err != nil {
 		return bundle.Component{}, err
 	}
-	var found *debug.Module
-	for _, m := range info.Deps {
-		if inModule(p.Package, m.Path) && (found == nil || len(m.Path) > len(found.Path)) {
-			found = m
-		}
-	}
-	if found == nil {
-		return bundle.Component{}, fmt.Errorf("program %s does not say which module %s is of", p.Name, p.Package)
+	found := info.Main // the module the main package is of, even when it was built from another
+	if !inModule(p.Package, found.Path) {
+		return bundle.Component{}, fmt.Errorf("program %s says it is of module %s, not of %s", p.Name, found.Path, p.Package)
 	}
 	if found.Version != c.moduleVersion() {
 		return bundle.Component{}, fmt.Errorf("%s pins %s %s, the definition says %s; make them agree", c.Module, found.Path, found.Version, c.Version)

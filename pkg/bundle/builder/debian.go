@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubewright/kubewright/pkg/bundle"
@@ -87,16 +86,7 @@ func (b *build) prepareDebian(ctx context.Context) error {
 		return &FieldError{File: file, Field: "platform", Reason: fmt.Sprintf("it is %q, this machine is %s", lock.Platform, b.platform)}
 	}
 	root := &debianRoot{packages: slices.Clone(lock.Packages)}
-	files := make([]string, len(lock.Packages))
-	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(4)
-	for i := range root.packages {
-		group.Go(func() (err error) {
-			files[i], err = b.debianPackage(gctx, &root.packages[i])
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
+	if err := b.fetchDebian(ctx, root.packages); err != nil {
 		return err
 	}
 	if root.key, err = keyOf(root.packages); err != nil {
@@ -104,9 +94,9 @@ func (b *build) prepareDebian(ctx context.Context) error {
 	}
 	var hit bool
 	root.dir, hit, err = b.cache.get(ctx, "debian-root", root.key, func(tmp string) error {
-		for _, f := range files {
-			if _, err := run(exec.CommandContext(ctx, "dpkg-deb", "-x", f, tmp)); err != nil {
-				return fmt.Errorf("unpack %s: %w", filepath.Base(f), err)
+		for _, p := range root.packages {
+			if _, err := run(exec.CommandContext(ctx, "dpkg-deb", "-x", b.debianFile(p), tmp)); err != nil {
+				return fmt.Errorf("unpack Debian package %s: %w", p.Name, err)
 			}
 		}
 		return os.Chmod(tmp, 0o755)
@@ -122,43 +112,48 @@ func (b *build) prepareDebian(ctx context.Context) error {
 	if hit {
 		state = StateCached
 	}
-	b.tell(Event{Component: "debian", State: state, Detail: fmt.Sprintf("%d packages", len(files)), Duration: time.Since(start)})
+	b.tell(Event{Component: "debian", State: state, Detail: fmt.Sprintf("%d packages", len(root.packages)), Duration: time.Since(start)})
 	return nil
 }
 
-// debianPackage returns the package's file out of the cache, fetching it if need be. When only another version is to be
-// had, p becomes that one, unless the build is locked.
-func (b *build) debianPackage(ctx context.Context, p *DebianPackage) (string, error) {
-	if p.Digest != "" {
-		file := filepath.Join(b.cache.dir, "debian", p.Digest.Encoded(), "package.deb")
-		if _, err := os.Stat(file); err == nil {
-			return file, nil
+// debianFile is where the cache keeps a package.
+func (b *build) debianFile(p DebianPackage) string {
+	return filepath.Join(b.cache.dir, "debian", p.Digest.Encoded(), "package.deb")
+}
+
+// fetchDebian brings all packages into the cache. Where the machine's package sources have only another version than the
+// pinned one, the package's entry becomes that one, unless the build is locked.
+func (b *build) fetchDebian(ctx context.Context, packages []DebianPackage) error {
+	var missing []*DebianPackage
+	for i := range packages {
+		if _, err := os.Stat(b.debianFile(packages[i])); err != nil {
+			missing = append(missing, &packages[i])
 		}
 	}
-	offer, err := b.debianOffer(ctx, p.Name, p.Version)
+	if len(missing) == 0 {
+		return nil
+	}
+	b.tell(Event{Component: "debian", State: StateStarted, Detail: fmt.Sprintf("%d packages", len(missing))})
+	if err := b.settleDebian(ctx, missing); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(b.scratch, "apt-")
 	if err != nil {
-		latest, lerr := b.debianOffer(ctx, p.Name, "")
-		if lerr != nil {
-			return "", lerr
-		}
-		if b.o.Locked {
-			return "", &PackageGoneError{Package: *p, Offered: latest.Version}
-		}
-		b.tell(Event{Component: "debian", State: StateWarning, Detail: fmt.Sprintf("%s %s is pinned but gone, taking %s: the digest will differ from a build with the pinned packages", p.Name, p.Version, latest.Version)})
-		offer = latest
-	} else if p.Digest != "" && offer.Digest != p.Digest {
-		return "", fmt.Errorf("the machine's package sources offer %s %s with digest %s, but %s is pinned; check the package sources", p.Name, p.Version, offer.Digest, p.Digest)
+		return err
 	}
-	*p = offer
-	dir, _, err := b.cache.get(ctx, "debian", p.Digest.Encoded(), func(tmp string) error {
-		cmd := exec.CommandContext(ctx, "apt-get", "-o", "APT::Sandbox::User=root", "-qq", "download", p.Name+"="+p.Version)
-		cmd.Dir = tmp
-		if _, err := run(cmd); err != nil {
-			return err
-		}
-		found, err := filepath.Glob(filepath.Join(tmp, "*.deb"))
+	args := []string{"-o", "APT::Sandbox::User=root", "-qq", "download"}
+	for _, p := range missing {
+		args = append(args, p.Name+"="+p.Version)
+	}
+	cmd := exec.CommandContext(ctx, "apt-get", args...)
+	cmd.Dir = dir
+	if _, err := run(cmd); err != nil {
+		return fmt.Errorf("download Debian packages: %w", err)
+	}
+	for _, p := range missing {
+		found, err := filepath.Glob(filepath.Join(dir, p.Name+"_*.deb"))
 		if err != nil || len(found) != 1 {
-			return fmt.Errorf("apt-get download %s left %d files: %w", p.Name, len(found), err)
+			return fmt.Errorf("apt-get download left %d files for package %s", len(found), p.Name)
 		}
 		got, _, err := hashFile(found[0])
 		if err != nil {
@@ -167,38 +162,70 @@ func (b *build) debianPackage(ctx context.Context, p *DebianPackage) (string, er
 		if got != p.Digest {
 			return fmt.Errorf("package %s %s has digest %s, expected %s", p.Name, p.Version, got, p.Digest)
 		}
-		return os.Rename(found[0], filepath.Join(tmp, "package.deb"))
-	})
-	return filepath.Join(dir, "package.deb"), err
-}
-
-// debianOffer asks apt for a package's version and hash; an empty version means the newest. apt vouches for the hash by
-// the distribution's signature.
-func (b *build) debianOffer(ctx context.Context, name, version string) (DebianPackage, error) {
-	if _, err := exec.LookPath("apt-get"); err != nil {
-		return DebianPackage{}, fmt.Errorf("files of Debian packages are needed, and this machine has no apt-get: build on Debian or Ubuntu (%w)", err)
-	}
-	what := name
-	if version != "" {
-		what += "=" + version
-	}
-	out, err := run(exec.CommandContext(ctx, "apt-get", "-qq", "--print-uris", "download", what))
-	if err != nil && version == "" {
-		if uerr := b.updateAptLists(ctx); uerr != nil {
-			return DebianPackage{}, errors.Join(err, uerr)
+		if _, _, err := b.cache.get(ctx, "debian", p.Digest.Encoded(), func(tmp string) error {
+			return os.Rename(found[0], filepath.Join(tmp, "package.deb"))
+		}); err != nil {
+			return err
 		}
-		out, err = run(exec.CommandContext(ctx, "apt-get", "-qq", "--print-uris", "download", what))
 	}
-	if err != nil {
-		return DebianPackage{}, fmt.Errorf("ask apt-get for package %s: %w", what, err)
-	}
-	return parseOffer(name, string(out))
+	return nil
 }
 
-// updateAptLists fetches the machine's package lists, once per build, which only root may do.
+// settleDebian compares the pinned packages with what the machine's package sources offer.
+func (b *build) settleDebian(ctx context.Context, packages []*DebianPackage) error {
+	pinned := make([]string, len(packages))
+	for i, p := range packages {
+		pinned[i] = p.Name + "=" + p.Version
+	}
+	offers, err := debianOffers(ctx, pinned)
+	if err == nil {
+		for i, p := range packages {
+			if offers[i].Digest != p.Digest {
+				return fmt.Errorf("the machine's package sources offer %s %s with digest %s, but %s is pinned; check the package sources",
+					p.Name, p.Version, offers[i].Digest, p.Digest)
+			}
+		}
+		return nil
+	}
+	if err := b.updateAptLists(ctx); err != nil {
+		return err
+	}
+	for i, p := range packages {
+		offers, err := debianOffers(ctx, pinned[i:i+1])
+		if err == nil && offers[0].Digest == p.Digest {
+			continue
+		}
+		newest, err := debianOffers(ctx, []string{p.Name})
+		if err != nil {
+			return err
+		}
+		if b.o.Locked {
+			return &PackageGoneError{Package: *p, Offered: newest[0].Version}
+		}
+		b.tell(Event{Component: "debian", State: StateWarning, Detail: fmt.Sprintf(
+			"%s %s is pinned but gone, taking %s: the digest will differ from a build with the pinned packages", p.Name, p.Version, newest[0].Version)})
+		*p = newest[0]
+	}
+	return nil
+}
+
+// debianOffers asks apt for versions and hashes of packages, each given as name or name=version. apt vouches for the
+// hashes by the distribution's signature.
+func debianOffers(ctx context.Context, packages []string) ([]DebianPackage, error) {
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return nil, fmt.Errorf("files of Debian packages are needed, and this machine has no apt-get: build on Debian or Ubuntu (%w)", err)
+	}
+	out, err := run(exec.CommandContext(ctx, "apt-get", append([]string{"-qq", "--print-uris", "download"}, packages...)...))
+	if err != nil {
+		return nil, fmt.Errorf("ask apt-get for packages: %w", err)
+	}
+	return parseOffers(packages, string(out))
+}
+
+// updateAptLists fetches the machine's package lists, which only root may do.
 func (b *build) updateAptLists(ctx context.Context) error {
 	if os.Geteuid() != 0 {
-		return errors.New("the machine's package lists are missing or old: run `apt-get update` as root, then build again")
+		return errors.New("the machine's package lists lack the pinned Debian packages: run `apt-get update` as root, then build again")
 	}
 	unlock, err := b.cache.lock(ctx, "apt-update")
 	if err != nil {
@@ -208,21 +235,36 @@ func (b *build) updateAptLists(ctx context.Context) error {
 	return errors.Join(err, unlock())
 }
 
-// parseOffer reads the line 'URI' FILE SIZE SHA256:HEX, where FILE is NAME_VERSION_ARCH.deb with ':' written as %3a.
-func parseOffer(name, out string) (DebianPackage, error) {
-	fields := strings.Fields(out)
-	if len(fields) >= 4 {
+// parseOffers reads lines of the form 'URI' FILE SIZE SHA256:HEX, where FILE is NAME_VERSION_ARCH.deb with ':' written as
+// %3a, and returns them in the order of packages.
+func parseOffers(packages []string, out string) ([]DebianPackage, error) {
+	found := map[string]DebianPackage{}
+	for line := range strings.Lines(out) {
+		fields := strings.Fields(line)
+		if len(fields) < 4 {
+			continue
+		}
 		parts := strings.Split(fields[len(fields)-3], "_")
 		hex, ok := strings.CutPrefix(fields[len(fields)-1], "SHA256:")
-		if d := digest.NewDigestFromEncoded(digest.SHA256, hex); ok && len(parts) == 3 && d.Validate() == nil {
-			return DebianPackage{Name: name, Version: strings.ReplaceAll(parts[1], "%3a", ":"), Digest: d}, nil
+		d := digest.NewDigestFromEncoded(digest.SHA256, hex)
+		if ok && len(parts) == 3 && d.Validate() == nil {
+			found[parts[0]] = DebianPackage{Name: parts[0], Version: strings.ReplaceAll(parts[1], "%3a", ":"), Digest: d}
 		}
 	}
-	return DebianPackage{}, fmt.Errorf("apt-get gave no SHA256 for package %s: %q", name, tail(out, 3))
+	offers := make([]DebianPackage, len(packages))
+	for i, p := range packages {
+		name, _, _ := strings.Cut(p, "=")
+		offer, ok := found[name]
+		if !ok {
+			return nil, fmt.Errorf("apt-get gave no SHA256 for package %s: %q", p, tail(out, 3))
+		}
+		offers[i] = offer
+	}
+	return offers, nil
 }
 
-// UpdateDebianLock asks the machine's package sources for the newest version of every package a definition's lock file
-// names and writes the file anew. It returns the file's name.
+// UpdateDebianLock asks the machine's package sources for the newest version of every package that a definition's lock
+// file names, and writes the file anew. It returns the file's name.
 func UpdateDebianLock(ctx context.Context, definition, cacheDir string) (string, error) {
 	def, err := LoadDefinition(definition)
 	if err != nil {
@@ -241,15 +283,22 @@ func UpdateDebianLock(ctx context.Context, definition, cacheDir string) (string,
 	if err != nil {
 		return "", err
 	}
-	for i, p := range lock.Packages {
-		if lock.Packages[i], err = b.debianOffer(ctx, p.Name, ""); err != nil {
-			return "", err
-		}
+	if err := b.updateAptLists(ctx); err != nil {
+		return "", err
 	}
-	raw, err := yaml.Marshal(lock)
+	names := make([]string, len(lock.Packages))
+	for i, p := range lock.Packages {
+		names[i] = p.Name
+	}
+	offers, err := debianOffers(ctx, names)
 	if err != nil {
 		return "", err
 	}
-	head := "# The Debian packages that images take files from. Written by `kubewright bundle build --update-debian`.\n"
-	return file, os.WriteFile(file, append([]byte(head), raw...), 0o644)
+	var out strings.Builder
+	out.WriteString("# The Debian packages that images take files from. Written by `kubewright bundle build --update-debian`.\n")
+	fmt.Fprintf(&out, "distribution: %s\nplatform: %s\npackages:\n", lock.Distribution, lock.Platform)
+	for _, p := range offers {
+		fmt.Fprintf(&out, "- {name: %s, version: %q, digest: %q}\n", p.Name, p.Version, p.Digest)
+	}
+	return file, os.WriteFile(file, []byte(out.String()), 0o644)
 }
