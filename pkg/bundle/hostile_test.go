@@ -1,0 +1,237 @@
+package bundle
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// find returns the index of the first entry that fits.
+func find(t testing.TB, entries []rawEntry, fits func(rawEntry) bool) int {
+	t.Helper()
+	for i, e := range entries {
+		if fits(e) {
+			return i
+		}
+	}
+	t.Fatal("the fixture has no such entry")
+	return -1
+}
+
+func isKubelet(e rawEntry) bool { return bytes.HasPrefix(e.content, []byte("kubeletkubelet")) }
+
+func named(name string) func(rawEntry) bool {
+	return func(e rawEntry) bool { return e.name == name }
+}
+
+func as[T error](err error) bool {
+	var want T
+	return errors.As(err, &want)
+}
+
+func TestOpenRefusesWhatIsNotExactlyABundle(t *testing.T) {
+	path, _ := writeFixture(t)
+	good := readFile(t, path)
+	edit := func(change func([]rawEntry) []rawEntry) []byte { return tarOf(t, change(entriesOf(t, good))) }
+	header := func(change func(*[blockSize]byte)) []byte {
+		return edit(func(es []rawEntry) []rawEntry {
+			es[find(t, es, isKubelet)].header = func(h *[blockSize]byte) { change(h); checksum(h) }
+			return es
+		})
+	}
+	if !bytes.Equal(edit(func(es []rawEntry) []rawEntry { return es }), good) {
+		t.Fatal("taking the fixture apart and together again changes it")
+	}
+	var pax bytes.Buffer
+	long := &tar.Header{Name: strings.Repeat("a", 150), Typeflag: tar.TypeReg, Mode: 0o644, Format: tar.FormatPAX}
+	if err := tar.NewWriter(&pax).WriteHeader(long); err != nil {
+		t.Fatal(err)
+	}
+
+	malformed, truncated := as[*MalformedError], as[*TruncatedError]
+	for name, c := range map[string]struct {
+		raw  []byte
+		want func(error) bool
+		says string
+	}{
+		"an empty file":           {nil, truncated, "end-of-archive"},
+		"a text":                  {bytes.Repeat([]byte("hello, world\n"), 200), malformed, "octal"},
+		"cut in the middle":       {good[:len(good)/2], truncated, "truncated"},
+		"cut in a header":         {good[:100], truncated, "truncated"},
+		"cut before the end mark": {good[:len(good)-2*blockSize], truncated, "truncated"},
+		"cut within the end mark": {good[:len(good)-blockSize], truncated, "end-of-archive"},
+		"something after the end": {append(bytes.Clone(good), 'x'), malformed, "after the end"},
+		"zeros after the end":     {append(bytes.Clone(good), make([]byte, blockSize)...), malformed, "after the end"},
+		"one zero block in between": {edit(func(es []rawEntry) []rawEntry {
+			es[1].header = func(h *[blockSize]byte) { *h = [blockSize]byte{} }
+			return es
+		}), malformed, "end-of-archive mark"},
+		"a byte of a header flipped": {flip(good, 30), malformed, "entry"},
+		"padding that is not zero":   {padded(t, good), malformed, "padding"},
+		"a symbolic link":            {header(func(h *[blockSize]byte) { h[156] = '2'; copy(h[157:], "/etc/passwd") }), malformed, "not a regular file"},
+		"a hard link":                {header(func(h *[blockSize]byte) { h[156] = '1' }), malformed, "not a regular file"},
+		"a directory":                {header(func(h *[blockSize]byte) { h[156] = '5' }), malformed, "not a regular file"},
+		"a device":                   {header(func(h *[blockSize]byte) { h[156] = '3' }), malformed, "not a regular file"},
+		"an old-style type":          {header(func(h *[blockSize]byte) { h[156] = 0 }), malformed, "not a regular file"},
+		"a prefix before the name":   {header(func(h *[blockSize]byte) { copy(h[345:], "etc") }), malformed, "form"},
+		"another mode":               {header(func(h *[blockSize]byte) { copy(h[100:], "0004755") }), malformed, "form"},
+		"another time":               {header(func(h *[blockSize]byte) { h[146] = '1' }), malformed, "form"},
+		"a binary size":              {header(func(h *[blockSize]byte) { h[124] = 0x80 }), malformed, "octal"},
+		"a GNU header":               {header(func(h *[blockSize]byte) { copy(h[257:], "ustar  \x00") }), malformed, "form"},
+		"an extended header":         {append(bytes.Clone(pax.Bytes()), good...), malformed, "not a regular file"},
+		"a path that climbs out":     {edit(func(es []rawEntry) []rawEntry { return append([]rawEntry{{name: "../evil"}}, es...) }), malformed, "not allowed"},
+		"a size beyond the file":     {edit(func(es []rawEntry) []rawEntry { es[0].size = 1 << 32; return es }), truncated, "truncated"},
+		"an entry twice":             {edit(func(es []rawEntry) []rawEntry { return append(es[:1:1], es...) }), malformed, "twice"},
+		"an entry twice, further on": {edit(func(es []rawEntry) []rawEntry { return append(es, es[0]) }), malformed, "order"},
+		"entries in another order":   {edit(func(es []rawEntry) []rawEntry { es[0], es[1] = es[1], es[0]; return es }), malformed, "order"},
+		"a blob name in upper case":  {edit(func(es []rawEntry) []rawEntry { es[0].name = blobPrefix + strings.Repeat("A", 64); return es }), malformed, "not allowed"},
+		"a short blob name":          {edit(func(es []rawEntry) []rawEntry { es[0].name = blobPrefix + "00"; return es }), malformed, "not allowed"},
+		"a further blob": {edit(func(es []rawEntry) []rawEntry {
+			return append([]rawEntry{{name: blobPrefix + strings.Repeat("0", 64)}}, es...)
+		}), malformed, "nothing in the bundle names"},
+		"a blob missing": {edit(func(es []rawEntry) []rawEntry { i := find(t, es, isKubelet); return append(es[:i:i], es[i+1:]...) }), as[*MissingBlobError], "kubelet"},
+		"a blob with another size": {edit(func(es []rawEntry) []rawEntry {
+			i := find(t, es, isKubelet)
+			es[i].content = es[i].content[1:]
+			return es
+		}), as[*SizeMismatchError], "kubelet"},
+		"no index": {edit(func(es []rawEntry) []rawEntry {
+			i := find(t, es, named(indexName))
+			return append(es[:i:i], es[i+1:]...)
+		}), malformed, "missing"},
+		"no layout": {edit(func(es []rawEntry) []rawEntry {
+			i := find(t, es, named(layoutName))
+			return append(es[:i:i], es[i+1:]...)
+		}), malformed, "missing"},
+		"an index that adds an image": {replaced(t, good, indexName, "etcd:3.6.8-0", "evil:3.6.8-0"), malformed, "does not agree"},
+		"an index of nothing":         {edit(func(es []rawEntry) []rawEntry { es[find(t, es, named(indexName))].content = []byte(`{}`); return es }), malformed, "no root"},
+		"an index that is no JSON":    {edit(func(es []rawEntry) []rawEntry { es[find(t, es, named(indexName))].content = []byte(`{`); return es }), malformed, "JSON"},
+		"an index without an end": {edit(func(es []rawEntry) []rawEntry {
+			es[find(t, es, named(indexName))].content = make([]byte, maxJSONSize+1)
+			return es
+		}), malformed, "too many"},
+		"a changed root manifest":  {replaced(t, good, "", MediaTypeFile, strings.Replace(MediaTypeFile, "v1", "v2", 1)), as[*DigestMismatchError], "digest"},
+		"a changed config":         {replaced(t, good, "", `"name":"fixture"`, `"name":"fiXture"`), as[*DigestMismatchError], "digest"},
+		"a changed image manifest": {replaced(t, good, "", `"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci`, `"schemaVersion":3,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci`), as[*DigestMismatchError], "digest"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bad := filepath.Join(t.TempDir(), "bad.bundle")
+			if err := os.WriteFile(bad, c.raw, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			b, err := Open(bad)
+			if err == nil {
+				b.Close() //nolint:errcheck // the test fails anyway
+				t.Fatal("it was accepted")
+			}
+			if !c.want(err) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), bad) {
+				t.Errorf("got %T: %v", err, err)
+			}
+		})
+	}
+}
+
+func TestVerifyNamesTheEntryWithOneFlippedByte(t *testing.T) {
+	path, _ := writeFixture(t)
+	raw := readFile(t, path)
+	at := bytes.Index(raw, []byte("kubeletkubelet"))
+	if err := os.WriteFile(path, flip(raw, at+5000), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close() //nolint:errcheck // read only
+	f, err := b.config.Releases[0].File("kubelet", testPlatform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mismatch *DigestMismatchError
+	if _, err := b.Verify(context.Background(), VerifyOptions{}); !errors.As(err, &mismatch) || mismatch.Want != f.Digest || mismatch.Entry != blobName(f.Digest) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestVerifySeesAFileThatShrankAfterItWasOpened(t *testing.T) {
+	b := openFixture(t)
+	if err := os.Truncate(b.Path(), 1000); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Verify(context.Background(), VerifyOptions{}); !as[*TruncatedError](err) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestABundleOfAnotherFormatSaysSo(t *testing.T) {
+	path, _ := writeFixture(t)
+	entries := entriesOf(t, readFile(t, path))
+	// Rewrite config and root consistently, as a later program would.
+	i := find(t, entries, func(e rawEntry) bool { return bytes.HasPrefix(e.content, []byte(`{"formatVersion":1`)) })
+	config := bytes.Replace(entries[i].content, []byte(`"formatVersion":1`), []byte(`"formatVersion":9`), 1)
+	k := find(t, entries, func(e rawEntry) bool { return bytes.Contains(e.content, []byte(MediaTypeConfig)) })
+	d, _ := BytesBlob(config)
+	old := entries[i].name[len(blobPrefix):]
+	root := bytes.Replace(entries[k].content, []byte(old), []byte(d.Encoded()), 1)
+	r, _ := BytesBlob(root)
+	oldRoot := entries[k].name[len(blobPrefix):]
+	n := find(t, entries, named(indexName))
+	entries[n].content = bytes.Replace(entries[n].content, []byte(oldRoot), []byte(r.Encoded()), 1)
+	entries[i] = rawEntry{name: blobName(d), content: config}
+	entries[k] = rawEntry{name: blobName(r), content: root}
+	sortEntries(entries)
+	if err := os.WriteFile(path, tarOf(t, entries), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var format *UnsupportedFormatError
+	if _, err := Open(path); !errors.As(err, &format) || format.Got != 9 {
+		t.Errorf("got %v", err)
+	}
+}
+
+func sortEntries(es []rawEntry) {
+	for i := range es {
+		for k := i + 1; k < len(es); k++ {
+			if es[k].name < es[i].name {
+				es[i], es[k] = es[k], es[i]
+			}
+		}
+	}
+}
+
+func flip(raw []byte, at int) []byte {
+	out := bytes.Clone(raw)
+	out[at] ^= 1
+	return out
+}
+
+// padded writes into the padding after the first entry that has some.
+func padded(t *testing.T, good []byte) []byte {
+	t.Helper()
+	var pos int64
+	for _, e := range entriesOf(t, good) {
+		end := pos + blockSize + int64(len(e.content))
+		if padding(int64(len(e.content))) > 0 {
+			return flip(good, int(end))
+		}
+		pos = end
+	}
+	t.Fatal("no entry has padding")
+	return nil
+}
+
+// replaced changes text of equal length in one entry, or in whichever blob has it.
+func replaced(t *testing.T, good []byte, name, from, to string) []byte {
+	t.Helper()
+	entries := entriesOf(t, good)
+	i := find(t, entries, func(e rawEntry) bool {
+		return (e.name == name || name == "" && isBlob(e.name)) && bytes.Contains(e.content, []byte(from))
+	})
+	entries[i].content = bytes.Replace(entries[i].content, []byte(from), []byte(to), 1)
+	return tarOf(t, entries)
+}
