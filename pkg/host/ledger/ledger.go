@@ -167,6 +167,14 @@ func (l *Ledger) Has(t Type, name string) bool {
 	return ok
 }
 
+// MadeDir says that path is a directory which we made.
+func (l *Ledger) MadeDir(path string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i, ok := l.index[key(TypeDir, path)]
+	return ok && l.doc.Entries[i].Created
+}
+
 // Entries returns a copy, in the order of recording.
 func (l *Ledger) Entries() []Entry {
 	l.mu.Lock()

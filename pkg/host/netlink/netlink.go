@@ -176,3 +176,9 @@ func addVXLAN(name string) error {
 	return talk(unix.NETLINK_ROUTE, 1, message(unix.RTM_NEWLINK, unix.NLM_F_REQUEST|unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_EXCL, 1,
 		make([]byte, unix.SizeofIfInfomsg), attr(unix.IFLA_IFNAME, cstring(name)), attr(unix.IFLA_LINKINFO, info)))
 }
+
+// HasLink says whether a network interface is there.
+func HasLink(name string) bool {
+	_, err := net.InterfaceByName(name)
+	return err == nil
+}

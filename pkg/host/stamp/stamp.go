@@ -167,3 +167,10 @@ func (c *Cache) Save() error {
 	c.dirty = false
 	return nil
 }
+
+// Clear forgets everything, in memory only.
+func (c *Cache) Clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.records, c.dirty = map[string]record{}, false
+}

@@ -1,0 +1,124 @@
+package facts
+
+import (
+	"encoding/hex"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/host/sys"
+)
+
+func interfaces() []api.Interface {
+	ifis, err := net.Interfaces()
+	if err != nil {
+		return nil
+	}
+	var all []api.Interface
+	for _, i := range ifis {
+		if i.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		a := api.Interface{Name: i.Name, MTU: i.MTU, Up: i.Flags&net.FlagUp != 0, MAC: i.HardwareAddr.String()}
+		addrs, err := i.Addrs()
+		if err != nil {
+			continue
+		}
+		for _, addr := range addrs {
+			a.Addresses = append(a.Addresses, addr.String())
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
+// defaultRoutes names the interfaces of the default routes.
+func defaultRoutes(s *sys.System) (v4, v6 string) {
+	for line := range strings.Lines(read(s, "/proc/net/route")) {
+		// Iface Destination Gateway Flags RefCnt Use Metric Mask ...
+		f := strings.Fields(line)
+		if len(f) >= 8 && f[1] == "00000000" && f[7] == "00000000" {
+			v4 = f[0]
+			break
+		}
+	}
+	for line := range strings.Lines(read(s, "/proc/net/ipv6_route")) {
+		// destination prefixlength source prefixlength nexthop metric refcount use flags device; the kernel also lists
+		// an unreachable default on lo.
+		f := strings.Fields(line)
+		if len(f) >= 10 && f[1] == "00" && strings.Trim(f[0], "0") == "" && f[9] != "lo" {
+			v6 = f[9]
+			break
+		}
+	}
+	return v4, v6
+}
+
+func nameservers(s *sys.System) []string {
+	var all []string
+	for line := range strings.Lines(read(s, "/etc/resolv.conf")) {
+		if f := strings.Fields(line); len(f) >= 2 && f[0] == "nameserver" {
+			all = append(all, f[1])
+		}
+	}
+	return all
+}
+
+// tcpListen is the state of a listening socket in /proc/net/tcp.
+const tcpListen = "0A"
+
+// listening reads the TCP sockets that accept connections, with the processes that hold them.
+func listening(s *sys.System, procs []process) []api.Listening {
+	owner := map[string]process{}
+	for _, p := range procs {
+		for _, inode := range p.sockets {
+			// The lowest PID is the parent of those that inherited the socket.
+			if o, ok := owner[inode]; !ok || p.pid < o.pid {
+				owner[inode] = p
+			}
+		}
+	}
+	var all []api.Listening
+	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		for line := range strings.Lines(read(s, file)) {
+			// sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode
+			f := strings.Fields(line)
+			if len(f) < 10 || f[3] != tcpListen {
+				continue
+			}
+			addr, ok := hexAddress(f[1])
+			if !ok {
+				continue
+			}
+			p := owner[f[9]]
+			all = append(all, api.Listening{Address: addr.Addr().String(), Port: int(addr.Port()), Process: p.name, PID: p.pid})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b api.Listening) int { return a.Port - b.Port })
+	return all
+}
+
+// hexAddress parses "0100007F:1F90": each 32-bit word of the address in the machine's byte order (little endian on every
+// platform we support), the port in hex.
+func hexAddress(s string) (netip.AddrPort, bool) {
+	a, p, ok := strings.Cut(s, ":")
+	if !ok {
+		return netip.AddrPort{}, false
+	}
+	port, err := strconv.ParseUint(p, 16, 16)
+	if err != nil {
+		return netip.AddrPort{}, false
+	}
+	raw, err := hex.DecodeString(a)
+	if err != nil || len(raw)%4 != 0 {
+		return netip.AddrPort{}, false
+	}
+	for i := 0; i+4 <= len(raw); i += 4 {
+		slices.Reverse(raw[i : i+4])
+	}
+	ip, ok := netip.AddrFromSlice(raw)
+	return netip.AddrPortFrom(ip, uint16(port)), ok
+}

@@ -1,0 +1,282 @@
+package reset
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/kubewright/kubewright/pkg/host/ledger"
+	"github.com/kubewright/kubewright/pkg/host/netlink"
+	"github.com/kubewright/kubewright/pkg/host/sys"
+)
+
+// What a node's own programs make at run time cannot be in the ledger one by one. It is ours when the program that makes
+// it is: kubelet (pods, their mounts and cgroups), containerd (shims and mounts), and what kube-proxy, flannel and the
+// bridge plugin put into the network for them.
+const (
+	kubeletUnit    = "kubelet.service"
+	containerdUnit = "containerd.service"
+	shimName       = "containerd-shim-runc-v2"
+	kubeletDir     = "/var/lib/kubelet"
+	containerdDir  = "/var/lib/containerd"
+	containerdRun  = "/run/containerd"
+	netnsDir       = "/run/netns"
+)
+
+// nodeLinks are interfaces by their fixed names: the bridge of the CNI configuration, flannel's VXLAN.
+func nodeLinks() []string { return []string{"cni0", "flannel.1", "flannel-v6.1", "kube-ipvs0"} }
+
+type table struct {
+	family uint8
+	name   string
+}
+
+// nodeTables are the nftables tables of kube-proxy (nftables mode) and flannel.
+func nodeTables() []table {
+	return []table{
+		{netlink.FamilyIP, "kube-proxy"}, {netlink.FamilyIP6, "kube-proxy"},
+		{netlink.FamilyIP, "flannel-ipv4"}, {netlink.FamilyIP6, "flannel-ipv6"},
+		{netlink.FamilyInet, "cni_plugins_masquerade"},
+	}
+}
+
+// stopNode stops our units, kubelet first so that it starts no pod anew, then the pods, then containerd.
+func (r *Resetter) stopNode(ctx context.Context, entries []ledger.Entry) {
+	units := ofType(entries, ledger.TypeUnit)
+	ours := func(name string) bool {
+		return slices.ContainsFunc(units, func(e ledger.Entry) bool { return e.Name == name })
+	}
+	slices.SortStableFunc(units, func(a, b ledger.Entry) int { return rank(a.Name) - rank(b.Name) })
+	for _, e := range units {
+		if e.Name == containerdUnit {
+			r.killPods(ctx, e)
+		}
+		r.stopUnit(ctx, e)
+	}
+	if ours(containerdUnit) {
+		e := ledger.Entry{Type: ledger.TypeUnit, Name: containerdUnit}
+		// A shim may have been starting when its pods were killed.
+		r.killPods(ctx, e)
+		r.unmount(e, containerdRun, containerdDir)
+		r.runtimeLeftover(e, containerdRun)
+	}
+	if ours(kubeletUnit) {
+		e := ledger.Entry{Type: ledger.TypeUnit, Name: kubeletUnit}
+		r.unmount(e, kubeletDir)
+		r.unmount(e, netnsDir)
+		r.deleteNetns(e)
+		r.network(e)
+		r.runtimeLeftover(e, "/run/flannel")
+		r.cgroups(ctx, e)
+	}
+}
+
+func rank(unit string) int {
+	switch unit {
+	case kubeletUnit:
+		return 0
+	case containerdUnit:
+		return 2
+	}
+	return 1
+}
+
+// killPods ends the shims that run from a binary of ours, with all that they started.
+func (r *Resetter) killPods(ctx context.Context, e ledger.Entry) {
+	pids := r.podProcesses()
+	if len(pids) == 0 {
+		return
+	}
+	r.do(e, "kill", strconv.Itoa(len(pids))+" processes of pods", func() error { return r.Kernel.Kill(ctx, pids) })
+}
+
+func (r *Resetter) podProcesses() []int {
+	dirs, err := os.ReadDir(r.Sys.Path("/proc"))
+	if err != nil {
+		return nil
+	}
+	children := map[int][]int{}
+	var found []int
+	for _, d := range dirs {
+		pid, err := strconv.Atoi(d.Name())
+		if err != nil {
+			continue
+		}
+		if parent, ok := r.parent(pid); ok {
+			children[parent] = append(children[parent], pid)
+		}
+		exe, err := os.Readlink(r.Sys.Path("/proc", d.Name(), "exe"))
+		exe = strings.TrimSuffix(exe, " (deleted)")
+		if err == nil && filepath.Base(exe) == shimName && r.Ledger.Owns(exe) {
+			found = append(found, pid)
+		}
+	}
+	for i := 0; i < len(found); i++ {
+		for _, c := range children[found[i]] {
+			if !slices.Contains(found, c) {
+				found = append(found, c)
+			}
+		}
+	}
+	// Children first: a shim that sees its container end would only write about it.
+	slices.Reverse(found)
+	return found
+}
+
+// parent reads the fourth field of /proc/<pid>/stat; the second, in parentheses, may hold anything.
+func (r *Resetter) parent(pid int) (int, bool) {
+	data, err := os.ReadFile(r.Sys.Path("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return 0, false
+	}
+	f := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+	if len(f) < 2 {
+		return 0, false
+	}
+	parent, err := strconv.Atoi(f[1])
+	return parent, err == nil
+}
+
+func alive(pid int) bool {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return false
+	}
+	f := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+	// A zombie is dead; its parent is being killed, too.
+	return len(f) > 0 && f[0] != "Z" && f[0] != "X"
+}
+
+// mounts lists mount points at or below dir, deepest first.
+func (r *Resetter) mounts(dir string) []string {
+	f, err := os.Open(r.Sys.Path("/proc/self/mountinfo"))
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = f.Close() }()
+	var found []string
+	sc := bufio.NewScanner(f)
+	sc.Buffer(nil, 1<<20)
+	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+	for sc.Scan() {
+		fields := strings.Fields(sc.Text())
+		if len(fields) < 5 {
+			continue
+		}
+		if at := unescape.Replace(fields[4]); at == dir || strings.HasPrefix(at, dir+"/") {
+			found = append(found, at)
+		}
+	}
+	slices.Reverse(found)
+	return found
+}
+
+// unmount detaches what is mounted below the directories; a directory that is itself a mount point is the machine's.
+func (r *Resetter) unmount(e ledger.Entry, dirs ...string) {
+	for _, dir := range dirs {
+		for _, at := range r.mounts(dir) {
+			if at != dir {
+				r.do(e, "unmount", at, func() error { return r.Kernel.Unmount(at) })
+			}
+		}
+	}
+}
+
+// foreignMount names a mount below a tree that Reset did not detach.
+func (r *Resetter) foreignMount(tree string) string {
+	if r.dryRun {
+		return ""
+	}
+	for _, at := range r.mounts(tree) {
+		if at != tree {
+			return at
+		}
+	}
+	return ""
+}
+
+// deleteNetns removes the names of network namespaces that containerd made for pods.
+func (r *Resetter) deleteNetns(e ledger.Entry) {
+	names, err := filepath.Glob(r.Sys.Path(netnsDir, "cni-*"))
+	if err != nil {
+		return
+	}
+	for _, p := range names {
+		r.do(e, "delete", p, func() error { return ignoreMissing(os.Remove(p)) })
+	}
+}
+
+func (r *Resetter) network(e ledger.Entry) {
+	for _, name := range nodeLinks() {
+		if r.Kernel.HasLink(name) {
+			r.do(e, "delete network interface", name, func() error {
+				_, err := r.Kernel.DeleteLink(name)
+				return err
+			})
+		}
+	}
+	for _, t := range nodeTables() {
+		if r.Kernel.HasTable(t.family, t.name) {
+			r.do(e, "delete nftables table", t.name, func() error {
+				_, err := r.Kernel.DeleteTable(t.family, t.name)
+				return err
+			})
+		}
+	}
+}
+
+func (r *Resetter) runtimeLeftover(e ledger.Entry, dir string) {
+	if p := r.Sys.Path(dir); sys.Exists(p) {
+		r.do(e, "delete", dir, func() error { return removeTree(p, true) })
+	}
+}
+
+// cgroups removes the empty groups kubelet leaves, which would otherwise count as a kubelet's traces.
+func (r *Resetter) cgroups(ctx context.Context, e ledger.Entry) {
+	groups, err := filepath.Glob(r.Sys.Path("/sys/fs/cgroup/*/kubepods"))
+	if err != nil {
+		return
+	}
+	if own := r.Sys.Path("/sys/fs/cgroup/kubepods"); sys.Exists(own) {
+		groups = append(groups, own)
+	}
+	for _, g := range groups {
+		r.do(e, "delete", strings.TrimPrefix(g, r.Sys.Path("/sys")), func() error {
+			// Only empty groups can be removed, so nothing that still runs is harmed; the deepest come first.
+			var dirs []string
+			err := filepath.WalkDir(g, func(p string, d os.DirEntry, err error) error {
+				if err == nil && d.IsDir() {
+					dirs = append(dirs, p)
+				}
+				return ctx.Err()
+			})
+			slices.Reverse(dirs)
+			for _, d := range dirs {
+				if rmErr := os.Remove(d); err == nil {
+					err = ignoreMissing(rmErr)
+				}
+			}
+			return err
+		})
+	}
+}
+
+// images removes images we pulled into a containerd that is not ours; ours loses its whole store.
+func (r *Resetter) images(ctx context.Context, entries []ledger.Entry) {
+	if r.Ledger.Owns(containerdDir) {
+		return
+	}
+	for _, e := range ofType(entries, ledger.TypeImage) {
+		if !e.Created || !sys.Exists(r.Sys.Path(containerdRun, "containerd.sock")) {
+			continue
+		}
+		r.do(e, "delete image", e.Name, func() error {
+			_, err := r.Sys.Runner.Run(ctx, "ctr", "--namespace", "k8s.io", "--connect-timeout", "5s", "images", "rm", e.Name)
+			return err
+		})
+	}
+}

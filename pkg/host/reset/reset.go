@@ -1,0 +1,245 @@
+// Package reset gives a host back: it undoes what the ledger recorded, newest first, and touches nothing else. It goes on
+// over errors, reports them, and keeps in the ledger what it could not undo, so that running it again finishes the work.
+// It must not know what a cluster is beyond the few things a node's programs make by themselves (see node.go).
+package reset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/host/detach"
+	"github.com/kubewright/kubewright/pkg/host/ledger"
+	"github.com/kubewright/kubewright/pkg/host/resource"
+	"github.com/kubewright/kubewright/pkg/host/sys"
+)
+
+// Resetter undoes what a ledger says.
+type Resetter struct {
+	Sys    *sys.System
+	Ledger *ledger.Ledger
+	Runs   *detach.Manager
+	Kernel Kernel
+	// Emit is told each item as it is handled; may be nil.
+	Emit func(api.Progress)
+
+	dryRun bool
+	report api.ResetReport
+	failed map[string]bool // entries to keep, by type and name
+}
+
+// Run undoes everything. The error is for what kept it from starting; what failed on the way stands in the report.
+func (r *Resetter) Run(ctx context.Context, req api.ResetRequest) (*api.ResetReport, error) {
+	if owner := r.Ledger.Owner(); owner != nil && req.Owner.ClusterUID != "" && owner.ClusterUID != req.Owner.ClusterUID {
+		return nil, &api.OwnedByOtherError{Owner: *owner}
+	}
+	r.dryRun, r.report, r.failed = req.DryRun, api.ResetReport{Items: []api.ResetItem{}}, map[string]bool{}
+	entries := r.Ledger.Entries()
+	newestFirst := slices.Clone(entries)
+	slices.Reverse(newestFirst)
+
+	r.stopRuns(ctx, newestFirst)
+	r.images(ctx, newestFirst)
+	r.stopNode(ctx, newestFirst)
+	r.files(newestFirst)
+	r.trees(newestFirst)
+	r.dirs(newestFirst)
+	r.sysctls(newestFirst)
+	r.restoreUnits(ctx, entries)
+	r.state(req, entries)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return &r.report, nil
+}
+
+// do handles one item: names it, and does it unless this is a dry run.
+func (r *Resetter) do(e ledger.Entry, action, target string, f func() error) {
+	item := api.ResetItem{Action: action, Target: target}
+	if !r.dryRun {
+		if err := f(); err != nil {
+			item.Error = err.Error()
+			r.report.Errors++
+			r.failed[entryKey(e)] = true
+		}
+	}
+	r.report.Items = append(r.report.Items, item)
+	if r.Emit != nil {
+		message := action + " " + target
+		if item.Error != "" {
+			message += ": " + item.Error
+		}
+		r.Emit(api.Progress{Message: message})
+	}
+}
+
+func entryKey(e ledger.Entry) string { return string(e.Type) + " " + e.Name }
+
+func ofType(entries []ledger.Entry, t ledger.Type) []ledger.Entry {
+	return slices.DeleteFunc(slices.Clone(entries), func(e ledger.Entry) bool { return e.Type != t })
+}
+
+func (r *Resetter) stopRuns(ctx context.Context, entries []ledger.Entry) {
+	for _, e := range ofType(entries, ledger.TypeRun) {
+		running, err := r.Runs.Running(ctx, e.Name)
+		if err == nil && !running {
+			continue
+		}
+		r.do(e, "stop", detach.UnitName(e.Name), func() error { return errors.Join(err, r.Runs.Stop(ctx, e.Name)) })
+	}
+}
+
+func (r *Resetter) files(entries []ledger.Entry) {
+	for _, e := range ofType(entries, ledger.TypeFile) {
+		path := r.Sys.Path(e.Name)
+		switch {
+		case e.Backup != "":
+			r.do(e, "restore", e.Name, func() error { return r.Ledger.Restore(e.Backup, path, fs.FileMode(e.Mode)) })
+		case e.Previous != "":
+			r.do(e, "restore link", e.Name, func() error { return relink(path, e.Previous) })
+		case sys.Exists(path):
+			r.do(e, "delete", e.Name, func() error { return ignoreMissing(os.Remove(path)) })
+		}
+		// What a killed helper left next to it.
+		if leftovers, err := filepath.Glob(filepath.Join(filepath.Dir(path), sys.TempPrefix+"*.tmp")); err == nil && !r.dryRun {
+			for _, l := range leftovers {
+				_ = os.Remove(l)
+			}
+		}
+	}
+}
+
+func relink(path, target string) error {
+	if now, err := os.Readlink(path); err == nil && now == target {
+		return nil
+	}
+	if err := ignoreMissing(os.Remove(path)); err != nil {
+		return err
+	}
+	return os.Symlink(target, path)
+}
+
+func ignoreMissing(err error) error {
+	if sys.Missing(err) {
+		return nil
+	}
+	return err
+}
+
+func (r *Resetter) trees(entries []ledger.Entry) {
+	for _, e := range ofType(entries, ledger.TypeTree) {
+		path := r.Sys.Path(e.Name)
+		if !sys.Exists(path) || (!e.Created && sys.EmptyDir(path)) {
+			continue
+		}
+		if busy := r.foreignMount(e.Name); busy != "" {
+			// Deleting would go through the mount into somebody's data.
+			r.do(e, "delete", e.Name, func() error { return fmt.Errorf("%s is still mounted: unmount it and reset again", busy) })
+			continue
+		}
+		r.do(e, "delete", e.Name, func() error { return removeTree(path, e.Created) })
+	}
+}
+
+// removeTree deletes what is in path, and path itself when we made it and it is no mount point.
+func removeTree(path string, whole bool) error {
+	if whole {
+		err := os.RemoveAll(path)
+		if !errors.Is(err, syscall.EBUSY) {
+			return err
+		}
+	}
+	entries, err := os.ReadDir(path)
+	if errors.Is(err, syscall.ENOTDIR) {
+		return os.Remove(path)
+	}
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	var errs []error
+	for _, e := range entries {
+		errs = append(errs, os.RemoveAll(filepath.Join(path, e.Name())))
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Resetter) dirs(entries []ledger.Entry) {
+	for _, e := range ofType(entries, ledger.TypeDir) {
+		path := r.Sys.Path(e.Name)
+		if !e.Created {
+			r.do(e, "restore", e.Name, func() error {
+				if err := os.Mkdir(path, fs.FileMode(e.Mode)); err != nil && !os.IsExist(err) {
+					return err
+				}
+				return os.Chmod(path, fs.FileMode(e.Mode))
+			})
+			continue
+		}
+		if !sys.Exists(path) || (!r.dryRun && !sys.EmptyDir(path)) {
+			// Somebody else's files came into it since: theirs to keep.
+			continue
+		}
+		r.do(e, "delete", e.Name, func() error {
+			err := os.Remove(path)
+			if errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.ENOTEMPTY) {
+				return nil
+			}
+			return ignoreMissing(err)
+		})
+	}
+}
+
+func (r *Resetter) sysctls(entries []ledger.Entry) {
+	for _, e := range ofType(entries, ledger.TypeSysctl) {
+		path := r.Sys.Path(resource.SysctlPath(e.Name))
+		now, err := os.ReadFile(path)
+		if sys.Missing(err) || strings.Join(strings.Fields(string(now)), " ") == e.Previous {
+			continue
+		}
+		r.do(e, "restore", e.Name+" = "+e.Previous, func() error { return resource.WriteSysctl(path, e.Previous) })
+	}
+}
+
+// state deletes what the helper kept for itself, and the ledger last of all. Journals and the lease's token stay: the
+// first tell what happened, the second must never go back.
+func (r *Resetter) state(req api.ResetRequest, entries []ledger.Entry) {
+	if r.dryRun {
+		return
+	}
+	for _, e := range ofType(entries, ledger.TypeRun) {
+		if !r.failed[entryKey(e)] {
+			r.cleanup(r.Runs.Remove(e.Name))
+		}
+	}
+	var undone []ledger.Entry
+	for _, e := range entries {
+		if !r.failed[entryKey(e)] {
+			undone = append(undone, e)
+		}
+	}
+	if !req.KeepBlobs {
+		r.cleanup(os.RemoveAll(r.Sys.State("blobs")))
+		r.cleanup(ignoreMissing(os.Remove(r.Sys.State("stamps.json"))))
+	}
+	r.cleanup(os.RemoveAll(r.Sys.State("receipts")))
+	if len(r.failed) > 0 || r.report.Errors > 0 {
+		r.cleanup(r.Ledger.Forget(undone))
+		return
+	}
+	r.cleanup(os.RemoveAll(r.Sys.State("runs")))
+	r.cleanup(r.Ledger.Delete())
+}
+
+func (r *Resetter) cleanup(err error) {
+	if err != nil {
+		r.report.Errors++
+		r.report.Items = append(r.report.Items, api.ResetItem{Action: "delete", Target: sys.StateDir, Error: err.Error()})
+	}
+}

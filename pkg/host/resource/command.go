@@ -1,0 +1,104 @@
+package resource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/host/detach"
+	"github.com/kubewright/kubewright/pkg/host/ledger"
+	"github.com/kubewright/kubewright/pkg/host/sys"
+)
+
+// commandLines is how many lines of output a command that failed leaves in the error.
+const commandLines = 30
+
+func checkCommand(ctx context.Context, t *Task, r *api.Resource) (finding, error) {
+	c := r.Command
+	running, err := t.Runs.Running(ctx, c.Name)
+	if err != nil {
+		return finding{}, err
+	}
+	if running {
+		return finding{state: api.Needed, why: "still running, will attach", running: true}, nil
+	}
+	receipt, err := detach.ReadReceipt(t.Sys, c.Name)
+	switch {
+	case err != nil:
+		return finding{}, err
+	case receipt == nil:
+		return needed("it has not been done yet")
+	case receipt.Key != c.Key:
+		return needed("it was done for other inputs")
+	}
+	for _, p := range c.Creates {
+		if !sys.Exists(t.Sys.Path(p)) {
+			return needed(p + " is missing")
+		}
+	}
+	return done()
+}
+
+func applyCommand(ctx context.Context, t *Task, r *api.Resource) error {
+	c := r.Command
+	running, err := t.Runs.Running(ctx, c.Name)
+	if err != nil {
+		return err
+	}
+	if running {
+		t.say(r, "attach to "+detach.UnitName(c.Name))
+		result, err := t.follow(ctx, r)
+		if err != nil {
+			return err
+		}
+		if result.Key == c.Key {
+			return t.commandEnded(c, result)
+		}
+		// It was a run for other inputs; ours comes next.
+	}
+	entries := []ledger.Entry{{Type: ledger.TypeRun, Name: c.Name, Created: true}}
+	if err := t.Ledger.Record(entries...); err != nil {
+		return err
+	}
+	for _, p := range append(append([]string{}, c.Owns...), c.Creates...) {
+		if err := t.recordTree(p); err != nil {
+			return err
+		}
+	}
+	if err := t.Runs.Start(ctx, t.Operation, c); err != nil {
+		return &api.ResourceError{Reason: api.ReasonHost, Retryable: true, Message: err.Error()}
+	}
+	result, err := t.follow(ctx, r)
+	if err != nil {
+		return err
+	}
+	return t.commandEnded(c, result)
+}
+
+func (t *Task) follow(ctx context.Context, r *api.Resource) (*detach.Result, error) {
+	result, err := t.Runs.Follow(ctx, r.Command.Name, func(line string) { t.say(r, line) })
+	var lost *detach.LostError
+	if errors.As(err, &lost) {
+		return nil, &api.ResourceError{Reason: api.ReasonLost, Retryable: true, Message: err.Error(), Output: t.Runs.LastLines(r.Command.Name, commandLines)}
+	}
+	return result, err
+}
+
+func (t *Task) commandEnded(c *api.Command, result *detach.Result) error {
+	if result.ExitCode == 0 {
+		return nil
+	}
+	e := &api.ResourceError{
+		Reason: api.ReasonCommandFailed, Retryable: true, ExitCode: result.ExitCode,
+		Message: fmt.Sprintf("command %s failed", c.Name),
+		Output:  t.Runs.LastLines(c.Name, commandLines),
+	}
+	switch {
+	case result.TimedOut:
+		e.Reason, e.Message = api.ReasonTimeout, fmt.Sprintf("command %s was stopped after %s", c.Name, result.Finished.Sub(result.Started).Round(1e9))
+	case result.Error != "":
+		e.Message = fmt.Sprintf("command %s could not run: %s", c.Name, result.Error)
+	}
+	return e
+}

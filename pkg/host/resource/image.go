@@ -1,0 +1,105 @@
+package resource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/host/ledger"
+	"github.com/kubewright/kubewright/pkg/host/sys"
+)
+
+// pullTimeout bounds one pull from the mirror on this host: unpacking a large image on a slow disk.
+const pullTimeout = 15 * time.Minute
+
+func applyImage(ctx context.Context, t *Task, r *api.Resource) error {
+	i := r.Image
+	images, err := t.listImages(ctx)
+	if err != nil {
+		return &api.ResourceError{Reason: api.ReasonHost, Retryable: true, Message: err.Error() + ": start containerd before pulling images"}
+	}
+	have, ok := images[i.Name]
+	if err := t.Ledger.Record(ledger.Entry{Type: ledger.TypeImage, Name: i.Name, Created: !ok, Previous: have.digest}); err != nil {
+		return err
+	}
+	if ok && have.digest == i.Manifest.Digest {
+		return t.ctr(ctx, r, "label", i.Name, pinnedLabel)
+	}
+	for _, d := range append([]api.Descriptor{i.Manifest}, i.Blobs...) {
+		h, err := api.DigestHex(d.Digest)
+		if err != nil {
+			return err
+		}
+		if _, ok := t.blobPath(h, d.Size); !ok {
+			return &api.ResourceError{Reason: api.ReasonBlobMissing, Retryable: true, Digest: d.Digest, Message: fmt.Sprintf("blob %s of image %s is not on the host: apply the Blob first", d.Digest, i.Name)}
+		}
+	}
+	m, err := startMirror(t, i)
+	if err != nil {
+		return err
+	}
+	defer m.stop()
+	t.say(r, "pull and unpack "+i.Name)
+	// Without --skip-metadata the manifests of platforms that are not on this host would be asked for, too.
+	args := []string{"pull", "--hosts-dir", m.hostsDir, "--skip-metadata"}
+	if i.Pin {
+		args = append(args, "--label", pinnedLabel)
+	}
+	err = t.ctr(ctx, r, append(args, i.Name)...)
+	if damaged := m.damaged(); err != nil && damaged != nil {
+		return damaged
+	}
+	return err
+}
+
+// ctr runs one "ctr images" command.
+func (t *Task) ctr(ctx context.Context, r *api.Resource, args ...string) error {
+	bounded, cancel := context.WithTimeout(ctx, pullTimeout)
+	defer cancel()
+	argv := append([]string{"ctr", "--namespace", "k8s.io", "--connect-timeout", "10s", "images"}, args...)
+	out, err := t.Sys.Runner.Run(bounded, argv...)
+	if err != nil {
+		return err
+	}
+	if out.ExitCode != 0 {
+		lines := sys.LastLines(out.Stderr, 5)
+		message := fmt.Sprintf("ctr images %s of %s failed", args[0], r.Image.Name)
+		if n := len(lines); n > 0 {
+			message += ": " + lines[n-1]
+		}
+		return &api.ResourceError{Reason: api.ReasonHost, Retryable: true, ExitCode: out.ExitCode, Output: lines, Message: message}
+	}
+	return nil
+}
+
+// pruneStaged deletes staged blobs of the images which containerd now keeps itself.
+func pruneStaged(ctx context.Context, t *Task, group []*api.Resource) {
+	images, err := t.listImages(ctx)
+	if err != nil {
+		return
+	}
+	for _, r := range group {
+		i := r.Image
+		if images[i.Name].digest != i.Manifest.Digest {
+			continue
+		}
+		for _, d := range append([]api.Descriptor{i.Manifest}, i.Blobs...) {
+			h, err := api.DigestHex(d.Digest)
+			if err != nil {
+				continue
+			}
+			fi, err := os.Stat(t.Sys.Path(contentPath(h)))
+			if err != nil || fi.Size() != d.Size {
+				continue
+			}
+			t.Stamps.Drop(stagedPath(h))
+			if err := os.Remove(t.Sys.Path(stagedPath(h))); err != nil && !errors.Is(err, os.ErrNotExist) {
+				// It takes up space, nothing more; the next time tries again.
+				t.say(r, "cannot delete a staged blob: "+err.Error())
+			}
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package resource
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/host/sys"
+)
+
+const (
+	containerdSocket = "/run/containerd/containerd.sock"
+	// pinnedLabel keeps kubelet's garbage collection away from an image that could not be pulled again.
+	pinnedLabel = "io.cri-containerd.pinned=pinned"
+	// listTimeout bounds asking containerd for its images.
+	listTimeout = 30 * time.Second
+)
+
+// listedImage is what containerd says of an image.
+type listedImage struct {
+	digest string
+	pinned bool
+}
+
+// imageList is asked for once per request, and again after something was pulled.
+type imageList struct {
+	images map[string]listedImage
+	err    error
+}
+
+// notRunningError says that containerd cannot be asked.
+type notRunningError struct{ why string }
+
+func (e *notRunningError) Error() string { return e.why }
+
+func (t *Task) listImages(ctx context.Context) (map[string]listedImage, error) {
+	t.imagesMu.Lock()
+	defer t.imagesMu.Unlock()
+	if t.images == nil {
+		t.images = &imageList{}
+		t.images.images, t.images.err = t.askImages(ctx)
+	}
+	return t.images.images, t.images.err
+}
+
+func (t *Task) forgetImages(r *api.Resource) {
+	if r.Image != nil || r.Unit != nil {
+		t.imagesMu.Lock()
+		defer t.imagesMu.Unlock()
+		t.images = nil
+	}
+}
+
+func (t *Task) askImages(ctx context.Context) (map[string]listedImage, error) {
+	if !sys.Exists(t.Sys.Path(containerdSocket)) {
+		return nil, &notRunningError{why: "containerd does not run"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	out, err := t.Sys.Runner.Run(ctx, "ctr", "--namespace", "k8s.io", "--connect-timeout", "5s", "images", "ls")
+	if err != nil {
+		return nil, err
+	}
+	if out.ExitCode != 0 {
+		return nil, &notRunningError{why: "containerd does not answer: " + strings.Join(out.LastLines(2), "; ")}
+	}
+	return parseImages(out.Stdout), nil
+}
+
+// parseImages reads the table of "ctr images ls": name, type, digest, then a size of one or two words, platforms, labels.
+func parseImages(table string) map[string]listedImage {
+	images := map[string]listedImage{}
+	for line := range strings.Lines(table) {
+		f := strings.Fields(line)
+		if len(f) < 3 || !strings.HasPrefix(f[2], "sha256:") {
+			continue
+		}
+		img := listedImage{digest: f[2]}
+		for l := range strings.SplitSeq(f[len(f)-1], ",") {
+			img.pinned = img.pinned || l == pinnedLabel
+		}
+		images[f[0]] = img
+	}
+	return images
+}
+
+func checkImage(ctx context.Context, t *Task, r *api.Resource) (finding, error) {
+	i := r.Image
+	images, err := t.listImages(ctx)
+	if err != nil {
+		if notRunning, ok := err.(*notRunningError); ok {
+			return needed(notRunning.why)
+		}
+		if missing, ok := err.(*sys.NotFoundError); ok {
+			return needed(missing.Error())
+		}
+		return finding{}, err
+	}
+	have, ok := images[i.Name]
+	switch {
+	case !ok:
+		return needed("containerd does not have it")
+	case have.digest != i.Manifest.Digest:
+		return needed(fmt.Sprintf("containerd has %s instead of %s", have.digest, i.Manifest.Digest))
+	case i.Pin && !have.pinned:
+		return needed("it is not pinned")
+	}
+	return done()
+}
