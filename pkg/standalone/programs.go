@@ -1,0 +1,88 @@
+package standalone
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/kubewright/kubewright/pkg/bundle"
+)
+
+const (
+	etcdProgram      = "etcd"
+	apiServerProgram = "kube-apiserver"
+	// imageBinDir is where images of a bundle keep their program.
+	imageBinDir = "usr/local/bin"
+)
+
+// Programs are the two programs of an embedded control plane.
+type Programs struct {
+	// Etcd and APIServer are paths.
+	Etcd      string `json:"etcd"`
+	APIServer string `json:"apiServer"`
+	// Version of Kubernetes the API server has.
+	Version string `json:"version"`
+	// Bundle is the path of the bundle they were taken from, Digest its digest; both are empty when they came from elsewhere.
+	Bundle string `json:"bundle,omitempty"`
+	Digest string `json:"digest,omitempty"`
+}
+
+// ProgramsFrom takes the programs out of a bundle's newest release, or uses those taken out before, and records them as the ones
+// to start the next time no bundle is given. The content is checked against its digests while it is taken out.
+func (d *Dir) ProgramsFrom(ctx context.Context, b *bundle.Bundle) (Programs, error) {
+	releases := b.Config().Releases
+	if len(releases) == 0 {
+		return Programs{}, fmt.Errorf("bundle %s holds no Kubernetes release; build it anew", b.Path())
+	}
+	release := &releases[len(releases)-1]
+	dir := filepath.Join(d.path, "programs", b.Digest().Encoded())
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return Programs{}, fmt.Errorf("make a directory for the embedded programs: %w", err)
+	}
+	for _, program := range []string{etcdProgram, apiServerProgram} {
+		image, err := release.Image(program)
+		if err != nil {
+			return Programs{}, fmt.Errorf("find the image of %s: %w", program, err)
+		}
+		err = b.ExtractFromImage(ctx, image, "linux/"+runtime.GOARCH, imageBinDir+"/"+program, filepath.Join(dir, program))
+		if err != nil {
+			return Programs{}, fmt.Errorf("take %s out of the bundle: %w", program, err)
+		}
+	}
+	path, err := filepath.Abs(b.Path())
+	if err != nil {
+		return Programs{}, fmt.Errorf("find bundle %s: %w", b.Path(), err)
+	}
+	p := Programs{
+		Etcd:      filepath.Join(dir, etcdProgram),
+		APIServer: filepath.Join(dir, apiServerProgram),
+		Version:   release.KubernetesVersion,
+		Bundle:    path,
+		Digest:    b.Digest().String(),
+	}
+	return p, d.record(p)
+}
+
+func (d *Dir) record(p Programs) error {
+	content, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("record the embedded programs: %w", err)
+	}
+	return WriteFile(d.recordPath(), content)
+}
+
+// RecordedPrograms are the ones used the last time. It returns ErrNoState (wrapped) when there was no last time.
+func (d *Dir) RecordedPrograms() (Programs, error) {
+	content, err := os.ReadFile(d.recordPath())
+	if err != nil {
+		return Programs{}, fmt.Errorf("%w in %s: run `kubewright up` first, or name the directory it used with --state-dir", ErrNoState, d.path)
+	}
+	var p Programs
+	if err := json.Unmarshal(content, &p); err != nil {
+		return Programs{}, fmt.Errorf("read %s: %w; run `kubewright up` again to write it anew", d.recordPath(), err)
+	}
+	return p, nil
+}
