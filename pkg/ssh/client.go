@@ -31,10 +31,10 @@ type Client struct {
 	err  error
 }
 
-func newClient(s settings, w *wire, conn *ssh.Client, hostKey string, jump *Client) *Client {
+func newClient(s settings, w *wire, conn *ssh.Client, hostKey string, jump *Client, afterClose func()) *Client {
 	c := &Client{
 		endpoint: s.endpoint, user: s.user, sudo: s.sudo, hostKey: hostKey,
-		conn: conn, wire: w, jump: jump,
+		conn: conn, wire: w, jump: jump, afterClose: afterClose,
 		done: make(chan struct{}),
 	}
 	go func() { c.lose(conn.Wait()) }()
@@ -104,9 +104,7 @@ func (c *Client) finish(err error) {
 			// Closing a tunnel sends a message over the bastion, which may be stuck; nobody should wait for that.
 			go func() { _ = c.wire.Close() }()
 		}
-		if c.afterClose != nil {
-			c.afterClose()
-		}
+		c.afterClose()
 	})
 }
 

@@ -25,23 +25,24 @@ func Dial(ctx context.Context, t Target) (*Client, error) {
 		return nil, err
 	}
 	if t.Bastion == nil {
-		return connect(ctx, s, nil)
+		return connect(ctx, s, nil, func() {})
 	}
 	jump, err := Dial(ctx, *t.Bastion)
 	if err != nil {
 		return nil, &UnreachableError{Endpoint: s.endpoint, Phase: PhaseBastion, Err: err}
 	}
-	c, err := connect(ctx, s, jump)
+	release := func() { _ = jump.Close() }
+	c, err := connect(ctx, s, jump, release)
 	if err != nil {
-		_ = jump.Close()
+		release()
 		return nil, err
 	}
-	c.afterClose = func() { _ = jump.Close() }
 	return c, nil
 }
 
-// connect makes one connection, over jump when that is not nil.
-func connect(ctx context.Context, s settings, jump *Client) (*Client, error) {
+// connect makes one connection, over jump when that is not nil. afterClose runs once when the connection is gone; it does
+// not run if none came about.
+func connect(ctx context.Context, s settings, jump *Client, afterClose func()) (*Client, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout,
 		fmt.Errorf("no answer within %s: %w", s.timeout, context.DeadlineExceeded))
 	defer cancel()
@@ -77,7 +78,7 @@ func connect(ctx context.Context, s settings, jump *Client) (*Client, error) {
 		return nil, handshakeError(ctx, s, keys, tries, err)
 	}
 	key, _ := keys.result()
-	return newClient(s, w, ssh.NewClient(conn, chans, reqs), keyLine(key), jump), nil
+	return newClient(s, w, ssh.NewClient(conn, chans, reqs), keyLine(key), jump, afterClose), nil
 }
 
 // dialRaw opens the stream under a connection.

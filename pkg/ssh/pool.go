@@ -145,7 +145,7 @@ func (e *pooled) usable() bool {
 // dial makes the connection for an entry. The bastion is held for as long as the connection lives.
 func (p *Pool) dial(ctx context.Context, t Target, s settings) (*Client, error) {
 	if t.Bastion == nil {
-		return connect(ctx, s, nil)
+		return connect(ctx, s, nil, func() {})
 	}
 	bastion, release, err := p.get(ctx, *t.Bastion)
 	if err != nil {
@@ -158,15 +158,11 @@ func (p *Pool) dial(ctx context.Context, t Target, s settings) (*Client, error) 
 		return nil, &UnreachableError{Endpoint: s.endpoint, Phase: PhaseBastion, Err: context.Cause(ctx)}
 	}
 	defer func() { <-bastion.slots }()
-	c, err := connect(ctx, s, bastion.client)
+	c, err := connect(ctx, s, bastion.client, release)
 	if err != nil {
 		release()
 		return nil, err
 	}
-	go func() {
-		<-c.Done()
-		release()
-	}()
 	return c, nil
 }
 
@@ -185,11 +181,13 @@ func (p *Pool) drop(e *pooled) {
 	e.cancel()
 	go func() {
 		<-e.ready
+		if e.client != nil {
+			_ = e.client.Close() // not under the lock: it lets go of the bastion, which takes the lock
+		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		delete(p.live, e)
 		if e.client != nil {
-			_ = e.client.Close()
 			p.past = p.past.Add(e.client.Stats())
 		}
 	}()

@@ -189,14 +189,16 @@ func flood(e *sshtest.Exec) int {
 
 func TestAHostThatTalksIsAlive(t *testing.T) {
 	s := server(t, func(c *sshtest.Config) { c.Handler = flood })
-	c := dial(t, quick(target(s)))
+	to := target(s)
+	to.KeepAlive = kssh.KeepAlive{Interval: 100 * time.Millisecond, Misses: 5}
+	c := dial(t, to)
 	s.SetFaults(sshtest.Faults{IgnoreRequests: true})
 	p, err := c.Start(t.Context(), kssh.Command{Path: "/opt/helper"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Ten times as long as a silent connection would be given.
-	for end := time.Now().Add(800 * time.Millisecond); time.Now().Before(end); {
+	// Three times as long as a silent connection would be given.
+	for end := time.Now().Add(1800 * time.Millisecond); time.Now().Before(end); {
 		if _, err := io.CopyN(io.Discard, p.Stdout, 1<<20); err != nil {
 			t.Fatal(err)
 		}
