@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -168,30 +169,85 @@ func TestVerifySeesAFileThatShrankAfterItWasOpened(t *testing.T) {
 	}
 }
 
-func TestABundleOfAnotherFormatSaysSo(t *testing.T) {
-	path, _ := writeFixture(t)
-	entries := entriesOf(t, readFile(t, path))
-	// Rewrite config and root consistently, as a later program would.
-	i := find(t, entries, func(e rawEntry) bool { return bytes.HasPrefix(e.content, []byte(`{"formatVersion":1`)) })
-	config := bytes.Replace(entries[i].content, []byte(`"formatVersion":1`), []byte(`"formatVersion":9`), 1)
-	k := find(t, entries, func(e rawEntry) bool { return bytes.Contains(e.content, []byte(MediaTypeConfig)) })
-	d, _ := BytesBlob(config)
-	old := entries[i].name[len(blobPrefix):]
-	root := bytes.Replace(entries[k].content, []byte(old), []byte(d.Encoded()), 1)
-	r, _ := BytesBlob(root)
-	oldRoot := entries[k].name[len(blobPrefix):]
+// Someone who rewrites config or root manifest consistently makes another bundle with another digest. Even then the form
+// has to be the one form, or things could hide in it.
+func TestAConsistentlyRewrittenBundleMustStillHaveTheOneForm(t *testing.T) {
+	for name, c := range map[string]struct {
+		config, root func([]byte) []byte
+		want         func(error) bool
+		says         string
+	}{
+		"a config of another format": {
+			config: func(b []byte) []byte {
+				return bytes.Replace(b, []byte(`"formatVersion":1`), []byte(`"formatVersion":9`), 1)
+			},
+			want: as[*UnsupportedFormatError], says: "version 9",
+		},
+		"a config with blanks": {
+			config: func(b []byte) []byte { return append(b, ' ', ' ') },
+			want:   as[*MalformedError], says: "one form",
+		},
+		"a config with an unknown field": {
+			config: func(b []byte) []byte { return append([]byte(`{"more":1,`), b[1:]...) },
+			want:   as[*MalformedError], says: "one form",
+		},
+		"a config with a name that climbs out": {
+			config: func(b []byte) []byte {
+				return bytes.Replace(b, []byte(`"name":"kubelet"`), []byte(`"name":"../kube"`), 1)
+			},
+			want: as[*MalformedError], says: "plain name",
+		},
+		"a root manifest that says more than the config": {
+			root: func(b []byte) []byte { return append(b[:len(b)-1:len(b)-1], []byte(`,"annotations":{"a":"b"}}`)...) },
+			want: as[*MalformedError], says: "root manifest does not agree",
+		},
+		"a root manifest of another type": {
+			root: func(b []byte) []byte { return bytes.Replace(b, []byte(ArtifactType), []byte("application/x"), 1) },
+			want: as[*MalformedError], says: "not a bundle's root",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path, _ := writeFixture(t)
+			raw := rewrite(t, readFile(t, path), c.config, c.root)
+			if err := os.WriteFile(path, raw, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Open(path); err == nil || !c.want(err) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %T: %v", err, err)
+			}
+		})
+	}
+}
+
+// rewrite changes config and root manifest of a bundle and everything that names them.
+func rewrite(t *testing.T, good []byte, config, root func([]byte) []byte) []byte {
+	t.Helper()
+	entries := entriesOf(t, good)
+	i := find(t, entries, func(e rawEntry) bool { return bytes.HasPrefix(e.content, []byte(`{"formatVersion"`)) })
+	k := find(t, entries, func(e rawEntry) bool { return isBlob(e.name) && bytes.Contains(e.content, []byte(MediaTypeConfig)) })
 	n := find(t, entries, named(indexName))
-	entries[n].content = bytes.Replace(entries[n].content, []byte(oldRoot), []byte(r.Encoded()), 1)
-	entries[i] = rawEntry{name: blobName(d), content: config}
-	entries[k] = rawEntry{name: blobName(r), content: root}
+	swap := func(at int, content []byte, in ...int) {
+		d, _ := BytesBlob(content)
+		oldHex, oldSize := entries[at].name[len(blobPrefix):], len(entries[at].content)
+		for _, x := range in {
+			c := bytes.Replace(entries[x].content, []byte(oldHex), []byte(d.Encoded()), 1)
+			entries[x].content = bytes.Replace(c, fmt.Appendf(nil, `%s","size":%d`, d.Encoded(), oldSize), fmt.Appendf(nil, `%s","size":%d`, d.Encoded(), len(content)), 1)
+		}
+		entries[at] = rawEntry{name: blobName(d), content: content}
+	}
+	if config != nil {
+		swap(i, config(entries[i].content), k)
+	}
+	content := entries[k].content
+	if root != nil {
+		content = root(content)
+	}
+	// The index names the root by its old digest in any case, because the config's digest stands in it.
+	old := entriesOf(t, good)[k]
+	entries[k] = rawEntry{name: old.name, content: old.content}
+	swap(k, content, n)
 	sortEntries(entries)
-	if err := os.WriteFile(path, tarOf(t, entries), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	var format *UnsupportedFormatError
-	if _, err := Open(path); !errors.As(err, &format) || format.Got != 9 {
-		t.Errorf("got %v", err)
-	}
+	return tarOf(t, entries)
 }
 
 func sortEntries(es []rawEntry) {

@@ -84,7 +84,7 @@ func isBlob(name string) bool { return name != layoutName && name != indexName }
 func (b *Bundle) verifyBlob(ctx context.Context, name string, advance func(int)) error {
 	e := b.entries[name]
 	digester := digest.SHA256.Digester()
-	buf := make([]byte, 1<<20)
+	buf := make([]byte, min(1<<20, e.size))
 	for off := int64(0); off < e.size; {
 		if err := ctx.Err(); err != nil {
 			return err
