@@ -1,0 +1,203 @@
+// Package desired holds the resolved desired state of one cluster: what a Cluster's spec means once pools, overrides and the
+// bundle's release are laid together. It is pure: no I/O, no clock, and nothing of how the state is brought about.
+package desired
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/pki"
+)
+
+// APIServerPort is where every API server listens, kubeadm's default.
+const APIServerPort = 6443
+
+// proxyPort is where the local proxy listens unless the spec says otherwise.
+const proxyPort = 7443
+
+// Cluster is the desired state of one cluster.
+type Cluster struct {
+	Namespace, Name, UID string
+	// Version of Kubernetes with its leading v.
+	Version string
+	Release *bundle.Release
+	// Hosts lists control planes in the order of the spec, then workers by pool.
+	Hosts []Host
+	// Endpoint is what nodes use to reach the API.
+	Endpoint Endpoint
+	CertSANs []string
+	Network  v1alpha1.Network
+	// MetricsServer is true when the addon is wanted.
+	MetricsServer bool
+	// KubeProxy and Kubeadm are overrides for the whole cluster.
+	KubeProxy, Kubeadm *runtime.RawExtension
+	// Kubelet is the override every node shares.
+	Kubelet     *runtime.RawExtension
+	Authorities *pki.Authorities
+	// Initialized is true when the cluster is known to exist already.
+	Initialized bool
+}
+
+// Endpoint is host and port of the API as nodes see it.
+type Endpoint struct {
+	Type v1alpha1.EndpointType
+	Host string
+	Port int
+}
+
+// String is host:port.
+func (e Endpoint) String() string { return net.JoinHostPort(e.Host, strconv.Itoa(e.Port)) }
+
+// Host is one machine and its part in the cluster.
+type Host struct {
+	// Name of the Host object, which is also the node's name.
+	Name string
+	// Address is the node's IP address inside the cluster.
+	Address string
+	Role    v1alpha1.HostRole
+	Pool    string
+	Labels  map[string]string
+	Taints  []corev1.Taint
+	// PoolKubelet is the override of the pool alone, laid over the cluster's.
+	PoolKubelet *runtime.RawExtension
+	// Containerd overrides in the order they are laid over the rendered configuration.
+	Containerd []*runtime.RawExtension
+	// IgnorePreflightErrors of cluster and pool together.
+	IgnorePreflightErrors []string
+}
+
+// IsControlPlane tells whether the host runs the control plane.
+func (h Host) IsControlPlane() bool { return h.Role == v1alpha1.ControlPlaneRole }
+
+// SpecError says which field of which object cannot be used.
+type SpecError struct {
+	Field, Problem string
+}
+
+// Error names the field and the problem.
+func (e *SpecError) Error() string { return e.Field + ": " + e.Problem }
+
+// New resolves a spec. Hosts must hold every host the spec names. It returns a *SpecError for what the schema cannot check, and
+// the bundle's typed error when the release is not there.
+func New(cluster *v1alpha1.Cluster, hosts map[string]v1alpha1.Host, release *bundle.Release, authorities *pki.Authorities) (*Cluster, error) {
+	spec := cluster.Spec
+	c := &Cluster{
+		Namespace:     cluster.Namespace,
+		Name:          cluster.Name,
+		UID:           string(cluster.UID),
+		Version:       spec.Version,
+		Release:       release,
+		CertSANs:      spec.ControlPlane.CertSANs,
+		Network:       spec.Network,
+		MetricsServer: spec.Addons.MetricsServer == nil || *spec.Addons.MetricsServer,
+		KubeProxy:     spec.Overrides.KubeProxy,
+		Kubeadm:       spec.Overrides.Kubeadm,
+		Kubelet:       spec.Overrides.Kubelet,
+		Authorities:   authorities,
+		Initialized:   cluster.Status.Initialized,
+	}
+	for i, name := range spec.ControlPlane.Hosts {
+		h, err := newHost(hosts, name, fmt.Sprintf("spec.controlPlane.hosts[%d]", i))
+		if err != nil {
+			return nil, err
+		}
+		h.Role = v1alpha1.ControlPlaneRole
+		if !spec.ControlPlane.Schedulable {
+			h.Taints = []corev1.Taint{{Key: "node-role.kubernetes.io/control-plane", Effect: corev1.TaintEffectNoSchedule}}
+		}
+		h.lay(spec.Overrides.NodeOverrides, spec.ControlPlane.Overrides)
+		c.Hosts = append(c.Hosts, h)
+	}
+	for p, pool := range spec.Workers {
+		for i, name := range pool.Hosts {
+			h, err := newHost(hosts, name, fmt.Sprintf("spec.workers[%d].hosts[%d]", p, i))
+			if err != nil {
+				return nil, err
+			}
+			h.Role, h.Pool, h.Labels, h.Taints = v1alpha1.WorkerRole, pool.Name, pool.Labels, pool.Taints
+			h.lay(spec.Overrides.NodeOverrides, pool.Overrides)
+			c.Hosts = append(c.Hosts, h)
+		}
+	}
+	c.Endpoint = endpoint(spec.ControlPlane.Endpoint)
+	return c, nil
+}
+
+func newHost(hosts map[string]v1alpha1.Host, name, field string) (Host, error) {
+	object, ok := hosts[name]
+	if !ok {
+		return Host{}, &SpecError{field, fmt.Sprintf("there is no Host %q in the cluster's namespace; create it or correct the name", name)}
+	}
+	address := object.Spec.InternalAddress
+	if address == "" {
+		address = object.Spec.Address
+	}
+	if _, err := netip.ParseAddr(address); err != nil {
+		return Host{}, &SpecError{field, fmt.Sprintf("Host %q is reached at %q, which is not an IP address: set its spec.internalAddress to the IP address its node shall use", name, address)}
+	}
+	return Host{Name: name, Address: address}, nil
+}
+
+func (h *Host) lay(cluster, pool v1alpha1.NodeOverrides) {
+	h.PoolKubelet = pool.Kubelet
+	for _, raw := range []*runtime.RawExtension{cluster.Containerd, pool.Containerd} {
+		if raw != nil {
+			h.Containerd = append(h.Containerd, raw)
+		}
+	}
+	h.IgnorePreflightErrors = append(append([]string{}, cluster.IgnorePreflightErrors...), pool.IgnorePreflightErrors...)
+}
+
+func endpoint(e v1alpha1.ControlPlaneEndpoint) Endpoint {
+	if e.Type == v1alpha1.ExternalEndpoint {
+		port := int(e.Port)
+		if port == 0 {
+			port = APIServerPort
+		}
+		return Endpoint{Type: e.Type, Host: e.Host, Port: port}
+	}
+	port := int(e.Port)
+	if port == 0 {
+		port = proxyPort
+	}
+	return Endpoint{Type: v1alpha1.LocalProxyEndpoint, Host: "127.0.0.1", Port: port}
+}
+
+// ControlPlanes lists the control-plane hosts in the order of the spec.
+func (c *Cluster) ControlPlanes() []Host {
+	var hosts []Host
+	for _, h := range c.Hosts {
+		if h.IsControlPlane() {
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts
+}
+
+// PublicEndpoint is the URL people use: the external endpoint, or the first control plane when nodes use local proxies.
+func (c *Cluster) PublicEndpoint() string {
+	if c.Endpoint.Type == v1alpha1.ExternalEndpoint {
+		return "https://" + c.Endpoint.String()
+	}
+	return "https://" + net.JoinHostPort(c.ControlPlanes()[0].Address, strconv.Itoa(APIServerPort))
+}
+
+// DNSServiceIP is the tenth address of the Service range, kubeadm's rule (constants.GetDNSIP).
+func (c *Cluster) DNSServiceIP() (string, error) {
+	prefix, err := netip.ParsePrefix(c.Network.ServiceCIDR)
+	if err != nil {
+		return "", &SpecError{"spec.network.serviceCIDR", err.Error()}
+	}
+	ip := prefix.Masked().Addr()
+	for range 10 {
+		ip = ip.Next()
+	}
+	return ip.String(), nil
+}

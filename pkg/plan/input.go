@@ -1,0 +1,49 @@
+package plan
+
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/kubewright/kubewright/pkg/desired"
+	hostapi "github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/pki"
+	"github.com/kubewright/kubewright/pkg/steps/kubeadm"
+)
+
+// Input is everything a plan is made from.
+type Input struct {
+	Cluster *desired.Cluster
+	// Facts by host, for every host of the cluster.
+	Facts map[string]*hostapi.Facts
+	// Material by host: what had to be signed beforehand.
+	Material map[string]Material
+	// Flannel and MetricsServer are the objects of the bundle's manifests.
+	Flannel, MetricsServer []*unstructured.Unstructured
+}
+
+// Material is signed for one host. It only matters where the host does not have its like yet.
+type Material struct {
+	// Discovery is the kubeconfig a joining host presents.
+	Discovery []byte
+	// Serving is kubelet's serving certificate.
+	Serving pki.KeyPair
+}
+
+// initialHost decides which control plane runs kubeadm init. It is the one that did so, or was about to, if there is one; none when
+// the cluster lives but that host has gone; otherwise the first of the spec.
+func initialHost(in Input) (name string, live bool) {
+	controlPlanes := in.Cluster.ControlPlanes()
+	for _, h := range controlPlanes {
+		facts := in.Facts[h.Name]
+		if slices.Contains(facts.Receipts, kubeadm.InitCommand) || slices.Contains(facts.Runs, kubeadm.InitCommand) {
+			return h.Name, slices.Contains(facts.Receipts, kubeadm.InitCommand)
+		}
+	}
+	for _, h := range controlPlanes {
+		if slices.Contains(in.Facts[h.Name].Receipts, kubeadm.JoinEtcdCommand) {
+			return "", true
+		}
+	}
+	return controlPlanes[0].Name, false
+}

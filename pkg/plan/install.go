@@ -1,0 +1,241 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/desired"
+	"github.com/kubewright/kubewright/pkg/engine"
+	hostapi "github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/steps/cni"
+	"github.com/kubewright/kubewright/pkg/steps/containerd"
+	"github.com/kubewright/kubewright/pkg/steps/content"
+	"github.com/kubewright/kubewright/pkg/steps/images"
+	"github.com/kubewright/kubewright/pkg/steps/kernel"
+	"github.com/kubewright/kubewright/pkg/steps/kubeadm"
+	"github.com/kubewright/kubewright/pkg/steps/kubelet"
+	"github.com/kubewright/kubewright/pkg/steps/layout"
+	"github.com/kubewright/kubewright/pkg/steps/proxy"
+)
+
+// Install is the graph that takes hosts from nothing to a verified cluster, and that finds nothing to do on a cluster that is as
+// wanted. Hosts added to the spec later join by the same graph. Preflight has passed on every host before it is asked for.
+func Install(in Input) ([]Step, error) {
+	b := &builder{in: in}
+	b.initial, b.live = initialHost(in)
+	b.split()
+	for _, add := range []func() error{b.content, b.host, b.runtime, b.node, b.controlPlane, b.workers, b.cluster} {
+		if err := add(); err != nil {
+			return nil, err
+		}
+	}
+	b.dropVacuousNeeds()
+	return b.steps, nil
+}
+
+type builder struct {
+	in      Input
+	steps   []Step
+	initial string
+	live    bool
+	// names of hosts in the parts they play
+	all, controlPlanes, joining, joiningWorkers []string
+}
+
+func (b *builder) split() {
+	for _, h := range b.in.Cluster.Hosts {
+		b.all = append(b.all, h.Name)
+		switch {
+		case !h.IsControlPlane():
+			b.joiningWorkers = append(b.joiningWorkers, h.Name)
+		case h.Name == b.initial:
+			b.controlPlanes = append(b.controlPlanes, h.Name)
+		default:
+			b.controlPlanes = append(b.controlPlanes, h.Name)
+			b.joining = append(b.joining, h.Name)
+		}
+	}
+}
+
+// dropVacuousNeeds forgets needs of steps that this cluster does not have, such as joining where there is one host only.
+func (b *builder) dropVacuousNeeds() {
+	present := map[string]bool{}
+	for _, s := range b.steps {
+		present[s.ID] = true
+	}
+	for i := range b.steps {
+		b.steps[i].Needs = slices.DeleteFunc(b.steps[i].Needs, func(n engine.Need) bool { return !present[n.Step] })
+	}
+}
+
+// add appends a step whose resources are made host by host.
+func (b *builder) add(s Step, make func(desired.Host) ([]hostapi.Resource, error)) error {
+	if len(s.Hosts) == 0 {
+		return nil
+	}
+	if make != nil {
+		s.Resources = map[string][]hostapi.Resource{}
+		for _, h := range b.in.Cluster.Hosts {
+			if !slices.Contains(s.Hosts, h.Name) {
+				continue
+			}
+			resources, err := make(h)
+			if err != nil {
+				return fmt.Errorf("step %s of host %s: %w", s.ID, h.Name, err)
+			}
+			s.Resources[h.Name] = resources
+		}
+	}
+	b.steps = append(b.steps, s)
+	return nil
+}
+
+func onAll(steps ...string) []engine.Need { return needs(engine.AllHosts, steps) }
+func onSame(steps ...string) []engine.Need {
+	return needs(engine.SameHost, steps)
+}
+
+func needs(scope engine.Scope, steps []string) []engine.Need {
+	var list []engine.Need
+	for _, s := range steps {
+		list = append(list, engine.Need{Step: s, Scope: scope})
+	}
+	return list
+}
+
+func (b *builder) files(h desired.Host) []bundle.File {
+	return layout.Files(b.in.Cluster.Release, b.in.Facts[h.Name].Platform, h.IsControlPlane())
+}
+
+func (b *builder) content() error {
+	return b.add(Step{ID: StepContent, Title: "Place and verify content", Hosts: b.all}, func(h desired.Host) ([]hostapi.Resource, error) {
+		return content.Blobs(b.in.Cluster.Release, b.in.Facts[h.Name].Platform, h.IsControlPlane()), nil
+	})
+}
+
+func (b *builder) host() error {
+	if err := b.add(Step{ID: StepKernel, Title: "Set up the kernel", Hosts: b.all, Needs: onAll(StepContent)}, func(h desired.Host) ([]hostapi.Resource, error) {
+		return kernel.Resources(b.in.Facts[h.Name].Features), nil
+	}); err != nil {
+		return err
+	}
+	return b.add(Step{ID: StepAuthorities, Title: "Place certificate authorities", Hosts: b.controlPlanes, Needs: onAll(StepContent)}, func(desired.Host) ([]hostapi.Resource, error) {
+		return kubeadm.AuthorityResources(b.in.Cluster.Authorities), nil
+	})
+}
+
+func (b *builder) runtime() error {
+	if err := b.add(Step{ID: StepContainerd, Title: "Run the container runtime", Hosts: b.all, Needs: append(onAll(StepContent), onSame(StepKernel)...)}, b.containerd); err != nil {
+		return err
+	}
+	return b.add(Step{ID: StepImages, Title: "Unpack images", Hosts: b.all, Needs: onSame(StepContainerd)}, func(h desired.Host) ([]hostapi.Resource, error) {
+		return images.Resources(layout.Images(b.in.Cluster.Release, b.in.Facts[h.Name].Platform, h.IsControlPlane())), nil
+	})
+}
+
+func (b *builder) containerd(h desired.Host) ([]hostapi.Resource, error) {
+	pause, err := b.image("pause")
+	if err != nil {
+		return nil, err
+	}
+	effective, err := kubeadm.EffectiveKubelet(b.in.Cluster, h)
+	if err != nil {
+		return nil, err
+	}
+	// Kubelet's driver is systemd unless overridden, and the runtime's must be the same.
+	driver, given := effective["cgroupDriver"].(string)
+	config, err := containerd.Config(pause, !given || driver == "systemd", h.Containerd)
+	if err != nil {
+		return nil, err
+	}
+	return containerd.Resources(b.files(h), config), nil
+}
+
+func (b *builder) image(component string) (string, error) {
+	for _, i := range b.in.Cluster.Release.Images {
+		if i.Component == component {
+			return i.Name, nil
+		}
+	}
+	return "", fmt.Errorf("the bundle's release %s holds no %s image; rebuild it", b.in.Cluster.Version, component)
+}
+
+func (b *builder) node() error {
+	if err := b.add(Step{ID: StepKubelet, Title: "Place kubelet and its plugins", Hosts: b.all, Needs: onAll(StepContent)}, func(h desired.Host) ([]hostapi.Resource, error) {
+		resources := kubelet.Resources(b.files(h), b.in.Material[h.Name].Serving)
+		if b.in.Cluster.Network.CNI.Type == v1alpha1.FlannelCNI {
+			resources = append(resources, cni.HostResources()...)
+		}
+		return resources, nil
+	}); err != nil {
+		return err
+	}
+	if b.in.Cluster.Endpoint.Type != v1alpha1.LocalProxyEndpoint {
+		return nil
+	}
+	return b.add(Step{ID: StepProxy, Title: "Run the local proxy to the API", Hosts: b.all, Needs: onAll(StepContent)}, func(h desired.Host) ([]hostapi.Resource, error) {
+		return proxy.Resources(b.files(h), proxy.Config(b.in.Cluster.Endpoint, b.in.Cluster.ControlPlanes(), h.Name)), nil
+	})
+}
+
+// ready lists what a host must have before kubeadm runs on it.
+func ready() []engine.Need {
+	return onSame(StepKernel, StepAuthorities, StepImages, StepKubelet, StepProxy)
+}
+
+func (b *builder) controlPlane() error {
+	c := b.in.Cluster
+	if b.initial != "" {
+		guard := GuardNotInitialised
+		if b.live {
+			guard = NoGuard
+		}
+		if err := b.add(Step{ID: StepInit, Title: "Initialise the first control plane", Hosts: []string{b.initial}, Needs: ready(), Guard: guard},
+			one(func(h desired.Host) (hostapi.Resource, error) { return kubeadm.InitResource(c, h) })); err != nil {
+			return err
+		}
+	}
+	if err := b.add(Step{ID: StepPrepare, Title: "Prepare further control planes", Hosts: b.joining, Needs: b.afterInit()},
+		one(func(h desired.Host) (hostapi.Resource, error) {
+			return kubeadm.JoinPrepare(c, h, b.in.Material[h.Name].Discovery)
+		})); err != nil {
+		return err
+	}
+	if err := b.add(Step{ID: StepEtcd, Title: "Add etcd members one by one", Hosts: b.joining, Needs: onSame(StepPrepare), Exclusive: membershipGroup, Guard: GuardEtcdCanGrow},
+		one(func(h desired.Host) (hostapi.Resource, error) {
+			return kubeadm.JoinEtcd(c, h, b.in.Material[h.Name].Discovery)
+		})); err != nil {
+		return err
+	}
+	return b.add(Step{ID: StepControlPlane, Title: "Start further control planes", Hosts: b.joining, Needs: onSame(StepEtcd)},
+		one(func(h desired.Host) (hostapi.Resource, error) {
+			return kubeadm.JoinFinish(c, h, b.in.Material[h.Name].Discovery)
+		}))
+}
+
+func (b *builder) afterInit() []engine.Need {
+	list := ready()
+	if b.initial != "" {
+		list = append(list, engine.Need{Step: StepInit, Scope: engine.AnyHost})
+	}
+	return list
+}
+
+func one(make func(desired.Host) (hostapi.Resource, error)) func(desired.Host) ([]hostapi.Resource, error) {
+	return func(h desired.Host) ([]hostapi.Resource, error) {
+		resource, err := make(h)
+		if err != nil {
+			return nil, err
+		}
+		return []hostapi.Resource{resource}, nil
+	}
+}
+
+func (b *builder) workers() error {
+	return b.add(Step{ID: StepJoin, Title: "Join workers", Hosts: b.joiningWorkers, Needs: b.afterInit()},
+		one(func(h desired.Host) (hostapi.Resource, error) {
+			return kubeadm.JoinWorker(b.in.Cluster, h, b.in.Material[h.Name].Discovery)
+		}))
+}

@@ -1,0 +1,157 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/kubewright/kubewright/pkg/engine"
+	hostapi "github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/plan"
+)
+
+// hostSteps binds steps made of resources to hosts.
+type hostSteps struct {
+	sessions *sessions
+	owner    hostapi.Owner
+	sources  []hostapi.Source
+
+	mu sync.Mutex
+	// known holds verdicts that were obtained together with others, or by the Apply that just ended. Each is used once: whatever
+	// is asked again is asked of the host.
+	known map[string]map[string][]hostapi.Verdict
+}
+
+// ask obtains the verdicts of all steps of a host in one request.
+func (b *hostSteps) ask(ctx context.Context, host string, steps []plan.Step) error {
+	request := hostapi.CheckRequest{Step: "all"}
+	for _, s := range steps {
+		for _, r := range s.Resources[host] {
+			r.ID = s.ID + "#" + r.ID
+			request.Resources = append(request.Resources, r)
+		}
+	}
+	if len(request.Resources) == 0 {
+		return nil
+	}
+	helper, err := b.sessions.helper(ctx, host)
+	if err != nil {
+		return err
+	}
+	verdicts, err := helper.Check(ctx, request)
+	if err != nil {
+		return classify(err)
+	}
+	if len(verdicts) != len(request.Resources) {
+		return engine.Permanent(fmt.Errorf("host %s: the helper answered %d verdicts to %d resources", host, len(verdicts), len(request.Resources)))
+	}
+	for _, s := range steps {
+		if n := len(s.Resources[host]); n > 0 {
+			b.keep(s.ID, host, verdicts[:n])
+			verdicts = verdicts[n:]
+		}
+	}
+	return nil
+}
+
+func (b *hostSteps) keep(step, host string, verdicts []hostapi.Verdict) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.known[step] == nil {
+		b.known[step] = map[string][]hostapi.Verdict{}
+	}
+	b.known[step][host] = verdicts
+}
+
+func (b *hostSteps) take(step, host string) []hostapi.Verdict {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	verdicts := b.known[step][host]
+	delete(b.known[step], host)
+	return verdicts
+}
+
+func (b *hostSteps) bind(s plan.Step) engine.Step {
+	return engine.Step{
+		Check: func(ctx context.Context, host string) (engine.Verdict, error) { return b.check(ctx, s, host) },
+		Apply: func(ctx context.Context, host string, report func(string)) error {
+			return b.apply(ctx, s, host, report)
+		},
+		Mutates: true,
+	}
+}
+
+func (b *hostSteps) check(ctx context.Context, s plan.Step, host string) (engine.Verdict, error) {
+	verdicts := b.take(s.ID, host)
+	if verdicts == nil {
+		helper, err := b.sessions.helper(ctx, host)
+		if err != nil {
+			return engine.Verdict{}, err
+		}
+		if verdicts, err = helper.Check(ctx, hostapi.CheckRequest{Step: s.ID, Resources: s.Resources[host]}); err != nil {
+			return engine.Verdict{}, classify(err)
+		}
+	}
+	return sumUp(verdicts), nil
+}
+
+// sumUp makes one verdict of many: Needed wins over Unknown, since applying is what makes the unknown known.
+func sumUp(verdicts []hostapi.Verdict) engine.Verdict {
+	sum := engine.Verdict{State: engine.Done}
+	for _, v := range verdicts {
+		if v.State == hostapi.Done {
+			continue
+		}
+		if sum.State != engine.Needed {
+			sum.State = engine.Needed
+		}
+		line := v.Resource
+		if i := lastHash(line); i >= 0 {
+			line = line[i+1:]
+		}
+		if v.Why != "" {
+			line += ": " + v.Why
+		}
+		sum.Why = append(sum.Why, line)
+	}
+	return sum
+}
+
+func lastHash(s string) int {
+	for i := range len(s) {
+		if s[i] == '#' {
+			return i
+		}
+	}
+	return -1
+}
+
+func (b *hostSteps) apply(ctx context.Context, s plan.Step, host string, report func(string)) error {
+	helper, err := b.sessions.leased(ctx, host)
+	if err != nil {
+		return err
+	}
+	last := time.Time{}
+	verdicts, err := helper.Apply(ctx, hostapi.ApplyRequest{Step: s.ID, Owner: b.owner, Resources: s.Resources[host], Sources: b.sources},
+		func(p hostapi.Progress) {
+			if p.Total > 0 {
+				// Bytes arrive faster than anybody reads.
+				if now := time.Now(); p.Done < p.Total && now.Sub(last) < 500*time.Millisecond {
+					return
+				} else {
+					last = now
+				}
+				report(fmt.Sprintf("%d of %d MiB", p.Done>>20, p.Total>>20))
+				return
+			}
+			if p.Message != "" {
+				report(p.Message)
+			}
+		})
+	if err != nil {
+		return classify(err)
+	}
+	b.keep(s.ID, host, verdicts)
+	return nil
+}

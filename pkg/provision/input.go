@@ -1,0 +1,77 @@
+package provision
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/kubewright/kubewright/pkg/plan"
+	"github.com/kubewright/kubewright/pkg/steps/kubeadm"
+)
+
+// input gathers what the planner must not fetch or make up itself.
+func (x *execution) input() (plan.Input, error) {
+	in := plan.Input{Cluster: x.desired, Facts: x.facts, Material: map[string]plan.Material{}}
+	now := time.Now()
+	for _, h := range x.desired.Hosts {
+		serving, err := kubeadm.KubeletServing(x.desired, h, now)
+		if err != nil {
+			return in, fmt.Errorf("host %s: sign kubelet's serving certificate: %w", h.Name, err)
+		}
+		discovery, err := kubeadm.Discovery(x.desired, h, now)
+		if err != nil {
+			return in, fmt.Errorf("host %s: sign the joining identity: %w", h.Name, err)
+		}
+		in.Material[h.Name] = plan.Material{Discovery: discovery, Serving: serving}
+	}
+	var err error
+	if in.Flannel, err = x.manifest("flannel.yaml"); err != nil {
+		return in, err
+	}
+	in.MetricsServer, err = x.manifest("metrics-server.yaml")
+	return in, err
+}
+
+// maxManifest bounds a manifest that is read into memory.
+const maxManifest = 4 << 20
+
+func (x *execution) manifest(name string) ([]*unstructured.Unstructured, error) {
+	file, err := x.desired.Release.File(name, "")
+	if err != nil {
+		return nil, fmt.Errorf("bundle: %w", err)
+	}
+	blob, err := x.request.Bundle.Blob(file.Digest)
+	if err != nil {
+		return nil, fmt.Errorf("bundle: %s: %w", name, err)
+	}
+	text, err := io.ReadAll(io.LimitReader(blob, maxManifest))
+	if err != nil {
+		return nil, fmt.Errorf("bundle: read %s: %w", name, err)
+	}
+	objects, err := decode(text)
+	if err != nil {
+		return nil, fmt.Errorf("bundle: %s: %w", name, err)
+	}
+	return objects, nil
+}
+
+func decode(text []byte) ([]*unstructured.Unstructured, error) {
+	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
+	var objects []*unstructured.Unstructured
+	for {
+		o := &unstructured.Unstructured{}
+		if err := decoder.Decode(&o.Object); errors.Is(err, io.EOF) {
+			return objects, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("document %d: %w", len(objects)+1, err)
+		}
+		if len(o.Object) > 0 {
+			objects = append(objects, o)
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"github.com/kubewright/kubewright/pkg/desired"
+	"github.com/kubewright/kubewright/pkg/pki"
+)
+
+// operatorLifetime bounds the client certificate of one operation.
+const operatorLifetime = 4 * time.Hour
+
+// kube reaches the cluster's API through the SSH connections to its control planes: port 22 is enough.
+type kube struct {
+	sessions *sessions
+	cluster  *desired.Cluster
+
+	mu     sync.Mutex
+	client client.Client
+	config *rest.Config
+	nodes  nodeList
+}
+
+// dial connects to the first control plane that takes the connection.
+func (k *kube) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+	var errs []error
+	for _, h := range k.cluster.ControlPlanes() {
+		conn, err := k.sessions.dial(ctx, h.Name, network, net.JoinHostPort("127.0.0.1", strconv.Itoa(desired.APIServerPort)))
+		if err == nil {
+			return conn, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, fmt.Errorf("no control plane's API server can be reached: %w", errors.Join(errs...))
+}
+
+// rest returns the configuration of an administrator whose certificate lives only as long as an operation can.
+func (k *kube) rest() (*rest.Config, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.config != nil {
+		return k.config, nil
+	}
+	cert, err := k.cluster.Authorities.Cluster.Sign(pki.Leaf{
+		CommonName: "kubewright-operation", Organizations: []string{"system:masters"}, Lifetime: operatorLifetime,
+	}, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("sign a client certificate for the operation: %w", err)
+	}
+	k.config = &rest.Config{
+		Host:            "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(desired.APIServerPort)),
+		TLSClientConfig: rest.TLSClientConfig{CAData: k.cluster.Authorities.Cluster.Cert, CertData: cert.Cert, KeyData: cert.Key},
+		Dial:            k.dial,
+		QPS:             100,
+		Burst:           200,
+		Timeout:         30 * time.Second,
+		UserAgent:       "kubewright",
+	}
+	return k.config, nil
+}
+
+// objects returns a client for any kind. It only exists once the API answers, because it asks for the kinds there are.
+func (k *kube) objects() (client.Client, error) {
+	config, err := k.rest()
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.client != nil {
+		return k.client, nil
+	}
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("register Kubernetes' kinds: %w", err)
+	}
+	httpClient, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("set up the API client: %w", err)
+	}
+	mapper, err := apiutil.NewDynamicRESTMapper(config, httpClient)
+	if err != nil {
+		return nil, fmt.Errorf("ask the API server for its kinds: %w", err)
+	}
+	k.client, err = client.New(config, client.Options{HTTPClient: httpClient, Mapper: mapper, Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("set up the API client: %w", err)
+	}
+	return k.client, nil
+}

@@ -1,0 +1,105 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/kubewright/kubewright/pkg/engine"
+	hostapi "github.com/kubewright/kubewright/pkg/host/api"
+)
+
+// stepReset is the one step of a Reset operation.
+const stepReset = "host/reset"
+
+// reset removes from every host what its ledger says is ours. A host that cannot be reached or cleaned fails alone; the others are
+// cleaned all the same.
+func (x *execution) reset(ctx context.Context, outcome *Outcome) error {
+	var names []string
+	for _, h := range x.desired.Hosts {
+		names = append(names, h.Name)
+	}
+	_, connectErr := x.run(ctx, []engine.Step{x.connectStep(names, outcome)}, engine.ModeApply)
+	var reached []string
+	for _, name := range names {
+		if x.facts[name] != nil {
+			reached = append(reached, name)
+		}
+	}
+	var mu sync.Mutex
+	clean := map[string]bool{}
+	result, resetErr := x.run(ctx, []engine.Step{{
+		ID: stepReset, Title: "Remove what was placed", Hosts: reached, Mutates: true, Timeout: 10 * time.Minute,
+		Check: func(ctx context.Context, host string) (engine.Verdict, error) {
+			mu.Lock()
+			done := clean[host]
+			mu.Unlock()
+			if done {
+				return engine.Verdict{State: engine.Done}, nil
+			}
+			return x.checkReset(ctx, host)
+		},
+		Apply: func(ctx context.Context, host string, report func(string)) error {
+			if err := x.applyReset(ctx, host, report); err != nil {
+				return err
+			}
+			mu.Lock()
+			clean[host] = true
+			mu.Unlock()
+			return nil
+		},
+	}}, x.mode)
+	if result != nil {
+		outcome.Changed = result.Changed
+	}
+	return errors.Join(connectErr, resetErr)
+}
+
+func (x *execution) owner() hostapi.Owner {
+	return hostapi.Owner{ClusterName: x.desired.Name, ClusterUID: x.desired.UID}
+}
+
+func (x *execution) checkReset(ctx context.Context, host string) (engine.Verdict, error) {
+	if x.facts[host].Owner == nil {
+		return engine.Verdict{State: engine.Done}, nil
+	}
+	helper, err := x.sessions.leased(ctx, host)
+	if err != nil {
+		return engine.Verdict{}, err
+	}
+	report, err := helper.Reset(ctx, hostapi.ResetRequest{Owner: x.owner(), DryRun: true}, nil)
+	if err != nil {
+		return engine.Verdict{}, classify(err)
+	}
+	if len(report.Items) == 0 {
+		return engine.Verdict{State: engine.Done}, nil
+	}
+	verdict := engine.Verdict{State: engine.Needed}
+	for _, item := range report.Items {
+		verdict.Why = append(verdict.Why, item.Action+" "+item.Target)
+	}
+	return verdict, nil
+}
+
+func (x *execution) applyReset(ctx context.Context, host string, progress func(string)) error {
+	helper, err := x.sessions.leased(ctx, host)
+	if err != nil {
+		return err
+	}
+	report, err := helper.Reset(ctx, hostapi.ResetRequest{Owner: x.owner()}, func(p hostapi.Progress) { progress(p.Message) })
+	if err != nil {
+		return classify(err)
+	}
+	if report.Errors == 0 {
+		return nil
+	}
+	var errs []error
+	for _, item := range report.Items {
+		if item.Error != "" {
+			errs = append(errs, fmt.Errorf("%s %s: %s", item.Action, item.Target, item.Error))
+		}
+	}
+	return engine.Retryable(fmt.Errorf("%d things could not be removed: %w", report.Errors, errors.Join(errs...)))
+}

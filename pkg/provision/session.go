@@ -1,0 +1,273 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/engine"
+	hostapi "github.com/kubewright/kubewright/pkg/host/api"
+	hostclient "github.com/kubewright/kubewright/pkg/host/client"
+	"github.com/kubewright/kubewright/pkg/ssh"
+)
+
+// leaseWait is how long a new executor waits for a dead one's helper to notice that its connection is gone.
+const leaseWait = 45 * time.Second
+
+// sessions holds at most one connection and one helper session per host, made when first asked for and again when lost.
+type sessions struct {
+	operation, holder string
+	access            map[string]HostAccess
+	record            func(ctx context.Context, host, key string) error
+	bundle            *bundle.Bundle
+	release           *bundle.Release
+	blobs             http.Handler
+	pool              *ssh.Pool
+
+	mu    sync.Mutex
+	hosts map[string]*session
+}
+
+// session is the state of one host. Its lock is held while connecting, so that steps on the same host share the result.
+type session struct {
+	mu          sync.Mutex
+	client      *ssh.Client
+	release     func()
+	helper      *hostclient.Client
+	leased      bool
+	connections int64
+	past        hostclient.Stats
+}
+
+func (s *sessions) of(host string) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one, ok := s.hosts[host]
+	if !ok {
+		one = &session{}
+		s.hosts[host] = one
+	}
+	return one
+}
+
+// helper returns the session with the host's helper, connecting if need be.
+func (s *sessions) helper(ctx context.Context, host string) (*hostclient.Client, error) {
+	one := s.of(host)
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	if one.helper != nil && one.alive() {
+		return one.helper, nil
+	}
+	one.drop()
+	if err := s.connect(ctx, host, one); err != nil {
+		one.drop()
+		return nil, classify(err)
+	}
+	return one.helper, nil
+}
+
+// leased is helper with the host's lease held, which changes need.
+func (s *sessions) leased(ctx context.Context, host string) (*hostclient.Client, error) {
+	helper, err := s.helper(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	one := s.of(host)
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	if one.leased && one.helper == helper {
+		return helper, nil
+	}
+	if _, err := helper.AcquireLease(ctx, leaseWait); err != nil {
+		return nil, classify(err)
+	}
+	one.leased = true
+	return helper, nil
+}
+
+// dial opens a TCP connection from the host.
+func (s *sessions) dial(ctx context.Context, host, network, addr string) (net.Conn, error) {
+	one := s.of(host)
+	one.mu.Lock()
+	client := one.client
+	one.mu.Unlock()
+	if client == nil {
+		return nil, fmt.Errorf("host %s: not connected", host)
+	}
+	return client.DialContext(ctx, network, addr)
+}
+
+func (one *session) alive() bool {
+	select {
+	case <-one.helper.Done():
+		return false
+	case <-one.client.Done():
+		return false
+	default:
+		return true
+	}
+}
+
+func (one *session) drop() {
+	if one.helper != nil {
+		stats := one.helper.Stats()
+		one.past.Requests += stats.Requests
+		one.past.BlobBytesDirect += stats.BlobBytesDirect
+		one.past.BlobBytesTunnel += stats.BlobBytesTunnel
+		// The session is given up either way; what matters was reported by the call that failed.
+		_ = one.helper.Close()
+	}
+	if one.release != nil {
+		one.release()
+	}
+	one.client, one.release, one.helper, one.leased = nil, nil, nil, false
+}
+
+func (s *sessions) connect(ctx context.Context, host string, one *session) error {
+	t, err := target(s.access, host, s.record)
+	if err != nil {
+		return err
+	}
+	one.connections++
+	if one.client, one.release, err = s.pool.Get(ctx, t); err != nil {
+		return err
+	}
+	process, err := s.startHelper(ctx, host, one.client, t.Sudo.Mode != ssh.SudoNone)
+	if err != nil {
+		return err
+	}
+	one.helper, err = hostclient.Connect(ctx, pipe{process}, hostclient.Options{Operation: s.operation, Holder: s.holder, Blobs: s.blobs})
+	if err != nil {
+		return fmt.Errorf("host %s: start the helper: %w (it said: %q)", host, err, process.Stderr())
+	}
+	return nil
+}
+
+// helperDir holds helpers by digest, so that operations of different versions never share one.
+const helperDir = "/var/lib/kubewright-helper"
+
+// startHelper runs the helper, and places it only when the host does not have it: one round trip where it does.
+func (s *sessions) startHelper(ctx context.Context, host string, client *ssh.Client, sudo bool) (*ssh.Process, error) {
+	// The platform is not known before the helper runs; bundles with several platforms are tried in order and a foreign
+	// program fails to execute at once.
+	var last error
+	for _, platform := range s.release.Platforms {
+		file, err := s.release.File("kubewright-host", platform)
+		if err != nil {
+			return nil, fmt.Errorf("host %s: the bundle holds no host helper: %w", host, err)
+		}
+		path := helperDir + "/kubewright-host-" + file.Digest.Encoded()[:32]
+		command := ssh.Command{Path: path, Args: []string{"serve"}, Sudo: sudo}
+		process, err := client.RunHelper(ctx, command)
+		if !notThere(err) {
+			return process, err
+		}
+		if err := client.Place(ctx, ssh.Placement{
+			Path: path, Digest: file.Digest.Encoded(), Size: file.Size, Mode: 0o755,
+			Open: func() (io.ReadCloser, error) {
+				blob, err := s.bundle.Blob(file.Digest)
+				if err != nil {
+					return nil, err
+				}
+				return io.NopCloser(blob), nil
+			},
+		}); err != nil {
+			return nil, err
+		}
+		if process, err = client.RunHelper(ctx, command); err == nil {
+			return process, nil
+		}
+		last = err
+	}
+	return nil, last
+}
+
+// notThere tells that the login shell or sudo found no program to run: 127 by POSIX, 1 by sudo.
+func notThere(err error) bool {
+	var exit *ssh.ExitError
+	return errors.As(err, &exit) && (exit.Status == 127 || exit.Status == 126 || exit.Status == 1)
+}
+
+// pipe makes a process's standard streams one connection.
+type pipe struct{ process *ssh.Process }
+
+func (p pipe) Read(b []byte) (int, error)  { return p.process.Stdout.Read(b) }
+func (p pipe) Write(b []byte) (int, error) { return p.process.Stdin.Write(b) }
+func (p pipe) Close() error {
+	p.process.Close()
+	return nil
+}
+
+// closeAll ends every session; detached commands on hosts go on.
+func (s *sessions) closeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, one := range s.hosts {
+		one.mu.Lock()
+		one.drop()
+		one.mu.Unlock()
+	}
+}
+
+// cost sums up what one host took.
+func (s *sessions) cost(host string) (connections int64, stats hostclient.Stats) {
+	one := s.of(host)
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	stats = one.past
+	if one.helper != nil {
+		now := one.helper.Stats()
+		stats.Requests += now.Requests
+		stats.BlobBytesDirect += now.BlobBytesDirect
+		stats.BlobBytesTunnel += now.BlobBytesTunnel
+	}
+	return one.connections, stats
+}
+
+// localAddresses lists our ends of the direct connections: where hosts can reach us, unless something in between translates.
+func (s *sessions) localAddresses() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := map[string]bool{}
+	var list []string
+	for name, one := range s.hosts {
+		if s.access[name].Host.Spec.BastionRef != nil {
+			continue
+		}
+		one.mu.Lock()
+		client := one.client
+		one.mu.Unlock()
+		if client == nil {
+			continue
+		}
+		if tcp, ok := client.LocalAddr().(*net.TCPAddr); ok && !seen[tcp.IP.String()] {
+			seen[tcp.IP.String()] = true
+			list = append(list, tcp.IP.String())
+		}
+	}
+	return list
+}
+
+// classify gives errors of transport and helper their kind for the engine.
+func classify(err error) error {
+	var lost *hostclient.LostError
+	var held *hostapi.LeaseHeldError
+	var resource *hostapi.ResourceError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &lost), errors.As(err, &held):
+		return engine.Retryable(err)
+	case errors.As(err, &resource):
+		return resourceError(err, resource)
+	case ssh.IsRetryable(err):
+		return engine.Retryable(err)
+	}
+	return engine.NeedsHuman(err)
+}

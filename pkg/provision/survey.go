@@ -1,0 +1,95 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/desired"
+	"github.com/kubewright/kubewright/pkg/engine"
+	hostapi "github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/plan"
+	"github.com/kubewright/kubewright/pkg/ssh"
+	"github.com/kubewright/kubewright/pkg/steps/preflight"
+)
+
+// connectStep opens the one connection to each host and reads its facts.
+func (x *execution) connectStep(names []string, outcome *Outcome) engine.Step {
+	var mu sync.Mutex
+	return engine.Step{
+		ID: plan.StepConnect, Title: "Connect and read facts", Hosts: names, Timeout: 2 * time.Minute,
+		Retry: engine.RetryPolicy{Attempts: 3},
+		Check: func(_ context.Context, host string) (engine.Verdict, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if x.facts[host] != nil {
+				return engine.Verdict{State: engine.Done}, nil
+			}
+			return engine.Verdict{State: engine.Needed, Why: []string{"not connected"}}, nil
+		},
+		Apply: func(ctx context.Context, host string, _ func(string)) error {
+			facts, err := x.connect(ctx, host)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				outcome.Hosts[host] = HostOutcome{Err: err}
+				return engine.WithDetail(err, engine.Detail{Reason: connectReason(err)})
+			}
+			outcome.Hosts[host] = HostOutcome{}
+			x.facts[host] = facts
+			return nil
+		},
+	}
+}
+
+func (x *execution) connect(ctx context.Context, host string) (*hostapi.Facts, error) {
+	helper, err := x.sessions.helper(ctx, host)
+	if err != nil {
+		var unreachable *ssh.UnreachableError
+		if errors.As(err, &unreachable) && unreachable.Phase == ssh.PhaseTCP {
+			// A machine that is off, or an address that is wrong: people wait for this answer.
+			return nil, engine.Permanent(err)
+		}
+		return nil, err
+	}
+	facts, err := helper.Facts(ctx)
+	if err != nil {
+		return nil, classify(err)
+	}
+	return facts, nil
+}
+
+// preflightStep judges hosts by their facts alone.
+func (x *execution) preflightStep(names []string) engine.Step {
+	byName := map[string]desired.Host{}
+	for _, h := range x.desired.Hosts {
+		byName[h.Name] = h
+	}
+	return engine.Step{
+		ID: plan.StepPreflight, Title: "Check every host", Hosts: names,
+		Check: func(_ context.Context, host string) (engine.Verdict, error) {
+			stopping, _ := preflight.Evaluate(x.desired, byName[host], x.facts)
+			if len(stopping) > 0 {
+				return engine.Verdict{}, engine.NeedsHuman(&PreflightError{Host: host, Problems: stopping})
+			}
+			return engine.Verdict{State: engine.Done}, nil
+		},
+	}
+}
+
+func hostFacts(f *hostapi.Facts) *v1alpha1.HostFacts {
+	facts := &v1alpha1.HostFacts{
+		Hostname: f.Hostname, MachineID: f.MachineID, Platform: f.Platform, OS: f.OS.PrettyName, Kernel: f.Kernel,
+		CPUs: int32(f.CPUs), MemoryBytes: f.MemoryBytes, CgroupVersion: f.Cgroup, ObservedAt: metav1.Now(),
+	}
+	for _, d := range f.Disks {
+		if d.Path == "/var/lib" {
+			facts.DiskFreeBytes = d.FreeBytes
+		}
+	}
+	return facts
+}

@@ -1,0 +1,90 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/ssh"
+)
+
+// target resolves how a host is reached, bastions included.
+func target(access map[string]HostAccess, name string, record func(ctx context.Context, host, key string) error) (ssh.Target, error) {
+	return resolve(access, name, record, 0)
+}
+
+// maxHops bounds a chain of bastions so that a loop is found.
+const maxHops = 4
+
+func resolve(access map[string]HostAccess, name string, record func(ctx context.Context, host, key string) error, depth int) (ssh.Target, error) {
+	a, ok := access[name]
+	if !ok {
+		return ssh.Target{}, fmt.Errorf("host %s: there is no such Host; create it or correct the reference", name)
+	}
+	spec := a.Host.Spec
+	t := ssh.Target{
+		Name:    name,
+		Address: spec.Address,
+		Port:    int(spec.Port),
+		User:    spec.User,
+		Auth: ssh.Auth{
+			PrivateKey: a.Credentials[v1alpha1.SSHPrivateKeyKey],
+			Passphrase: a.Credentials[v1alpha1.SSHPassphraseKey],
+			Password:   string(a.Credentials[v1alpha1.SSHPasswordKey]),
+		},
+		HostKeys: hostKeys(a.Host, record),
+		Sudo:     sudo(spec, a.Credentials),
+	}
+	if t.User == "" {
+		t.User = "root"
+	}
+	if spec.BastionRef == nil {
+		return t, nil
+	}
+	if depth >= maxHops {
+		return ssh.Target{}, fmt.Errorf("host %s: more than %d bastions in a row; does the chain lead back to itself?", name, maxHops)
+	}
+	bastion, err := resolve(access, spec.BastionRef.Name, record, depth+1)
+	if err != nil {
+		return ssh.Target{}, fmt.Errorf("bastion of host %s: %w", name, err)
+	}
+	t.Bastion = &bastion
+	return t, nil
+}
+
+// hostKeys: listed keys are trusted in either policy; a recorded one only where keys are trusted on first use.
+func hostKeys(host v1alpha1.Host, record func(ctx context.Context, host, key string) error) ssh.HostKeyPolicy {
+	policy := ssh.HostKeyPolicy{Mode: ssh.Strict, Known: host.Spec.HostKeys.Keys}
+	if host.Spec.HostKeys.Policy == v1alpha1.HostKeyStrict {
+		return policy
+	}
+	policy.Mode = ssh.TrustOnFirstUse
+	if len(policy.Known) == 0 && host.Status.HostKey != "" {
+		policy.Known = []string{host.Status.HostKey}
+	}
+	policy.Record = func(ctx context.Context, line string) error { return record(ctx, host.Name, line) }
+	return policy
+}
+
+func sudo(spec v1alpha1.HostSpec, credentials map[string][]byte) ssh.Sudo {
+	password := string(credentials[v1alpha1.SudoPasswordKey])
+	if password == "" {
+		password = string(credentials[v1alpha1.SSHPasswordKey])
+	}
+	switch spec.Sudo {
+	case v1alpha1.SudoNone:
+		return ssh.Sudo{Mode: ssh.SudoNone}
+	case v1alpha1.SudoNoPassword:
+		return ssh.Sudo{Mode: ssh.SudoNoPassword}
+	case v1alpha1.SudoPassword:
+		return ssh.Sudo{Mode: ssh.SudoPassword, Password: password}
+	}
+	switch {
+	case spec.User == "root" || spec.User == "":
+		return ssh.Sudo{Mode: ssh.SudoNone}
+	case password != "":
+		return ssh.Sudo{Mode: ssh.SudoPassword, Password: password}
+	default:
+		return ssh.Sudo{Mode: ssh.SudoNoPassword}
+	}
+}

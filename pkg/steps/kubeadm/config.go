@@ -1,0 +1,162 @@
+// Package kubeadm renders kubeadm's configuration and says which of its commands run on a host. It decides nothing about order
+// between hosts.
+package kubeadm
+
+import (
+	"encoding/json"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubewright/kubewright/pkg/desired"
+	"github.com/kubewright/kubewright/pkg/steps/layout"
+)
+
+const apiVersion = "kubeadm.k8s.io/v1beta4"
+
+// ownChecks are kubeadm's checks that Kubewright's preflight does in its own way before anything is placed; repeated here they
+// would stumble over what Kubewright itself has placed, or over an attempt that was cut off.
+var ownChecks = []any{
+	"DirAvailable--etc-kubernetes-manifests", "DirAvailable--var-lib-etcd",
+	"FileAvailable--etc-kubernetes-manifests-kube-apiserver.yaml", "FileAvailable--etc-kubernetes-manifests-kube-controller-manager.yaml",
+	"FileAvailable--etc-kubernetes-manifests-kube-scheduler.yaml", "FileAvailable--etc-kubernetes-manifests-etcd.yaml",
+	"FileAvailable--etc-kubernetes-kubelet.conf", "FileAvailable--etc-kubernetes-bootstrap-kubelet.conf", "FileAvailable--etc-kubernetes-pki-ca.crt",
+	"Port-6443", "Port-10259", "Port-10257", "Port-10250", "Port-2379", "Port-2380", "Hostname",
+}
+
+// Init renders InitConfiguration, ClusterConfiguration, KubeletConfiguration and KubeProxyConfiguration for the first control plane.
+func Init(c *desired.Cluster, h desired.Host, workDir string) ([]byte, error) {
+	init := map[string]any{
+		"apiVersion": apiVersion, "kind": "InitConfiguration",
+		"nodeRegistration": nodeRegistration(h),
+		"localAPIEndpoint": localEndpoint(h),
+		"patches":          map[string]any{"directory": workDir + "/patches"},
+		// kubeadm always makes a token together with the RBAC for joining; nobody uses it, so it dies at once.
+		"bootstrapTokens": []any{map[string]any{"ttl": "1m0s"}},
+		"skipPhases":      []any{"show-join-command"},
+	}
+	cluster, err := ClusterConfiguration(c)
+	if err != nil {
+		return nil, err
+	}
+	kubelet, err := kubeletConfiguration(c)
+	if err != nil {
+		return nil, err
+	}
+	proxy, err := desired.Merge(map[string]any{
+		"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
+		"mode": "nftables",
+	}, "spec.overrides.kubeProxy", c.KubeProxy)
+	if err != nil {
+		return nil, err
+	}
+	return documents(init, cluster, kubelet, proxy)
+}
+
+// ClusterConfiguration is what kubeadm keeps in the cluster and every later kubeadm command reads.
+func ClusterConfiguration(c *desired.Cluster) (map[string]any, error) {
+	sans := []any{"localhost", "127.0.0.1"}
+	for _, san := range c.CertSANs {
+		sans = append(sans, san)
+	}
+	if c.Endpoint.Host != "127.0.0.1" {
+		sans = append(sans, c.Endpoint.Host)
+	}
+	return desired.Merge(map[string]any{
+		"apiVersion": apiVersion, "kind": "ClusterConfiguration",
+		"clusterName":          c.Name,
+		"kubernetesVersion":    c.Version,
+		"controlPlaneEndpoint": c.Endpoint.String(),
+		"encryptionAlgorithm":  "ECDSA-P256",
+		"apiServer":            map[string]any{"certSANs": sans},
+		"networking": map[string]any{
+			"podSubnet":     c.Network.PodCIDR,
+			"serviceSubnet": c.Network.ServiceCIDR,
+			"dnsDomain":     c.Network.DNSDomain,
+		},
+	}, "spec.overrides.kubeadm", c.Kubeadm)
+}
+
+func kubeletConfiguration(c *desired.Cluster) (map[string]any, error) {
+	return desired.Merge(map[string]any{
+		"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
+		"tlsCertFile":       layout.KubeletServingCert,
+		"tlsPrivateKeyFile": layout.KubeletServingKey,
+	}, "spec.overrides.kubelet", c.Kubelet)
+}
+
+// EffectiveKubelet is the kubelet configuration of a host as far as it was given: the shared override with the pool's laid over it.
+func EffectiveKubelet(c *desired.Cluster, h desired.Host) (map[string]any, error) {
+	return desired.Merge(map[string]any{}, "overrides.kubelet", c.Kubelet, h.PoolKubelet)
+}
+
+// Join renders JoinConfiguration. The discovery file holds a short-lived client certificate, so that no token exists in the cluster.
+func Join(h desired.Host, workDir string) ([]byte, error) {
+	join := map[string]any{
+		"apiVersion": apiVersion, "kind": "JoinConfiguration",
+		"nodeRegistration": nodeRegistration(h),
+		"discovery":        map[string]any{"file": map[string]any{"kubeConfigPath": workDir + "/discovery.conf"}},
+		"patches":          map[string]any{"directory": workDir + "/patches"},
+	}
+	if h.IsControlPlane() {
+		join["controlPlane"] = map[string]any{"localAPIEndpoint": localEndpoint(h)}
+	}
+	return documents(join)
+}
+
+func nodeRegistration(h desired.Host) map[string]any {
+	ignore := append([]any{}, ownChecks...)
+	for _, name := range h.IgnorePreflightErrors {
+		ignore = append(ignore, name)
+	}
+	return map[string]any{
+		"name":                  h.Name,
+		"criSocket":             "unix://" + layout.ContainerdSocket,
+		"taints":                taints(h.Taints),
+		"ignorePreflightErrors": ignore,
+		// Everything comes out of the bundle beforehand; an image that is missing is an error here, not a reason to ask a registry.
+		"imagePullPolicy":  "Never",
+		"kubeletExtraArgs": []any{map[string]any{"name": "node-ip", "value": h.Address}},
+	}
+}
+
+func taints(list []corev1.Taint) []any {
+	out := []any{}
+	for _, t := range list {
+		taint := map[string]any{"key": t.Key, "effect": string(t.Effect)}
+		if t.Value != "" {
+			taint["value"] = t.Value
+		}
+		out = append(out, taint)
+	}
+	return out
+}
+
+func localEndpoint(h desired.Host) map[string]any {
+	return map[string]any{"advertiseAddress": h.Address, "bindPort": desired.APIServerPort}
+}
+
+// kubeletPatch is the pool's override as a kubeadm patch; the file's name says target and kind.
+func kubeletPatch(h desired.Host) ([]byte, error) {
+	patch, err := desired.Merge(map[string]any{}, "overrides.kubelet", h.PoolKubelet)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(patch)
+}
+
+func documents(docs ...map[string]any) ([]byte, error) {
+	var out []byte
+	for i, doc := range docs {
+		if i > 0 {
+			out = append(out, "---\n"...)
+		}
+		text, err := yaml.Marshal(doc)
+		if err != nil {
+			return nil, fmt.Errorf("render kubeadm's %v: %w", doc["kind"], err)
+		}
+		out = append(out, text...)
+	}
+	return out, nil
+}

@@ -1,0 +1,72 @@
+package kubeadm
+
+import (
+	"fmt"
+	"time"
+
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/kubewright/kubewright/pkg/desired"
+	hostapi "github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/pki"
+	"github.com/kubewright/kubewright/pkg/steps/layout"
+)
+
+// AuthorityResources puts the cluster's authorities where kubeadm looks for them, so that it signs with them instead of making its own.
+func AuthorityResources(a *pki.Authorities) []hostapi.Resource {
+	var resources []hostapi.Resource
+	for _, f := range []struct {
+		name string
+		pair pki.KeyPair
+	}{{"ca", a.Cluster}, {"etcd/ca", a.Etcd}, {"front-proxy-ca", a.FrontProxy}} {
+		resources = append(resources,
+			layout.Text(layout.PKIDir+"/"+f.name+".crt", f.pair.Cert),
+			layout.Secret(layout.PKIDir+"/"+f.name+".key", f.pair.Key))
+	}
+	return append(resources,
+		layout.Text(layout.PKIDir+"/sa.pub", a.ServiceAccount.Cert),
+		layout.Secret(layout.PKIDir+"/sa.key", a.ServiceAccount.Key))
+}
+
+// joinLifetime bounds how long a discovery file is good for; joining takes seconds.
+const joinLifetime = 30 * time.Minute
+
+// Discovery makes the kubeconfig a joining host presents. Its identity is in the groups that kubeadm's bootstrap tokens are in
+// (bootstraptoken/node), which allows reading kubeadm's ConfigMaps and asking for a kubelet certificate, and nothing else.
+func Discovery(c *desired.Cluster, h desired.Host, now time.Time) ([]byte, error) {
+	cert, err := c.Authorities.Cluster.Sign(pki.Leaf{
+		CommonName:    "system:bootstrap:" + h.Name,
+		Organizations: []string{"system:bootstrappers:kubeadm:default-node-token", "system:bootstrappers"},
+		Lifetime:      joinLifetime,
+	}, now)
+	if err != nil {
+		return nil, err
+	}
+	config := clientcmdapi.NewConfig()
+	config.Clusters["join"] = &clientcmdapi.Cluster{Server: "https://" + c.Endpoint.String(), CertificateAuthorityData: c.Authorities.Cluster.Cert}
+	config.AuthInfos["join"] = &clientcmdapi.AuthInfo{ClientCertificateData: cert.Cert, ClientKeyData: cert.Key}
+	config.Contexts["join"] = &clientcmdapi.Context{Cluster: "join", AuthInfo: "join"}
+	config.CurrentContext = "join"
+	out, err := clientcmd.Write(*config)
+	if err != nil {
+		return nil, fmt.Errorf("render the discovery file of %s: %w", h.Name, err)
+	}
+	return out, nil
+}
+
+// servingLifetime is one year, as kubeadm gives its own leaves (kubeadmconstants.CertificateValidityPeriod).
+const servingLifetime = 365 * 24 * time.Hour
+
+// KubeletServing signs a serving certificate for a host's kubelet.
+func KubeletServing(c *desired.Cluster, h desired.Host, now time.Time) (pki.KeyPair, error) {
+	return c.Authorities.Cluster.Sign(pki.Leaf{
+		CommonName:    "system:node:" + h.Name,
+		Organizations: []string{"system:nodes"},
+		DNSNames:      []string{h.Name},
+		IPs:           []string{h.Address},
+		Server:        true,
+		Lifetime:      servingLifetime,
+	}, now)
+}

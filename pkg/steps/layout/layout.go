@@ -1,0 +1,95 @@
+// Package layout says where things stand on a host. It knows paths and nothing else.
+package layout
+
+import (
+	"path"
+
+	"github.com/kubewright/kubewright/pkg/bundle"
+)
+
+// Directories and files on a host. Those below /etc/kubernetes and /var/lib are kubeadm's defaults.
+const (
+	BinDir             = "/usr/local/bin"
+	CNIBinDir          = "/opt/cni/bin"
+	CNIConfDir         = "/etc/cni/net.d"
+	ProxyDir           = "/opt/kubewright/proxy"
+	UnitDir            = "/etc/systemd/system"
+	KubernetesDir      = "/etc/kubernetes"
+	PKIDir             = "/etc/kubernetes/pki"
+	EtcdDataDir        = "/var/lib/etcd"
+	KubeletDir         = "/var/lib/kubelet"
+	ContainerdDir      = "/var/lib/containerd"
+	ContainerdSocket   = "/run/containerd/containerd.sock"
+	KubeletServingCert = KubeletDir + "/pki/kubewright-serving.crt"
+	KubeletServingKey  = KubeletDir + "/pki/kubewright-serving.key"
+)
+
+// InstallPath is where a file of the bundle stands on a host, or "" when it does not go to hosts.
+func InstallPath(f bundle.File) string {
+	switch f.Kind {
+	case bundle.FileBinary:
+		if f.Component == ProxyComponent {
+			return path.Join(ProxyDir, f.Name)
+		}
+		return path.Join(BinDir, f.Name)
+	case bundle.FileCNIPlugin:
+		return path.Join(CNIBinDir, f.Name)
+	default:
+		return ""
+	}
+}
+
+// ProxyComponent is the bundle's component of which all files go to ProxyDir.
+const ProxyComponent = "haproxy"
+
+// controlPlaneOnly are programs that workers have no use for.
+func controlPlaneOnly(name string) bool {
+	return name == "kubectl" || name == "etcdctl" || name == "etcdutl"
+}
+
+// controlPlaneImage tells images that run on control planes only.
+func controlPlaneImage(component string) bool {
+	switch component {
+	case "kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd":
+		return true
+	}
+	return false
+}
+
+// Files lists what of a release goes onto a host of a platform.
+func Files(release *bundle.Release, platform string, controlPlane bool) []bundle.File {
+	var files []bundle.File
+	for _, f := range release.Files {
+		if InstallPath(f) == "" || (f.Platform != "" && f.Platform != platform) || (controlPlaneOnly(f.Name) && !controlPlane) {
+			continue
+		}
+		files = append(files, f)
+	}
+	return files
+}
+
+// Image is one image of a release for one platform.
+type Image struct {
+	Name, Component string
+	bundle.ImagePlatform
+}
+
+// Images lists the images a host of a platform needs, those of the control plane first, since everything waits for them.
+func Images(release *bundle.Release, platform string, controlPlane bool) []Image {
+	var first, rest []Image
+	for _, image := range release.Images {
+		for _, p := range image.Platforms {
+			if p.Platform != platform {
+				continue
+			}
+			i := Image{Name: image.Name, Component: image.Component, ImagePlatform: p}
+			switch {
+			case !controlPlaneImage(image.Component):
+				rest = append(rest, i)
+			case controlPlane:
+				first = append(first, i)
+			}
+		}
+	}
+	return append(first, rest...)
+}

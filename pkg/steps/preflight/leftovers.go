@@ -1,0 +1,76 @@
+package preflight
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/desired"
+	hostapi "github.com/kubewright/kubewright/pkg/host/api"
+)
+
+// leftovers refuses hosts with traces of a Kubernetes or a container runtime that is not ours: mixing the two breaks in ways that
+// are hard to see, and removing somebody's data is not ours to decide.
+func leftovers(j *judge) {
+	var found []string
+	for _, p := range j.facts.Paths {
+		if !p.Owned && !(j.ours() && belowOwned(p.Path)) {
+			found = append(found, p.Path)
+		}
+	}
+	for _, p := range j.facts.Programs {
+		if !p.Owned && p.Running {
+			found = append(found, p.Name+" (running)")
+		}
+	}
+	if len(found) > 0 {
+		sort.Strings(found)
+		j.object("Leftovers", fmt.Sprintf("found what another installation left: %s; remove it, or reset the host with the tool that installed it",
+			strings.Join(found, ", ")))
+	}
+}
+
+// belowOwned names the directories that kubeadm and kubelet fill once we have started them.
+func belowOwned(path string) bool {
+	for _, dir := range []string{"/etc/kubernetes", "/var/lib/kubelet", "/var/lib/etcd", "/var/lib/containerd", "/etc/cni/net.d"} {
+		if path == dir || strings.HasPrefix(path, dir+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func hasEtcdData(paths []hostapi.PathFact) bool {
+	for _, p := range paths {
+		if p.Path == "/var/lib/etcd/member" {
+			return true
+		}
+	}
+	return false
+}
+
+// ports refuses ports in use by somebody else. On a host that is ours already the listeners are ours.
+func ports(j *judge) {
+	if j.ours() {
+		return
+	}
+	wanted := []int{10250, 10256}
+	if j.host.IsControlPlane() {
+		wanted = append(wanted, desired.APIServerPort, 2379, 2380, 10257, 10259)
+	}
+	if j.cluster.Endpoint.Type == v1alpha1.LocalProxyEndpoint {
+		wanted = append(wanted, j.cluster.Endpoint.Port)
+	}
+	for _, l := range j.facts.Listening {
+		for _, port := range wanted {
+			if l.Port == port {
+				who := l.Process
+				if who == "" {
+					who = "another process"
+				}
+				j.object(fmt.Sprintf("Port-%d", port), fmt.Sprintf("TCP port %d is in use by %s (pid %d); stop it or move it to another port", port, who, l.PID))
+			}
+		}
+	}
+}
