@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# The whole test: set up, generated files, build, bundle, unit and API tests, tests on container hosts.
+# Needs no terminal. Ends with a line "N passed, N failed" and fails when anything failed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export HOME="${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}"
+
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+counts="$work/counts"
+testsum="$work/testsum"
+
+# A step that fails is one failure of its own, and what follows would only repeat it.
+step() {
+	local title="$1"
+	shift
+	echo "==> $title"
+	"$@" </dev/null && return
+	echo "==> $title: FAILED; nothing after it was run"
+	echo "0 passed, 1 failed"
+	exit 1
+}
+
+# Counts go to a file, because the two test runs are two processes.
+tests() {
+	local title="$1"
+	shift
+	echo "==> $title"
+	go test -json "$@" </dev/null | "$testsum" -add "$counts"
+}
+
+step "set up" hack/setup.sh
+step "generated files" hack/verify-generated.sh
+step "build" make --no-print-directory build
+step "bundle" make --no-print-directory bundle
+step "test counter" go build -o "$testsum" ./hack/testsum
+
+KUBEWRIGHT_BUNDLE="$(hack/bundle-path.sh)"
+export KUBEWRIGHT_BUNDLE
+mapfile -t packages < <(go list ./... | grep -v '/e2e\(/\|$\)')
+
+tests "unit and API tests" -timeout 20m "${packages[@]}"
+tests "tests on container hosts" -tags e2e -count 1 -p 1 -timeout 90m ./e2e/...
+
+"$testsum" -total "$counts"
