@@ -140,7 +140,7 @@ func canGrow(members []member, joining string) error {
 		if m.Problem == "" && !m.Learner {
 			continue
 		}
-		if m.Name == joining || m.Name == "" {
+		if m.Name == joining || (m.Name == "" && m.Learner) {
 			continue
 		}
 		what := m.Problem

@@ -13,7 +13,7 @@ func TestWhenAnEtcdMemberMayBeAdded(t *testing.T) {
 	}{
 		{"one healthy member may get a second", []member{{Name: "cp1"}}, ""},
 		{"all healthy members may get another", []member{{Name: "cp1"}, {Name: "cp2"}}, ""},
-		{"an unhealthy member blocks", []member{{Name: "cp1"}, {Name: "cp2", Problem: "no answer"}}, "cp2"},
+		{"an unhealthy member blocks", []member{{Name: "cp1"}, {Name: "cp3", Problem: "no answer"}}, "cp3"},
 		{"another host's learner blocks", []member{{Name: "cp1"}, {Name: "cp3", Learner: true}}, "cp3"},
 		{"the joining host's own unfinished attempt does not block", []member{{Name: "cp1"}, {Name: "cp2", Learner: true, Problem: "no answer"}}, ""},
 		{"an announced member that never started and so has no name does not block", []member{{Name: "cp1"}, {Problem: "has not started", Learner: true}}, ""},
