@@ -1,0 +1,160 @@
+package registry
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// catalog is what is served at one time: it never changes, so that requests need no lock.
+type catalog struct {
+	sources []Source
+	// repositories by full name, registry included, and their tags.
+	repositories map[string]map[string]document
+	// names of all repositories, sorted.
+	names []string
+	// byPath lists the full names that end in a path, for clients that leave the registry out.
+	byPath map[string][]string
+	// documents are all manifests and indexes by digest.
+	documents map[digest.Digest]document
+}
+
+// document is a manifest or an index.
+type document struct {
+	mediaType string
+	digest    digest.Digest
+	content   []byte // of an index made here; nil for what lies in a source
+}
+
+// newCatalog reads what the sources have. Where two sources give one tag different meanings for a platform, the first one counts.
+func newCatalog(sources []Source) (*catalog, error) {
+	c := &catalog{
+		sources: slices.Clone(sources), repositories: map[string]map[string]document{},
+		byPath: map[string][]string{}, documents: map[digest.Digest]document{},
+	}
+	merged := map[string][]Manifest{}
+	for _, s := range sources {
+		for _, img := range s.Images() {
+			for _, m := range img.Manifests {
+				c.documents[m.Digest] = document{mediaType: m.MediaType, digest: m.Digest}
+				known := func(o Manifest) bool { return o.Platform == m.Platform }
+				if !slices.ContainsFunc(merged[img.Name], known) {
+					merged[img.Name] = append(merged[img.Name], m)
+				}
+			}
+		}
+	}
+	for name, manifests := range merged {
+		if err := c.tag(name, manifests); err != nil {
+			return nil, err
+		}
+	}
+	for name := range c.repositories {
+		c.names = append(c.names, name)
+		if _, path, ok := strings.Cut(name, "/"); ok {
+			c.byPath[path] = append(c.byPath[path], name)
+		}
+	}
+	sort.Strings(c.names)
+	return c, nil
+}
+
+// tag records an image. One for a single platform is its manifest; one for several gets an index, whose bytes follow from its
+// content, so that every server of the same images gives the same digest.
+func (c *catalog) tag(name string, manifests []Manifest) error {
+	slash, colon := strings.LastIndex(name, "/"), strings.LastIndex(name, ":")
+	if slash < 0 || colon < slash {
+		return fmt.Errorf("image %q has no registry or no tag in its name", name)
+	}
+	repository, tag := name[:colon], name[colon+1:]
+	doc := c.documents[manifests[0].Digest]
+	if len(manifests) > 1 {
+		var err error
+		if doc, err = indexOf(manifests); err != nil {
+			return fmt.Errorf("image %q: %w", name, err)
+		}
+		c.documents[doc.digest] = doc
+	}
+	if c.repositories[repository] == nil {
+		c.repositories[repository] = map[string]document{}
+	}
+	c.repositories[repository][tag] = doc
+	return nil
+}
+
+func indexOf(manifests []Manifest) (document, error) {
+	sorted := slices.Clone(manifests)
+	sort.Slice(sorted, func(i, j int) bool { return sorted[i].Platform < sorted[j].Platform })
+	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
+	for _, m := range sorted {
+		parts := strings.SplitN(m.Platform, "/", 3)
+		if len(parts) < 2 {
+			return document{}, fmt.Errorf("platform %q has not the form os/architecture", m.Platform)
+		}
+		p := &ocispec.Platform{OS: parts[0], Architecture: parts[1]}
+		if len(parts) == 3 {
+			p.Variant = parts[2]
+		}
+		index.Manifests = append(index.Manifests, ocispec.Descriptor{MediaType: m.MediaType, Digest: m.Digest, Size: m.Size, Platform: p})
+	}
+	raw, err := json.Marshal(index)
+	if err != nil {
+		return document{}, fmt.Errorf("encode index: %w", err)
+	}
+	return document{mediaType: ocispec.MediaTypeImageIndex, digest: digest.FromBytes(raw), content: raw}, nil
+}
+
+// repository finds a repository by the name in the path of a request and its ns parameter, which mirrors receive: with ns the name
+// is the path within that registry, without it the full name or, if only one registry has it, the path.
+func (c *catalog) repository(name, ns string) (full string, ok bool) {
+	if ns != "" {
+		full = ns + "/" + name
+		_, ok = c.repositories[full]
+		return full, ok
+	}
+	if _, ok := c.repositories[name]; ok {
+		return name, true
+	}
+	if names := c.byPath[name]; len(names) == 1 {
+		return names[0], true
+	}
+	return "", false
+}
+
+// tags of a repository, sorted.
+func (c *catalog) tags(full string) []string {
+	tags := make([]string, 0, len(c.repositories[full]))
+	for t := range c.repositories[full] {
+		tags = append(tags, t)
+	}
+	sort.Strings(tags)
+	return tags
+}
+
+// blob finds a blob in the first source that has it, or returns an error that is ErrNotFound.
+func (c *catalog) blob(d digest.Digest) (*io.SectionReader, error) {
+	for _, s := range c.sources {
+		section, err := s.Blob(d)
+		if err == nil || !errors.Is(err, ErrNotFound) {
+			return section, err
+		}
+	}
+	return nil, fmt.Errorf("blob %s: %w", d, ErrNotFound)
+}
+
+// open returns the bytes of a manifest or index.
+func (c *catalog) open(doc document) (*io.SectionReader, error) {
+	if doc.content != nil {
+		return io.NewSectionReader(bytes.NewReader(doc.content), 0, int64(len(doc.content))), nil
+	}
+	return c.blob(doc.digest)
+}

@@ -1,0 +1,70 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/opencontainers/go-digest"
+)
+
+// ErrNotFound is what a Source returns, wrapped or not, for a blob it does not have.
+var ErrNotFound = errors.New("not found")
+
+// Source is something that has blobs and images. Its methods are called from several goroutines.
+type Source interface {
+	// Blob returns the content of a digest at its place, or an error that is ErrNotFound. When the section lies in an *os.File,
+	// it is sent by the kernel without passing through this process.
+	Blob(d digest.Digest) (*io.SectionReader, error)
+	// Images lists all images of the source.
+	Images() []Image
+}
+
+// Image is a tag and what it means.
+type Image struct {
+	// Name is the full reference with registry and tag, for example registry.k8s.io/kube-apiserver:v1.36.3.
+	Name string
+	// Manifests holds one image manifest per platform.
+	Manifests []Manifest
+}
+
+// Manifest is the image manifest for one platform.
+type Manifest struct {
+	// Platform has the form os/architecture or os/architecture/variant.
+	Platform string
+	// MediaType of the manifest.
+	MediaType string
+	// Digest and Size of the manifest's bytes.
+	Digest digest.Digest
+	Size   int64
+}
+
+// FromBundle makes an open bundle a Source. The bundle must stay open while it is served.
+func FromBundle(b *bundle.Bundle) Source { return bundleSource{b} }
+
+type bundleSource struct{ bundle *bundle.Bundle }
+
+func (s bundleSource) Blob(d digest.Digest) (*io.SectionReader, error) {
+	section, err := s.bundle.Blob(d)
+	if _, missing := errors.AsType[*bundle.MissingBlobError](err); missing {
+		return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return section, err
+}
+
+func (s bundleSource) Images() []Image {
+	var out []Image
+	for _, release := range s.bundle.Config().Releases {
+		for _, img := range release.Images {
+			image := Image{Name: img.Name}
+			for _, p := range img.Platforms {
+				image.Manifests = append(image.Manifests, Manifest{
+					Platform: p.Platform, MediaType: p.Manifest.MediaType, Digest: p.Manifest.Digest, Size: p.Manifest.Size,
+				})
+			}
+			out = append(out, image)
+		}
+	}
+	return out
+}
