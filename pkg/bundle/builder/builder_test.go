@@ -1,0 +1,338 @@
+package builder
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/kubewright/kubewright/pkg/bundle"
+)
+
+const (
+	goMod     = "module example.test/own\n\ngo 1.26.0\n"
+	kubeadmGo = `package main
+
+import "fmt"
+
+var version = "unset"
+
+func main() { fmt.Println("registry.test/pause:" + version) }
+`
+	pauseGo = "package main\n\nfunc main() {}\n"
+	// definition is complete and builds without anything from the network.
+	definition = `name: small
+kubernetesVersion: v1.36.3
+platforms: [PLATFORM]
+go: GOVERSION
+sourceDateEpoch: 1700000000
+components:
+- name: own
+  version: v1.0.0
+  module: .
+  own: true
+  variables: {main.version: v9}
+  programs:
+  - {name: kubeadm, package: ./kubeadm, file: Binary}
+  - {name: hold, package: ./pause}
+files:
+- {name: ns.yaml, path: ns.yaml, kind: Manifest, component: ns, version: v1}
+layers:
+- name: base
+  texts: {etc/passwd: "root:x:0:0::/:/x\n"}
+images:
+- name: registry.test/pause:v9
+  component: pause
+  version: v9
+  base: base
+  layer: {programs: {pause: hold}, links: {bin/hold: ../pause}, directories: [tmp]}
+  entrypoint: [/pause]
+`
+)
+
+// project writes a small source tree and returns its definition file, with replacements made in the definition.
+func project(t *testing.T, replace ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	def := strings.NewReplacer("PLATFORM", runtime.GOOS+"/"+runtime.GOARCH, "GOVERSION", strings.TrimPrefix(runtime.Version(), "go")).Replace(definition)
+	for i := 0; i < len(replace); i += 2 {
+		if !strings.Contains(def, replace[i]) {
+			t.Fatalf("the definition has no %q", replace[i])
+		}
+		def = strings.Replace(def, replace[i], replace[i+1], 1)
+	}
+	for name, content := range map[string]string{
+		"go.mod": goMod, "kubeadm/main.go": kubeadmGo, "pause/main.go": pauseGo, "ns.yaml": "kind: Namespace\n", "def.yaml": def,
+	} {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "def.yaml")
+}
+
+func TestBuildingTwiceInDifferentPlacesGivesTheSameDigest(t *testing.T) {
+	var results [2]*Result
+	for i := range results {
+		var err error
+		results[i], err = Build(context.Background(), Options{
+			Definition: project(t), Output: filepath.Join(t.TempDir(), "x.bundle"), CacheDir: t.TempDir(),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if results[0].Digest != results[1].Digest {
+		t.Errorf("digests are %s and %s", results[0].Digest, results[1].Digest)
+	}
+	b, err := bundle.Open(results[0].Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close() //nolint:errcheck // read only
+	if _, err := b.Verify(context.Background(), bundle.VerifyOptions{Expected: results[0].Digest}); err != nil {
+		t.Error(err)
+	}
+	r, err := b.Release("v1.36.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.File("hold", runtime.GOOS+"/"+runtime.GOARCH); err == nil {
+		t.Error("a program that only images need became a file")
+	}
+	img, err := r.Image("pause")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dst := filepath.Join(t.TempDir(), "pause")
+	if err := b.ExtractFromImage(context.Background(), img, r.Platforms[0], "pause", dst); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestABuildFailsClearly(t *testing.T) {
+	t.Run("when kubeadm wants an image that is not made", func(t *testing.T) {
+		_, err := Build(context.Background(), Options{
+			Definition: project(t, "main.version: v9", "main.version: v8"), Output: filepath.Join(t.TempDir(), "x"), CacheDir: t.TempDir(),
+		})
+		var mismatch *ImageMismatchError
+		if !errors.As(err, &mismatch) || !slices.Equal(mismatch.Missing, []string{"registry.test/pause:v8"}) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("when a program does not compile", func(t *testing.T) {
+		def := project(t)
+		if err := os.WriteFile(filepath.Join(filepath.Dir(def), "pause", "main.go"), []byte("package main\n\nfunc main() { nonsense }\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		out := t.TempDir()
+		_, err := Build(context.Background(), Options{Definition: def, Output: filepath.Join(out, "x"), CacheDir: t.TempDir()})
+		if err == nil || !strings.Contains(err.Error(), "component own") || !strings.Contains(err.Error(), "nonsense") {
+			t.Errorf("got %v", err)
+		}
+		if left, err := os.ReadDir(out); err != nil || len(left) != 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+	})
+	t.Run("when the output's directory is missing, before anything is built", func(t *testing.T) {
+		_, err := Build(context.Background(), Options{Definition: project(t), Output: filepath.Join(t.TempDir(), "no", "x"), CacheDir: t.TempDir(),
+			Progress: func(e Event) { t.Errorf("it started: %+v", e) }})
+		if err == nil || !strings.Contains(err.Error(), "does not exist") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestAWrongDefinitionNamesTheField(t *testing.T) {
+	for name, c := range map[string]struct {
+		from, to string
+		says     string
+	}{
+		"an unknown field":             {"name: small", "nmae: small", `unknown field "nmae"`},
+		"no name":                      {"name: small", `name: ""`, "name: it is missing"},
+		"a version without a v":        {"v1.36.3", "1.36.3", "kubernetesVersion"},
+		"no toolchain":                 {"\ngo: ", "\ngo: x", "go: "},
+		"no fixed time":                {"1700000000", "0", "sourceDateEpoch"},
+		"a module that is not there":   {"module: .", "module: other", "components[0].module"},
+		"two programs of one name":     {"name: hold", "name: kubeadm", "components[0].programs[1].name"},
+		"a package that is a flag":     {"package: ./pause", "package: -toolexec=x", "components[0].programs[1].package"},
+		"a file that is not there":     {"path: ns.yaml", "path: other.yaml", "files[0].path"},
+		"an unknown base":              {"base: base", "base: bass", "images[0].base"},
+		"an unknown program":           {"{pause: hold}", "{pause: holt}", "images[0].layer.programs"},
+		"a layer path that climbs out": {"{pause: hold}", "{../pause: hold}", "images[0].layer.programs"},
+		"Debian files without pins":    {"directories: [tmp]", "debian: [usr/sbin/nft]", "images[0].layer.debian"},
+		"another platform":             {"[" + runtime.GOOS, "[plan9", "platforms"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Build(context.Background(), Options{Definition: project(t, c.from, c.to), Output: filepath.Join(t.TempDir(), "x"), CacheDir: t.TempDir()})
+			if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "def.yaml") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestTheDefinitionsInTheRepositoryAreWellFormed(t *testing.T) {
+	files, err := filepath.Glob("../../../artifacts/kubernetes-*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, f := range files {
+		def, err := LoadDefinition(f)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if _, err := loadDebianLock(filepath.Join(def.dir, def.Debian)); err != nil {
+			t.Error(err)
+		}
+		for i := range def.Components {
+			if c := &def.Components[i]; len(c.Stamp) > 0 {
+				if _, err := (&build{def: def}).moduleCommit(c); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+}
+
+func TestTheCacheIsFilledOnceAndOnlyWithWhatSucceeded(t *testing.T) {
+	c, err := openCache(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	boom := errors.New("boom")
+	if _, _, err := c.get(ctx, "k", "1", func(string) error { return boom }); !errors.Is(err, boom) {
+		t.Fatalf("got %v", err)
+	}
+	var mu sync.Mutex
+	fills := 0
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			dir, _, err := c.get(ctx, "k", "1", func(tmp string) error {
+				mu.Lock()
+				defer mu.Unlock()
+				fills++
+				return os.WriteFile(filepath.Join(tmp, "f"), []byte("x"), 0o644)
+			})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if _, err := os.Stat(filepath.Join(dir, "f")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if fills != 1 {
+		t.Errorf("filled %d times", fills)
+	}
+	if left, err := filepath.Glob(filepath.Join(c.dir, "k", ".new-*")); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestWaitingForAnotherBuildCanBeCancelled(t *testing.T) {
+	c, err := openCache(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := c.lock(context.Background(), "k-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, _, err := c.get(ctx, "k", "1", func(string) error { t.Error("it was filled"); return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if err := unlock(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAptsOffersAreReadAndMissingOnesNoticed(t *testing.T) {
+	const hex = "5fb305f3aeb293e2b78a4cfcb58c0f42179703c371a408d002c8454661e6b7b2"
+	out := "'http://mirror.test/pool/libcap2_2.66-4%2bb1_amd64.deb' libcap2_1%3a2.66-4+b1_amd64.deb 26632 SHA256:" + hex + "\n" +
+		"'http://mirror.test/pool/nftables_1.0.6-2_amd64.deb' nftables_1.0.6-2_amd64.deb 70292 SHA256:" + hex + "\n"
+	got, err := parseOffers([]string{"nftables", "libcap2=1:2.66-4+b1"}, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []DebianPackage{{"nftables", "1.0.6-2", "sha256:" + hex}, {"libcap2", "1:2.66-4+b1", "sha256:" + hex}}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v", got)
+	}
+	for name, bad := range map[string]string{
+		"nothing":       "",
+		"another":       strings.ReplaceAll(out, "nftables_", "other_"),
+		"a weaker hash": strings.ReplaceAll(out, "SHA256:"+hex, "MD5Sum:00"),
+	} {
+		if _, err := parseOffers([]string{"nftables"}, bad); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+}
+
+func TestAProgramBringsItsLibrariesAndTheLinksToThem(t *testing.T) {
+	shell, err := filepath.EvalSymlinks("/bin/sh")
+	if err != nil {
+		t.Skip("this machine has no /bin/sh to take apart")
+	}
+	real := closure{root: "/", found: map[string]bool{}}
+	if err := real.addNeeded(strings.TrimPrefix(shell, "/")); err != nil || len(real.found) < 2 {
+		t.Skipf("this machine's shell is no dynamic program: %v", err)
+	}
+	root := t.TempDir()
+	put := func(from, to string) {
+		t.Helper()
+		raw, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, to)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, to), raw, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(shell, "usr/bin/dash")
+	if err := os.Symlink("dash", filepath.Join(root, "usr/bin/sh")); err != nil {
+		t.Fatal(err)
+	}
+	c := closure{root: root, found: map[string]bool{}}
+	if err := c.addPattern("usr/bin/sh"); err == nil {
+		t.Fatal("a program without its libraries was accepted")
+	}
+	for name := range real.found {
+		put("/"+name, name)
+	}
+	c = closure{root: root, found: map[string]bool{}}
+	if err := c.addPattern("usr/bin/s?"); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"usr/bin/sh", "usr/bin/dash"} {
+		if !c.found[want] {
+			t.Errorf("%s is missing in %v", want, c.found)
+		}
+	}
+	if len(c.found) < 4 {
+		t.Errorf("loader and library are missing in %v", c.found)
+	}
+	if err := c.addPattern("usr/bin/nothing*"); err == nil {
+		t.Error("a pattern that fits nothing was accepted")
+	}
+}
