@@ -5,8 +5,12 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/cluster-api/util/patch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
 )
 
 // Patcher writes what changed of an object since it was made, and nothing when nothing changed. Conditions are merged with those
@@ -25,11 +29,16 @@ func NewPatcher(object Object, c client.Client, owned ...string) (*Patcher, erro
 	return &Patcher{helper: helper, owned: owned}, nil
 }
 
-// Patch writes the changes and sets status.observedGeneration. An object that is gone meanwhile is no error.
+// Patch writes the changes and sets status.observedGeneration. An object that is gone meanwhile is no error; one that others keep
+// writing to is a conflict (apierrors.IsConflict).
 func (p *Patcher) Patch(ctx context.Context, object Object) error {
 	err := p.helper.Patch(ctx, object, patch.WithOwnedConditions{Conditions: p.owned}, patch.WithStatusObservedGeneration{})
-	if err != nil && !(apierrors.IsNotFound(err) && !object.GetDeletionTimestamp().IsZero()) {
-		return fmt.Errorf("write what changed: %w", err)
+	switch {
+	case err == nil, apierrors.IsNotFound(err) && !object.GetDeletionTimestamp().IsZero():
+		return nil
+	case wait.Interrupted(err) && ctx.Err() == nil:
+		// The helper gives up after a few conflicts in a row, which a cache that lags behind brings about.
+		return apierrors.NewConflict(schema.GroupResource{Group: v1alpha1.GroupVersion.Group}, object.GetName(), err)
 	}
-	return nil
+	return fmt.Errorf("write what changed: %w", err)
 }

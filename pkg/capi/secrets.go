@@ -70,3 +70,35 @@ func newSecret(namespace, cluster string, purpose Purpose, owner metav1.OwnerRef
 		Data: data,
 	}
 }
+
+// Authorities lists the Secrets that make up a cluster's trust.
+func Authorities() []Purpose { return []Purpose{ClusterCA, EtcdCA, FrontProxyCA, ServiceAccount} }
+
+// PairFor returns the member of a that belongs into the Secret of a purpose; an empty pair for a purpose that has none.
+func PairFor(a *pki.Authorities, purpose Purpose) pki.KeyPair {
+	if pair := pairOf(a, purpose); pair != nil {
+		return *pair
+	}
+	return pki.KeyPair{}
+}
+
+// SetPair puts what a purpose's Secret holds where it belongs in a.
+func SetPair(a *pki.Authorities, purpose Purpose, value pki.KeyPair) {
+	if pair := pairOf(a, purpose); pair != nil {
+		*pair = value
+	}
+}
+
+func pairOf(a *pki.Authorities, purpose Purpose) *pki.KeyPair {
+	switch purpose {
+	case ClusterCA:
+		return &a.Cluster
+	case EtcdCA:
+		return &a.Etcd
+	case FrontProxyCA:
+		return &a.FrontProxy
+	case ServiceAccount:
+		return &a.ServiceAccount
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+package cluster
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/capi"
+)
+
+// Reasons of a Cluster's conditions, besides those of the bundle's checks.
+const (
+	// ReasonInstalled is given when the spec was brought about and observed.
+	ReasonInstalled = "Installed"
+	// ReasonPaused is given while spec.paused or the annotation cluster.x-k8s.io/paused holds operations back.
+	ReasonPaused = "Paused"
+	// ReasonOperationRunning is given while an operation works on the cluster.
+	ReasonOperationRunning = "OperationRunning"
+	// ReasonOperationFailed is given after an operation failed, until spec or retry annotation change.
+	ReasonOperationFailed = "OperationFailed"
+	// ReasonHostNotFound names Hosts of the spec that do not exist.
+	ReasonHostNotFound = "HostNotFound"
+	// ReasonHostDeleting names Hosts of the spec that are being deleted.
+	ReasonHostDeleting = "HostDeleting"
+	// ReasonHostListedTwice names a Host that the spec gives two roles.
+	ReasonHostListedTwice = "HostListedTwice"
+	// ReasonHostClaimedElsewhere names a Host that belongs to another Cluster.
+	ReasonHostClaimedElsewhere = "HostClaimedElsewhere"
+	// ReasonDuplicateAddress names two Hosts that are reached at one address.
+	ReasonDuplicateAddress = "DuplicateAddress"
+	// ReasonClaimed is given when all hosts of the spec are claimed.
+	ReasonClaimed = "Claimed"
+	// ReasonRoleChangeUnsupported is given when a host would have to change between control plane and worker.
+	ReasonRoleChangeUnsupported = "RoleChangeUnsupported"
+	// ReasonScaleDownUnsupported is given when a host that may be part of the cluster left the spec.
+	ReasonScaleDownUnsupported = "ScaleDownUnsupported"
+	// ReasonVersionChangeUnsupported is given when spec.version is not the one the cluster runs.
+	ReasonVersionChangeUnsupported = "VersionChangeUnsupported"
+	// ReasonManifestNotFound is given when the OfflineManifest does not exist.
+	ReasonManifestNotFound = "OfflineManifestNotFound"
+	// ReasonBundleNotReady is given while the OfflineManifest is not Ready.
+	ReasonBundleNotReady = "BundleNotReady"
+	// ReasonVersionNotInBundle is given when the bundle has no release of spec.version.
+	ReasonVersionNotInBundle = "VersionNotInBundle"
+	// ReasonAuthoritiesMissing is given when the CA Secrets of a cluster that may exist are gone.
+	ReasonAuthoritiesMissing = "AuthoritiesMissing"
+	// ReasonAuthoritiesBroken is given when a CA Secret cannot be read as one.
+	ReasonAuthoritiesBroken = "AuthoritiesBroken"
+	// ReasonDeleting is given while a deleted Cluster is tidied up.
+	ReasonDeleting = "Deleting"
+	// ReasonResetFailed is given when the hosts of a deleted Cluster could not be reset.
+	ReasonResetFailed = "ResetFailed"
+	// ReasonNotInitialized is given while there is no control plane yet.
+	ReasonNotInitialized = "NotInitialized"
+	// ReasonAnswered is given when the API answered at the end of the last operation.
+	ReasonAnswered = "AnsweredLastOperation"
+	// ReasonNotAnswered is given when the last operation ended without an answer of the API.
+	ReasonNotAnswered = "NoAnswerInLastOperation"
+	// ReasonNotChecked is given to what no phase has judged yet.
+	ReasonNotChecked = "NotChecked"
+)
+
+// putOthers sees that every condition is there from the first reconcile on. Those that a phase set, or that an earlier reconcile
+// did, stay as they are.
+func (s *scope) putOthers() {
+	if capi.Condition(s.cluster, v1alpha1.HostsClaimedCondition) == nil {
+		capi.SetCondition(s.cluster, v1alpha1.HostsClaimedCondition, metav1.ConditionUnknown, ReasonNotChecked, "")
+	}
+	if capi.Condition(s.cluster, v1alpha1.AvailableCondition) == nil {
+		capi.SetCondition(s.cluster, v1alpha1.AvailableCondition, metav1.ConditionFalse, ReasonNotInitialized,
+			"the cluster has no control plane yet")
+	}
+}

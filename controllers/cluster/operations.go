@@ -1,0 +1,140 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/controllers/internal/index"
+)
+
+// listOperations returns the operations upon the cluster as the cache has them.
+func (s *scope) listOperations(ctx context.Context) ([]v1alpha1.ClusterOperation, error) {
+	var list v1alpha1.ClusterOperationList
+	err := s.Client.List(ctx, &list, client.InNamespace(s.cluster.Namespace),
+		client.MatchingFields{index.OperationsByCluster: s.cluster.Name})
+	if err != nil {
+		return nil, fmt.Errorf("list operations: %w", err)
+	}
+	return list.Items, nil
+}
+
+// listOperationsLive asks the API server, for decisions that a stale cache would get wrong.
+func (s *scope) listOperationsLive(ctx context.Context) ([]v1alpha1.ClusterOperation, error) {
+	var list v1alpha1.ClusterOperationList
+	if err := s.Live.List(ctx, &list, client.InNamespace(s.cluster.Namespace)); err != nil {
+		return nil, fmt.Errorf("list operations: %w", err)
+	}
+	return slices.DeleteFunc(list.Items, func(o v1alpha1.ClusterOperation) bool {
+		return o.Spec.ClusterRef.Name != s.cluster.Name
+	}), nil
+}
+
+// ended says that an operation has come to its end.
+func ended(operation *v1alpha1.ClusterOperation) bool {
+	return operation.Status.Phase == v1alpha1.OperationSucceeded || operation.Status.Phase == v1alpha1.OperationFailed
+}
+
+// active returns the operation that is under way or waits, the one that runs first; nil when there is none.
+func active(operations []v1alpha1.ClusterOperation) *v1alpha1.ClusterOperation {
+	var found *v1alpha1.ClusterOperation
+	for i := range operations {
+		o := &operations[i]
+		if ended(o) {
+			continue
+		}
+		if found == nil || o.Status.Phase == v1alpha1.OperationRunning && found.Status.Phase != v1alpha1.OperationRunning {
+			found = o
+		}
+	}
+	return found
+}
+
+// newest returns the last one of the operations of a type that this controller created for this cluster; nil when there is none.
+func newest(cluster *v1alpha1.Cluster, operations []v1alpha1.ClusterOperation, kind v1alpha1.OperationType) *v1alpha1.ClusterOperation {
+	var found *v1alpha1.ClusterOperation
+	for i := range operations {
+		o := &operations[i]
+		if o.Spec.Type != kind || !metav1.IsControlledBy(o, cluster) {
+			continue
+		}
+		if found == nil || later(o, found) {
+			found = o
+		}
+	}
+	return found
+}
+
+// later compares by generation, then by the number at the end of the name; time stamps are too coarse.
+func later(a, b *v1alpha1.ClusterOperation) bool {
+	if a.Spec.ClusterGeneration != b.Spec.ClusterGeneration {
+		return a.Spec.ClusterGeneration > b.Spec.ClusterGeneration
+	}
+	return numberOf(a.Name) > numberOf(b.Name)
+}
+
+// numberOf is the number at the end of an operation's name, 0 without one.
+func numberOf(name string) int {
+	number, err := strconv.Atoi(name[strings.LastIndexByte(name, '-')+1:])
+	if err != nil {
+		return 0
+	}
+	return number
+}
+
+// nextName is the first name with the prefix and a number that no operation has, whoever created it.
+func nextName(prefix string, operations []v1alpha1.ClusterOperation) string {
+	last := 0
+	for i := range operations {
+		if rest, ok := strings.CutPrefix(operations[i].Name, prefix); ok {
+			if number, err := strconv.Atoi(rest); err == nil {
+				last = max(last, number)
+			}
+		}
+	}
+	return prefix + strconv.Itoa(last+1)
+}
+
+// asksAgain says whether the retry annotation asks for more than the operation was created for.
+func asksAgain(cluster *v1alpha1.Cluster, operation *v1alpha1.ClusterOperation) bool {
+	asked := cluster.Annotations[v1alpha1.RetryAnnotation]
+	return asked != "" && asked != operation.Annotations[v1alpha1.RetryAnnotation]
+}
+
+// newOperation is an operation upon the cluster, not created yet. It carries the retry annotation it answers to.
+func (s *scope) newOperation(name string, kind v1alpha1.OperationType, generation int64) *v1alpha1.ClusterOperation {
+	operation := &v1alpha1.ClusterOperation{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace:       s.cluster.Namespace,
+			Name:            name,
+			Labels:          map[string]string{v1alpha1.ClusterNameLabel: s.cluster.Name},
+			OwnerReferences: []metav1.OwnerReference{s.owner()},
+		},
+		Spec: v1alpha1.ClusterOperationSpec{
+			ClusterRef:        v1alpha1.LocalReference{Name: s.cluster.Name},
+			Type:              kind,
+			Mode:              v1alpha1.ApplyMode,
+			ClusterGeneration: generation,
+		},
+	}
+	if asked := s.cluster.Annotations[v1alpha1.RetryAnnotation]; asked != "" {
+		operation.Annotations = map[string]string{v1alpha1.RetryAnnotation: asked}
+	}
+	return operation
+}
+
+// create creates an operation and remembers it as the last one.
+func (s *scope) create(ctx context.Context, operation *v1alpha1.ClusterOperation) error {
+	if err := s.Client.Create(ctx, operation); err != nil {
+		return fmt.Errorf("create operation %s: %w", operation.Name, err)
+	}
+	s.cluster.Status.LastOperation = operation.Name
+	s.Events.Eventf(s.cluster, operation, "Normal", "OperationCreated", string(operation.Spec.Type), "created operation %s", operation.Name)
+	return nil
+}

@@ -1,0 +1,63 @@
+package offlinemanifest
+
+import (
+	"errors"
+
+	"github.com/kubewright/kubewright/pkg/bundle"
+)
+
+// Reasons of an OfflineManifest's conditions.
+const (
+	// ReasonVerified is given when every byte matched its digest and the root matched spec.digest.
+	ReasonVerified = "Verified"
+	// ReasonVerifying is given while the file is hashed.
+	ReasonVerifying = "Verifying"
+	// ReasonFound is given to Fetched when the file is there.
+	ReasonFound = "FileFound"
+	// ReasonSourceNotAllowed is given when spec.source is not a file below an allowed directory.
+	ReasonSourceNotAllowed = "SourceNotAllowed"
+	// ReasonInvalidDigest is given when spec.digest is not a sha256 digest.
+	ReasonInvalidDigest = "InvalidDigest"
+	// ReasonNotFound is given when there is no such file.
+	ReasonNotFound = "NotFound"
+	// ReasonDigestMismatch is given when the file is a sound bundle, but not the one that is trusted.
+	ReasonDigestMismatch = "DigestMismatch"
+	// ReasonCorrupt is given when the file is damaged or no bundle; the message names the entry.
+	ReasonCorrupt = "Corrupt"
+	// ReasonUnsupported is given when the bundle has a form this program does not know.
+	ReasonUnsupported = "UnsupportedFormat"
+	// ReasonChanged is given when the file changed while it was read.
+	ReasonChanged = "FileChanged"
+	// ReasonUnreadable is given when the file system failed.
+	ReasonUnreadable = "Unreadable"
+	// ReasonInUse is given when deletion waits for the Clusters that use the bundle.
+	ReasonInUse = "InUse"
+)
+
+// reasonOf names why a bundle cannot be used.
+func reasonOf(err error) string {
+	if r, ok := errors.AsType[*refusal](err); ok {
+		return r.reason
+	}
+	if is[*bundle.UntrustedError](err) {
+		return ReasonDigestMismatch
+	}
+	if is[*bundle.UnsupportedFormatError](err) {
+		return ReasonUnsupported
+	}
+	if isCorrupt(err) {
+		return ReasonCorrupt
+	}
+	return ReasonUnreadable
+}
+
+// isCorrupt says whether err means that the file's content is at fault.
+func isCorrupt(err error) bool {
+	return is[*bundle.DigestMismatchError](err) || is[*bundle.MalformedError](err) || is[*bundle.TruncatedError](err) ||
+		is[*bundle.MissingBlobError](err) || is[*bundle.SizeMismatchError](err)
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}

@@ -1,0 +1,166 @@
+package offlinemanifest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewright/kubewright/controllers/internal/wake"
+	"github.com/kubewright/kubewright/pkg/bundle"
+)
+
+// progressInterval is how often a verification that goes on is told of at most.
+const progressInterval = time.Second
+
+// verifier opens and hashes bundles outside of reconciles, one goroutine per OfflineManifest.
+type verifier struct {
+	store *Store
+	waker *wake.Waker
+	now   func() time.Time
+	// slots bounds how many bundles are hashed at a time: one alone keeps all CPUs busy.
+	slots chan struct{}
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu   sync.Mutex
+	jobs map[string]*job
+}
+
+// job is one verification, under way or ended in failure. Those that succeeded are in the store.
+type job struct {
+	identity    identity
+	cancel      context.CancelFunc
+	done, total int64
+	told        time.Time
+	ended       bool
+	err         error
+}
+
+func newVerifier(store *Store, waker *wake.Waker, now func() time.Time) *verifier {
+	v := &verifier{store: store, waker: waker, now: now, slots: make(chan struct{}, 1), jobs: map[string]*job{}}
+	v.ctx, v.cancel = context.WithCancel(context.Background())
+	return v
+}
+
+// Start waits for the end of the manager and then stops what goes on.
+func (v *verifier) Start(ctx context.Context) error {
+	<-ctx.Done()
+	v.cancel()
+	v.wg.Wait()
+	v.store.Close()
+	return nil
+}
+
+// state is what a reconcile wants to know of a verification.
+type state struct {
+	done, total int64
+	ended       bool
+	err         error
+}
+
+// ensure begins a verification of the file unless one goes on or has failed, and says how it stands.
+func (v *verifier) ensure(name string, id identity) state {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	j := v.jobs[name]
+	if j != nil && j.identity == id {
+		return state{done: j.done, total: j.total, ended: j.ended, err: j.err}
+	}
+	if j != nil {
+		j.cancel()
+	}
+	ctx, cancel := context.WithCancel(v.ctx)
+	j = &job{identity: id, cancel: cancel, total: id.Size}
+	v.jobs[name] = j
+	v.wg.Go(func() {
+		defer cancel()
+		err := v.run(ctx, name, j)
+		v.mu.Lock()
+		j.ended, j.err = true, err
+		if err == nil && v.jobs[name] == j {
+			delete(v.jobs, name)
+		}
+		v.mu.Unlock()
+		v.waker.Wake(client.ObjectKey{Name: name})
+	})
+	return state{total: id.Size}
+}
+
+// forget stops and forgets a verification.
+func (v *verifier) forget(name string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if j := v.jobs[name]; j != nil {
+		j.cancel()
+		delete(v.jobs, name)
+	}
+}
+
+// run opens the bundle, hashes it unless that was done before to the very same file, and puts it into the store.
+func (v *verifier) run(ctx context.Context, name string, j *job) (err error) {
+	select {
+	case v.slots <- struct{}{}:
+		defer func() { <-v.slots }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	b, err := bundle.Open(j.identity.Path)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.Close())
+		}
+	}()
+	if b.Digest() != j.identity.Digest {
+		return &bundle.UntrustedError{Path: j.identity.Path, Want: j.identity.Digest, Got: b.Digest()}
+	}
+	r, known := v.store.cache.load(j.identity)
+	if !known {
+		if _, err := b.Verify(ctx, bundle.VerifyOptions{Expected: j.identity.Digest, Progress: v.progress(name, j)}); err != nil {
+			return err
+		}
+		r = record{Identity: j.identity, VerifiedAt: v.now().UTC().Truncate(time.Second)}
+	}
+	after, err := identify(j.identity.Path, j.identity.Digest)
+	if err != nil {
+		return err
+	}
+	if after != j.identity {
+		return &refusal{ReasonChanged, fmt.Sprintf("%s changed while it was verified", j.identity.Path)}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !known {
+		if err := v.store.cache.save(r); err != nil {
+			return err
+		}
+	}
+	v.store.put(name, j.identity, b, r)
+	return nil
+}
+
+// progress takes in how far a verification has come, and asks for a reconcile now and then.
+func (v *verifier) progress(name string, j *job) func(done, total int64) {
+	return func(done, total int64) {
+		v.mu.Lock()
+		j.done, j.total = max(j.done, done), total
+		now := v.now()
+		tell := now.Sub(j.told) >= progressInterval
+		if tell {
+			j.told = now
+		}
+		v.mu.Unlock()
+		if tell {
+			v.waker.Wake(client.ObjectKey{Name: name})
+		}
+	}
+}

@@ -1,0 +1,21 @@
+package operation
+
+import (
+	"github.com/kubewright/kubewright/pkg/capi"
+)
+
+// maxNote is how long the note of an event may be, in bytes (events.k8s.io/v1, Event.note).
+const maxNote = 1000
+
+// announce tells people of the operation's begin or end, at the operation and at its cluster, once the status says the same.
+func (s *scope) announce(kind, reason, message string) {
+	action := string(s.operation.Spec.Type)
+	note := capi.Cut(s.operation.Name+": "+message, maxNote)
+	operation, cluster := s.operation.DeepCopy(), s.cluster
+	s.after = append(s.after, func() {
+		s.Events.Eventf(operation, nil, kind, reason, action, "%s", note)
+		if cluster != nil {
+			s.Events.Eventf(cluster, operation, kind, reason, action, "%s", note)
+		}
+	})
+}

@@ -1,0 +1,156 @@
+package operation
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewright/kubewright/controllers/internal/wake"
+	"github.com/kubewright/kubewright/pkg/provision"
+)
+
+// executor carries operations out, each in a goroutine that outlives the reconcile. It asks for a reconcile when there is something
+// to tell.
+type executor struct {
+	runner   provision.Runner
+	reporter *reporter
+	waker    *wake.Waker
+	limit    int
+	interval time.Duration
+
+	life context.Context
+	end  context.CancelFunc
+	wg   sync.WaitGroup
+
+	mu      sync.Mutex
+	busy    int
+	known   map[client.ObjectKey]*execution
+	waiting map[client.ObjectKey]bool
+}
+
+func newExecutor(runner provision.Runner, reporter *reporter, waker *wake.Waker, limit int, interval time.Duration) *executor {
+	e := &executor{
+		runner: runner, reporter: reporter, waker: waker, limit: limit, interval: interval,
+		known: map[client.ObjectKey]*execution{}, waiting: map[client.ObjectKey]bool{},
+	}
+	e.life, e.end = context.WithCancel(context.Background())
+	return e
+}
+
+// Start waits for the end of the manager, cancels what goes on and waits until it has come to a safe point. What was cut off in this
+// way is left in phase Running, so that the next process goes on with it.
+func (e *executor) Start(ctx context.Context) error {
+	<-ctx.Done()
+	e.end()
+	e.wg.Wait()
+	return nil
+}
+
+// slot is the right to carry one operation out.
+type slot struct {
+	executor *executor
+	key      client.ObjectKey
+	once     sync.Once
+}
+
+// reserve takes a slot; false when none is free. The operation is then looked at again when one is.
+func (e *executor) reserve(key client.ObjectKey) (*slot, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.busy >= e.limit {
+		e.waiting[key] = true
+		return nil, false
+	}
+	e.busy++
+	delete(e.waiting, key)
+	return &slot{executor: e, key: key}, true
+}
+
+// giveBack frees the slot; again does nothing.
+func (s *slot) giveBack() {
+	s.once.Do(func() {
+		s.executor.mu.Lock()
+		defer s.executor.mu.Unlock()
+		s.executor.busy--
+		for key := range s.executor.waiting {
+			s.executor.waker.Wake(key)
+		}
+	})
+}
+
+// start carries the request out and returns at once. release is called when the bundle is not needed any more.
+func (e *executor) start(s *slot, request provision.Request, release func()) {
+	ctx, cancel := context.WithCancel(e.life)
+	x := newExecution(request, cancel)
+	request.Sink = x
+	e.mu.Lock()
+	e.known[s.key] = x
+	e.mu.Unlock()
+	e.wg.Go(func() {
+		defer cancel()
+		defer s.giveBack()
+		outcome, err := e.carryOut(ctx, s.key, request, x)
+		release()
+		if e.life.Err() != nil {
+			return
+		}
+		e.reporter.record(e.life, request, outcome, err)
+		x.finish(outcome, err)
+		e.waker.Wake(s.key)
+	})
+}
+
+// carryOut runs the request and has its progress told meanwhile.
+func (e *executor) carryOut(ctx context.Context, key client.ObjectKey, request provision.Request, x *execution) (*provision.Outcome, error) {
+	done := make(chan struct{})
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		ticker := time.NewTicker(e.interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				if x.takeNews() {
+					e.waker.Wake(key)
+					e.reporter.recordSteps(ctx, request, x)
+				}
+			}
+		}
+	})
+	outcome, err := e.runner.Run(ctx, request)
+	close(done)
+	telling.Wait()
+	e.reporter.recordSteps(e.life, request, x)
+	return outcome, err
+}
+
+// find returns the execution of an operation, under way or finished; nil when this process knows of none.
+func (e *executor) find(key client.ObjectKey) *execution {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.known[key]
+}
+
+// cancel asks an execution to stop at its next safe point.
+func (e *executor) cancel(key client.ObjectKey) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.waiting, key)
+	if x := e.known[key]; x != nil {
+		x.cancel()
+	}
+}
+
+// forget drops what is known of a finished execution.
+func (e *executor) forget(key client.ObjectKey) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.waiting, key)
+	if x := e.known[key]; x != nil && x.finished() {
+		delete(e.known, key)
+	}
+}

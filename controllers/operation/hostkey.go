@@ -1,0 +1,37 @@
+package operation
+
+import (
+	"context"
+	"fmt"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+)
+
+// hostKeyRecorder writes down the key of a first use. The Host is read live and written with its resource version, so that of two
+// that see a host for the first time one decides, and a key that is recorded already is never replaced.
+func (r *Reconciler) hostKeyRecorder(namespace string) func(ctx context.Context, host, key string) error {
+	return func(ctx context.Context, name, key string) error {
+		return onConflict(ctx, func() error {
+			host := &v1alpha1.Host{}
+			if err := r.Live.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, host); err != nil {
+				return fmt.Errorf("read host %s: %w", name, err)
+			}
+			switch host.Status.HostKey {
+			case key:
+				return nil
+			case "":
+			default:
+				return fmt.Errorf("host %s has another key recorded since this operation began", name)
+			}
+			after := host.DeepCopy()
+			after.Status.HostKey = key
+			change := client.MergeFromWithOptions(host, client.MergeFromWithOptimisticLock{})
+			if err := r.Client.Status().Patch(ctx, after, change); err != nil {
+				return fmt.Errorf("record the key of host %s: %w", name, err)
+			}
+			return nil
+		})
+	}
+}

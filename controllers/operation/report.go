@@ -1,0 +1,216 @@
+package operation
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/capi"
+	"github.com/kubewright/kubewright/pkg/engine"
+	"github.com/kubewright/kubewright/pkg/provision"
+)
+
+const (
+	// writers is how many Hosts are written at a time: enough for hundreds within the interval, few enough for an API server.
+	writers = 8
+	// maxStepMessage bounds the line in a Host's status, in bytes.
+	maxStepMessage = 256
+	// retryInterval is how long to wait before writing again what must not be lost.
+	retryInterval = time.Second
+)
+
+// reporter writes what executions learn about hosts and clusters into their statuses.
+type reporter struct {
+	client client.Client
+	live   client.Reader
+}
+
+// recordSteps writes the step of each host that is in another one than was written last. What cannot be written is tried again with
+// the next progress: it is a view, nothing is decided on it.
+func (r *reporter) recordSteps(ctx context.Context, request provision.Request, x *execution) {
+	known := map[string]bool{}
+	for i := range request.Hosts {
+		known[request.Hosts[i].Host.Name] = true
+	}
+	type change struct {
+		host string
+		step v1alpha1.HostStep
+	}
+	var changes []change
+	for _, at := range x.recorder.HostStates() {
+		if !known[at.Host] || at.Step == "" {
+			continue
+		}
+		step := v1alpha1.HostStep{
+			Operation: request.Operation.Name, Step: at.Step, State: apiState(at.State), Message: capi.Cut(at.Message, maxStepMessage),
+		}
+		if x.written[at.Host] != step {
+			changes = append(changes, change{at.Host, step})
+		}
+	}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, writers)
+	for _, c := range changes {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := r.writeStep(ctx, request.Operation.Namespace, c.host, c.step); err != nil {
+				if ctx.Err() == nil {
+					ctrl.Log.WithName("operation").Error(err, "write the step of a host", "host", c.host)
+				}
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			x.written[c.host] = c.step
+		})
+	}
+	wg.Wait()
+}
+
+// writeStep replaces status.step as a whole and touches nothing else, without reading the Host.
+func (r *reporter) writeStep(ctx context.Context, namespace, name string, step v1alpha1.HostStep) error {
+	fields := map[string]any{"operation": step.Operation, "step": step.Step, "state": step.State, "message": nil}
+	if step.Message != "" {
+		fields["message"] = step.Message
+	}
+	patch, err := json.Marshal(map[string]any{"status": map[string]any{"step": fields}})
+	if err != nil {
+		return err
+	}
+	host := &v1alpha1.Host{}
+	host.Namespace, host.Name = namespace, name
+	return client.IgnoreNotFound(r.client.Status().Patch(ctx, host, client.RawPatch(types.MergePatchType, patch)))
+}
+
+// record writes what an execution learned, before the operation is said to have ended: that a cluster is initialized must not be
+// lost. It goes on until everything is written or ctx ends.
+func (r *reporter) record(ctx context.Context, request provision.Request, outcome *provision.Outcome, _ error) {
+	if outcome == nil {
+		return
+	}
+	log := ctrl.Log.WithName("operation").WithValues("operation", request.Operation.Name)
+	left := make(map[string]provision.HostOutcome, len(outcome.Hosts))
+	for name, host := range outcome.Hosts {
+		left[name] = host
+	}
+	clusterWritten := false
+	err := wait.PollUntilContextCancel(ctx, retryInterval, true, func(ctx context.Context) (bool, error) {
+		if !clusterWritten {
+			if err := r.recordCluster(ctx, request, outcome); err != nil {
+				log.Error(err, "write what was observed of the cluster")
+			} else {
+				clusterWritten = true
+			}
+		}
+		for name, host := range left {
+			if err := r.recordHost(ctx, request.Operation.Namespace, name, host); err != nil {
+				log.Error(err, "write what was observed of a host", "host", name)
+				continue
+			}
+			delete(left, name)
+		}
+		return clusterWritten && len(left) == 0, nil
+	})
+	if err != nil {
+		log.Error(err, "the outcome was not written completely; the next attempt observes it again")
+	}
+}
+
+func (r *reporter) recordCluster(ctx context.Context, request provision.Request, outcome *provision.Outcome) error {
+	return onConflict(ctx, func() error {
+		before := &v1alpha1.Cluster{}
+		err := r.live.Get(ctx, client.ObjectKeyFromObject(&request.Cluster), before)
+		if apierrors.IsNotFound(err) || err == nil && before.UID != request.Cluster.UID {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the cluster: %w", err)
+		}
+		after := before.DeepCopy()
+		status := &after.Status
+		status.Initialized = status.Initialized || outcome.Initialized
+		if outcome.Endpoint != "" {
+			status.Endpoint = outcome.Endpoint
+		}
+		if outcome.Version != "" { // the API answered, so what was counted is true
+			status.Version = outcome.Version
+			status.Nodes.Joined, status.Nodes.Ready = outcome.Nodes.Joined, outcome.Nodes.Ready
+			status.EtcdMembers = outcome.EtcdMembers
+		}
+		return r.patchStatus(ctx, before, after)
+	})
+}
+
+func (r *reporter) recordHost(ctx context.Context, namespace, name string, outcome provision.HostOutcome) error {
+	reason := HostReason(outcome.Err)
+	if outcome.Facts == nil && reason == "" {
+		return nil
+	}
+	return onConflict(ctx, func() error {
+		before := &v1alpha1.Host{}
+		err := r.live.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, before)
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the host: %w", err)
+		}
+		after := before.DeepCopy()
+		if outcome.Facts != nil {
+			after.Status.Facts = outcome.Facts.DeepCopy()
+		}
+		if reason == "" {
+			capi.SetCondition(after, v1alpha1.HostReachableCondition, metav1.ConditionTrue, ReasonConnected, "")
+		} else {
+			capi.SetCondition(after, v1alpha1.HostReachableCondition, metav1.ConditionFalse, reason, outcome.Err.Error()+advice(reason))
+		}
+		return r.patchStatus(ctx, before, after)
+	})
+}
+
+// patchStatus writes against the resource version that was read: conditions are a list, and another writer's must not be undone.
+func (r *reporter) patchStatus(ctx context.Context, before, after client.Object) error {
+	change := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	return r.client.Status().Patch(ctx, after, change)
+}
+
+// onConflict does again what met another writer.
+func onConflict(ctx context.Context, do func() error) error {
+	for {
+		err := do()
+		if !apierrors.IsConflict(err) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// apiState translates a state of the engine; the API does not tell a wait for the next try from the try itself.
+func apiState(s engine.State) v1alpha1.StepState {
+	switch s {
+	case engine.StatePending:
+		return v1alpha1.StepPending
+	case engine.StateRunning, engine.StateRetrying:
+		return v1alpha1.StepRunning
+	case engine.StateDone:
+		return v1alpha1.StepDone
+	case engine.StateChanged:
+		return v1alpha1.StepChanged
+	case engine.StateBlocked:
+		return v1alpha1.StepBlocked
+	case engine.StateSkipped:
+		return v1alpha1.StepSkipped
+	}
+	return v1alpha1.StepFailed
+}

@@ -1,0 +1,95 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/kubewright/kubewright/controllers/cluster"
+	"github.com/kubewright/kubewright/controllers/host"
+	"github.com/kubewright/kubewright/controllers/internal/index"
+	"github.com/kubewright/kubewright/controllers/offlinemanifest"
+	"github.com/kubewright/kubewright/controllers/operation"
+	"github.com/kubewright/kubewright/pkg/provision"
+)
+
+const (
+	// defaultConcurrentOperations is how many operations run at a time unless told otherwise.
+	defaultConcurrentOperations = 10
+	// defaultProgressInterval is how often the status of something under way is written at most.
+	defaultProgressInterval = time.Second
+)
+
+// Options of Setup.
+type Options struct {
+	// Runner carries operations out. Required.
+	Runner provision.Runner
+	// Bundles keeps the verified bundles open (offlinemanifest.NewStore). Required.
+	Bundles *offlinemanifest.Store
+	// BundleRoots are the directories, absolute, below which OfflineManifests may take bundles from. Empty allows none.
+	BundleRoots []string
+	// MaxConcurrentOperations over all clusters; 10 when zero.
+	MaxConcurrentOperations int
+	// ProgressInterval is how often the status of an operation under way is written at most; 1 s when zero.
+	ProgressInterval time.Duration
+	// Now is the time of day; the machine's when nil.
+	Now func() time.Time
+}
+
+// Setup registers all controllers with a manager, before it starts. The manager's scheme must know kubewright.io/v1alpha1 and
+// Kubernetes' own kinds. The manager's cache need not, and should not, hold Secrets: controllers read them live.
+func Setup(mgr ctrl.Manager, options Options) error {
+	switch {
+	case options.Runner == nil:
+		return errors.New("set up controllers: no Runner was given")
+	case options.Bundles == nil:
+		return errors.New("set up controllers: no store of bundles was given")
+	}
+	roots := make([]string, 0, len(options.BundleRoots))
+	for _, root := range options.BundleRoots {
+		if !filepath.IsAbs(root) {
+			return fmt.Errorf("set up controllers: the bundle root %q is not an absolute path", root)
+		}
+		roots = append(roots, filepath.Clean(root))
+	}
+	if options.MaxConcurrentOperations == 0 {
+		options.MaxConcurrentOperations = defaultConcurrentOperations
+	}
+	if options.ProgressInterval == 0 {
+		options.ProgressInterval = defaultProgressInterval
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	if err := index.Install(context.Background(), mgr.GetFieldIndexer()); err != nil {
+		return fmt.Errorf("set up controllers: %w", err)
+	}
+	for _, controller := range []struct {
+		name  string
+		setup interface{ Setup(ctrl.Manager) error }
+	}{
+		{"OfflineManifest", &offlinemanifest.Reconciler{
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Store: options.Bundles, Roots: roots,
+			Events: mgr.GetEventRecorder("kubewright-offlinemanifest"), Now: options.Now,
+		}},
+		{"Host", &host.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}},
+		{"ClusterOperation", &operation.Reconciler{
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Runner: options.Runner, Bundles: options.Bundles,
+			MaxConcurrent: options.MaxConcurrentOperations, ProgressInterval: options.ProgressInterval,
+			Events: mgr.GetEventRecorder("kubewright-operation"), Now: options.Now,
+		}},
+		{"Cluster", &cluster.Reconciler{
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Scheme: mgr.GetScheme(),
+			Events: mgr.GetEventRecorder("kubewright-cluster"), Now: options.Now,
+		}},
+	} {
+		if err := controller.setup.Setup(mgr); err != nil {
+			return fmt.Errorf("set up the controller of %s: %w", controller.name, err)
+		}
+	}
+	return nil
+}
