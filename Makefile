@@ -18,7 +18,7 @@ help: ## List the targets
 setup: ## Install the Debian packages that are missing (needs root when any is)
 	@hack/setup.sh
 
-generate: ## Write deepcopy functions, CRDs and the chart's CRDs anew after api/ changed
+generate: ## Write deepcopy functions, CRDs and the chart's CRDs and rules anew after api/ or a marker changed
 	hack/generate.sh
 
 verify-generated: ## Fail when a generated file is stale

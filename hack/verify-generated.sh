@@ -11,6 +11,7 @@ compare() {
 	diff -u "$1" "$fresh/$1" || stale=1
 }
 compare api/v1alpha1/zz_generated.deepcopy.go
+compare charts/kubewright/templates/_rules.tpl
 while read -r file; do
 	compare "$file"
 done < <(
