@@ -51,20 +51,49 @@ func (c *closure) add(name string) error {
 	switch {
 	case st.Mode()&os.ModeSymlink != 0:
 		c.found[name] = true
-		target, err := os.Readlink(filepath.Join(c.root, name))
+		target, err := c.readlink(name)
 		if err != nil {
 			return err
 		}
-		if !path.IsAbs(target) {
-			target = path.Join(path.Dir(name), target)
-		}
-		return c.add(strings.TrimPrefix(path.Clean("/"+target), "/"))
+		return c.add(target)
 	case st.Mode().IsRegular():
 		c.found[name] = true
 		return c.addNeeded(name)
 	default:
 		return fmt.Errorf("%s is neither a file nor a link", name)
 	}
+}
+
+// readlink is where a symbolic link leads, relative to the root; an absolute one means the root of the packages, not of this machine.
+func (c *closure) readlink(name string) (string, error) {
+	target, err := os.Readlink(filepath.Join(c.root, name))
+	if err != nil {
+		return "", err
+	}
+	if !path.IsAbs(target) {
+		target = path.Join(path.Dir(name), target)
+	}
+	return strings.TrimPrefix(path.Clean("/"+target), "/"), nil
+}
+
+// maxLinks bounds a chain of symbolic links, as the kernel does (MAXSYMLINKS).
+const maxLinks = 40
+
+// resolve follows symbolic links to a file.
+func (c *closure) resolve(name string) (string, error) {
+	for range maxLinks {
+		st, err := os.Lstat(filepath.Join(c.root, name))
+		if err != nil {
+			return "", err
+		}
+		if st.Mode()&os.ModeSymlink == 0 {
+			return name, nil
+		}
+		if name, err = c.readlink(name); err != nil {
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("%s: too many symbolic links", name)
 }
 
 // addNeeded adds the loader and the libraries an ELF file asks for; other files need nothing.

@@ -46,6 +46,13 @@ func (b *build) compose() (*bundle.Config, map[digest.Digest]bundle.Blob, error)
 			Name: f.Name, Kind: f.Kind, Component: f.Component, Version: f.Version, Digest: d, Size: blob.Size, Mode: 0o644,
 		})
 	}
+	for _, p := range b.def.DebianPrograms {
+		files, err := b.makeDebianProgram(p, blobs)
+		if err != nil {
+			return nil, nil, fmt.Errorf("Debian program %s: %w", p.Path, err)
+		}
+		r.Files = append(r.Files, files...)
+	}
 	bases := map[string]bundle.Descriptor{}
 	for _, l := range b.def.Layers {
 		d, blob, err := b.makeLayer(&l.Layer)

@@ -32,6 +32,8 @@ type Definition struct {
 	Components []Component `json:"components"`
 	// Files are taken as they are.
 	Files []File `json:"files,omitempty"`
+	// DebianPrograms are programs out of Debian packages that run on hosts as they are.
+	DebianPrograms []DebianProgram `json:"debianPrograms,omitempty"`
 	// Layers can be shared by images.
 	Layers []NamedLayer `json:"layers,omitempty"`
 	// Images are put together from the programs and layers.
@@ -81,6 +83,15 @@ type File struct {
 	Kind      bundle.FileKind `json:"kind"`
 	Component string          `json:"component"`
 	Version   string          `json:"version"`
+}
+
+// DebianProgram is a program of a Debian package for hosts of any distribution: it becomes files of the bundle together with every
+// library it needs and their loader, which is named ld.so. Started through that loader it uses nothing of the host.
+type DebianProgram struct {
+	Component string `json:"component"`
+	Version   string `json:"version"`
+	// Path is the program's path in the packages, without a leading slash.
+	Path string `json:"path"`
 }
 
 // Layer is what an image layer holds. Paths have no leading slash; directories are made as needed.
@@ -185,6 +196,18 @@ func (d *Definition) fault() (field, reason string) {
 		}
 		if _, err := os.Stat(filepath.Join(d.dir, f.Path)); err != nil {
 			return at + "path", err.Error()
+		}
+	}
+	for i, p := range d.DebianPrograms {
+		at := fmt.Sprintf("debianPrograms[%d].", i)
+		if p.Component == "" || p.Version == "" {
+			return at + "component", "component and version are needed"
+		}
+		if !plainPath(p.Path) {
+			return at + "path", fmt.Sprintf("%q is not a plain relative path", p.Path)
+		}
+		if d.Debian == "" {
+			return at + "path", "the definition names no file with Debian packages"
 		}
 	}
 	layers := map[string]bool{}

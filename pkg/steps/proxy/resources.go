@@ -18,18 +18,14 @@ const unitName = "kubewright-apiserver-proxy.service"
 
 const configPath = "/etc/kubewright/apiserver-proxy.cfg"
 
-// unit runs haproxy in master-worker mode: a reload keeps established connections on the old worker.
+// unit starts haproxy through the loader that came with it, so that nothing of the host's distribution matters.
 const unit = `[Unit]
 Description=Local proxy to the Kubernetes API servers (installed by Kubewright)
 After=network.target
 
 [Service]
-Type=notify
 DynamicUser=yes
-RuntimeDirectory=kubewright-apiserver-proxy
-ExecStart=` + layout.ProxyDir + `/haproxy -Ws -f ` + configPath + ` -p /run/kubewright-apiserver-proxy/pid
-ExecReload=/bin/kill -USR2 $MAINPID
-KillMode=mixed
+ExecStart=` + layout.ProxyDir + `/ld.so --library-path ` + layout.ProxyDir + ` ` + layout.ProxyDir + `/haproxy -db -f ` + configPath + `
 Restart=always
 RestartSec=1
 LimitNOFILE=65536
