@@ -1,0 +1,125 @@
+package progress
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/charmbracelet/lipgloss"
+	"github.com/charmbracelet/x/ansi"
+
+	"github.com/kubewright/kubewright/pkg/engine"
+)
+
+// Style draws a text in the manner of a state. PlainStyle leaves it as it is.
+type Style func(state engine.State, text string) string
+
+// PlainStyle draws without colours.
+func PlainStyle(_ engine.State, text string) string { return text }
+
+// ColourStyle draws with the colours of the terminal, as far as it has any.
+func ColourStyle(state engine.State, text string) string {
+	colour, ok := map[engine.State]lipgloss.Color{
+		engine.StateRunning: "6", engine.StateRetrying: "3", engine.StateDone: "2", engine.StateChanged: "2",
+		engine.StateFailed: "1", engine.StateBlocked: "3",
+	}[state]
+	if !ok {
+		return lipgloss.NewStyle().Faint(true).Render(text)
+	}
+	return lipgloss.NewStyle().Foreground(colour).Render(text)
+}
+
+// marks stand before steps, one for each state.
+var marks = map[engine.State]string{
+	engine.StatePending: "·", engine.StateRunning: "▸", engine.StateRetrying: "↻", engine.StateDone: "✓", engine.StateChanged: "✓",
+	engine.StateFailed: "✗", engine.StateBlocked: "■", engine.StateSkipped: "-",
+}
+
+// Frame draws a view into width columns and at most height rows; hint is the last row.
+func Frame(v View, width, height int, style Style, hint string) string {
+	width, height = max(width, 20), max(height, 8)
+	title := "Kubewright  " + v.Cluster
+	if v.Operation != "" {
+		title += fmt.Sprintf("  %s, attempt %d", v.Operation, v.Attempt)
+	}
+	rows := []string{fit(title+"  "+Duration(v.Elapsed), width), ""}
+	if v.Headline != "" {
+		rows = []string{rows[0], fit(firstLine(v.Headline), width), ""}
+	}
+
+	hosts := hostRows(v.Hosts, width, style)
+	room := height - len(rows) - len(hosts) - 3
+	if room < 3 {
+		// On a low terminal steps matter less than hosts, and hosts are cut at the end.
+		keep := max(height-len(rows)-3-3, 1)
+		if len(hosts) > keep {
+			more := len(hosts) - keep + 1
+			hosts = append(hosts[:keep-1:keep-1], fit(fmt.Sprintf("  ... and %d more hosts", more), width))
+		}
+		room = max(height-len(rows)-len(hosts)-3, 1)
+	}
+	rows = append(rows, stepRows(v.Steps, room, width, style)...)
+	rows = append(rows, "")
+	rows = append(rows, hosts...)
+	rows = append(rows, "", style(engine.StatePending, fit(hint, width)))
+	return strings.Join(rows, "\n")
+}
+
+// stepRows draws steps in at most room rows: when there are more, a window around the first one that has not ended, with the number
+// of those left out.
+func stepRows(steps []StepView, room, width int, style Style) []string {
+	from, to := 0, len(steps)
+	if len(steps) > room {
+		visible := max(room-2, 1)
+		current := 0
+		for i, s := range steps {
+			if s.State != engine.StateDone && s.State != engine.StateChanged && s.State != engine.StateSkipped {
+				current = i
+				break
+			}
+			current = i
+		}
+		from = min(max(current-1, 0), len(steps)-visible)
+		to = from + visible
+	}
+	var rows []string
+	if from > 0 {
+		rows = append(rows, style(engine.StateDone, fit(fmt.Sprintf("  ✓ %d steps before", from), width)))
+	}
+	for _, s := range steps[from:to] {
+		count, took := "", ""
+		if s.Total > 0 {
+			count = fmt.Sprintf("%d/%d", s.Ended, s.Total)
+		}
+		if s.Took > 0 {
+			took = Duration(s.Took)
+		}
+		rows = append(rows, style(s.State, fit(fmt.Sprintf("  %s %-32s %7s %8s", marks[s.State], s.ID, count, took), width)))
+	}
+	if to < len(steps) {
+		rows = append(rows, style(engine.StatePending, fit(fmt.Sprintf("  · %d steps to come", len(steps)-to), width)))
+	}
+	return rows
+}
+
+func hostRows(hosts []HostView, width int, style Style) []string {
+	name, role, step := len("HOST"), len("ROLE"), len("STEP")
+	for _, h := range hosts {
+		name, role, step = max(name, len(h.Name)), max(role, len(h.Role)), max(step, len(h.Step))
+	}
+	name, step = min(name, 24), min(step, 32)
+	row := func(h, r, s, state, message string) string {
+		text := fmt.Sprintf("  %-*s  %-*s  %-*s  %-9s %s", name, ansi.Truncate(h, name, "…"), role, r, step, ansi.Truncate(s, step, "…"), state, message)
+		return fit(strings.TrimRight(text, " "), width)
+	}
+	rows := make([]string, 0, len(hosts)+1)
+	if len(hosts) > 0 {
+		rows = append(rows, style(engine.StateSkipped, row("HOST", "ROLE", "STEP", "STATE", "")))
+	}
+	for _, h := range hosts {
+		rows = append(rows, style(h.State, row(h.Name, h.Role, h.Step, string(h.State), clean(h.Message))))
+	}
+	return rows
+}
+
+// fit cuts a row to the width of the terminal, or it would wrap and break the count of rows.
+func fit(text string, width int) string { return ansi.Truncate(text, width, "…") }
