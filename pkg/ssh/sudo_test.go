@@ -7,6 +7,7 @@ import (
 	"io"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	kssh "github.com/kubewright/kubewright/pkg/ssh"
@@ -42,6 +43,8 @@ func TestSudo(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var argv []string
+			var heard atomic.Int32
+			tc.host.Heard = func(string) { heard.Add(1) }
 			h := tc.host.Handler(helper)
 			s := server(t, func(c *sshtest.Config) {
 				c.Handler = func(e *sshtest.Exec) int {
@@ -68,7 +71,11 @@ func TestSudo(t *testing.T) {
 			if tc.argv != nil && !reflect.DeepEqual(argv, tc.argv) {
 				t.Errorf("ran %v, want %v", argv, tc.argv)
 			}
+			if n := heard.Load(); n > 1 {
+				t.Errorf("the password was sent %d times, which may lock the account", n)
+			}
 			if tc.reason != "" {
+				s.Await(t, "sudo has ended", func() bool { return s.Running() == 0 })
 				var sudo *kssh.SudoError
 				if !errors.As(err, &sudo) || sudo.Reason != tc.reason || sudo.Host != "n1" || sudo.User != "ops" ||
 					kssh.IsRetryable(err) || strings.Contains(err.Error(), hard) || strings.Contains(err.Error(), "kubewright-sudo") {

@@ -414,14 +414,17 @@ func (s *Server) serverConfig() *ssh.ServerConfig {
 	}
 	if dialogue {
 		c.KeyboardInteractiveCallback = func(m ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
-			answers, err := ask("", "", []string{"Password: "}, []bool{false})
-			if err != nil {
-				return nil, err
+			// Like PAM modules that are told to, it asks a second time within the same dialogue.
+			for range 2 {
+				answers, err := ask("", "", []string{"Password: "}, []bool{false})
+				if err != nil {
+					return nil, err
+				}
+				if len(answers) == 1 && password(m, "keyboard-interactive", answers[0]) == nil {
+					return &ssh.Permissions{}, nil
+				}
 			}
-			if len(answers) != 1 {
-				return nil, errRefused
-			}
-			return nil, password(m, "keyboard-interactive", answers[0])
+			return nil, errRefused
 		}
 	}
 	s.mu.Lock()

@@ -26,6 +26,8 @@ type Sudo struct {
 	Lecture string
 	// NoisyShell is written to standard output before anything else, as by a start-up file of the login shell.
 	NoisyShell string
+	// Heard, if set, is called with each password that it is given.
+	Heard func(password string)
 	// Hold, if set, is waited for between NoisyShell and all else.
 	Hold <-chan struct{}
 }
@@ -111,6 +113,9 @@ func (s Sudo) ask(e *Exec, prompt string) bool {
 				_, _ = fmt.Fprintf(e.Stderr, "\nsudo: no password was provided\nsudo: %d incorrect password attempts\n", i)
 				return false
 			}
+		}
+		if s.Heard != nil {
+			s.Heard(string(line))
 		}
 		if string(line) == s.Password {
 			return true
