@@ -28,7 +28,8 @@ type Facts struct {
 	Nameservers   []string    `json:"nameservers"`
 	// UnixNanos is the host's clock when it gathered the facts.
 	UnixNanos int64 `json:"unixNanos"`
-	// ClockSkew is the host's clock minus the controller's, from the middle of the request's round trip; set by the client.
+	// ClockSkew is the host's clock minus the controller's when the answer arrived; set by the client. The way back makes
+	// it appear slower by the latency of the network.
 	ClockSkew time.Duration `json:"clockSkew"`
 	// Programs are container runtimes and Kubernetes programs found on the host.
 	Programs []Program `json:"programs,omitempty"`

@@ -90,7 +90,6 @@ func Connect(ctx context.Context, rw io.ReadWriteCloser, opts Options) (*Client,
 		_ = c.Close()
 		close(c.done)
 	}()
-	before := time.Now()
 	req := api.HelloRequest{Protocol: api.ProtocolVersion, Operation: opts.Operation, Holder: opts.Holder}
 	if err := c.call(ctx, api.PathHello, req, &c.hello); err != nil {
 		_ = c.Close()
@@ -101,7 +100,7 @@ func Connect(ctx context.Context, rw io.ReadWriteCloser, opts Options) (*Client,
 		return nil, &api.ProtocolMismatchError{Controller: api.ProtocolVersion, Helper: c.hello.Protocol}
 	}
 	if f := c.hello.Facts; f != nil {
-		setSkew(f, before, time.Now())
+		setSkew(f, time.Now())
 		c.firstFacts = f
 	}
 	return c, nil
@@ -120,19 +119,16 @@ func (c *Client) Facts(ctx context.Context) (*api.Facts, error) {
 	if f != nil {
 		return f, nil
 	}
-	before := time.Now()
 	f = &api.Facts{}
 	if err := c.call(ctx, api.PathFacts, struct{}{}, f); err != nil {
 		return nil, fmt.Errorf("gather facts: %w", err)
 	}
-	setSkew(f, before, time.Now())
+	setSkew(f, time.Now())
 	return f, nil
 }
 
-func setSkew(f *api.Facts, before, after time.Time) {
-	middle := before.Add(after.Sub(before) / 2)
-	f.ClockSkew = time.Unix(0, f.UnixNanos).Sub(middle)
-}
+// setSkew compares clocks. The helper reads its clock last of all, so only the way back lies between the two.
+func setSkew(f *api.Facts, arrived time.Time) { f.ClockSkew = time.Unix(0, f.UnixNanos).Sub(arrived) }
 
 // Check asks how far the host is from having the resources; one verdict each, in order. It changes nothing.
 func (c *Client) Check(ctx context.Context, req api.CheckRequest) ([]api.Verdict, error) {

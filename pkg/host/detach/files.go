@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/kubewright/kubewright/pkg/host/sys"
@@ -58,6 +59,21 @@ func ReceiptPath(s *sys.System, name string) string { return s.State("receipts",
 // ReadReceipt returns nil when there is none.
 func ReadReceipt(s *sys.System, name string) (*Receipt, error) {
 	return readJSON[Receipt](ReceiptPath(s, name))
+}
+
+// Receipts lists the commands that left a receipt.
+func Receipts(s *sys.System) []string {
+	entries, err := os.ReadDir(s.State("receipts"))
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), ".json"); ok && !strings.HasPrefix(name, ".") {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func (m *Manager) runPath(name, file string) string { return m.Sys.State("runs", name, file) }

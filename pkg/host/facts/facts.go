@@ -37,6 +37,7 @@ func (s Sources) Gather(ctx context.Context) (*api.Facts, error) {
 		UID:       os.Getuid(),
 		Owner:     s.Ledger.Owner(),
 		Runs:      s.Runs.RunningNames(),
+		Receipts:  detach.Receipts(s.Sys),
 		Features:  features(s.Sys),
 		CAHash:    caHash(s.Sys),
 	}

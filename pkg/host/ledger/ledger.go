@@ -171,7 +171,18 @@ func (l *Ledger) Has(t Type, name string) bool {
 func (l *Ledger) MadeDir(path string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i, ok := l.index[key(TypeDir, path)]
+	return l.created(TypeDir, path)
+}
+
+// Made says that path is a file or directory that was not there before us.
+func (l *Ledger) Made(path string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.created(TypeDir, path) || l.created(TypeFile, path) || l.created(TypeTree, path)
+}
+
+func (l *Ledger) created(t Type, name string) bool {
+	i, ok := l.index[key(t, name)]
 	return ok && l.doc.Entries[i].Created
 }
 

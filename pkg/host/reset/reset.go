@@ -210,6 +210,10 @@ func (r *Resetter) sysctls(entries []ledger.Entry) {
 // state deletes what the helper kept for itself, and the ledger last of all. Journals and the lease's token stay: the
 // first tell what happened, the second must never go back.
 func (r *Resetter) state(req api.ResetRequest, entries []ledger.Entry) {
+	if owner := r.Ledger.Owner(); owner != nil && len(r.failed) == 0 {
+		// The ledger itself goes last; the item says so even when nothing else is left to undo.
+		r.report.Items = append(r.report.Items, api.ResetItem{Action: "release", Target: "the host from cluster " + owner.ClusterName})
+	}
 	if r.dryRun {
 		return
 	}

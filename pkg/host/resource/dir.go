@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 
 	"github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/host/ledger"
@@ -30,7 +31,7 @@ func checkDir(_ context.Context, t *Task, r *api.Resource) (finding, error) {
 		return needed(d.Path + " is not a directory")
 	case fi.Mode().Perm() != dirMode(d):
 		return needed(fmt.Sprintf("%s has mode %#o instead of %#o", d.Path, fi.Mode().Perm(), dirMode(d)))
-	case d.Purge && !t.Ledger.Has(ledger.TypeTree, d.Path) && (t.Ledger.MadeDir(d.Path) || sys.EmptyDir(t.Sys.Path(d.Path))):
+	case d.Purge && !t.Ledger.Has(ledger.TypeTree, d.Path) && (t.Ledger.MadeDir(d.Path) || t.onlyOurs(d.Path)):
 		return needed(d.Path + " is not recorded as ours yet")
 	}
 	return done()
@@ -67,8 +68,26 @@ func applyDir(_ context.Context, t *Task, r *api.Resource) error {
 // recordTree takes over p with everything that will be below it, if nothing is there yet. What others filled stays theirs.
 func (t *Task) recordTree(p string) error {
 	created := !sys.Exists(t.Sys.Path(p)) || t.Ledger.MadeDir(p)
-	if !created && !sys.EmptyDir(t.Sys.Path(p)) {
+	if !created && !t.onlyOurs(p) {
 		return nil
 	}
 	return t.Ledger.Record(ledger.Entry{Type: ledger.TypeTree, Name: p, Created: created})
+}
+
+// onlyOurs says that nothing is in a directory, at any depth, but what we made.
+func (t *Task) onlyOurs(dir string) bool {
+	if sys.EmptyDir(t.Sys.Path(dir)) {
+		return true
+	}
+	entries, err := os.ReadDir(t.Sys.Path(dir))
+	if err != nil {
+		return false
+	}
+	for _, e := range entries {
+		p := path.Join(dir, e.Name())
+		if !t.Ledger.Made(p) || (e.IsDir() && !t.onlyOurs(p)) {
+			return false
+		}
+	}
+	return true
 }

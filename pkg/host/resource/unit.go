@@ -79,7 +79,7 @@ type unitReceipt struct {
 }
 
 func unitReceiptPath(s *sys.System, name string) string {
-	return s.State("receipts", "unit-"+name+".json")
+	return s.State("receipts", "units", name+".json")
 }
 
 func (t *Task) startedWith(name string) string {
@@ -170,7 +170,7 @@ func applyUnit(ctx context.Context, t *Task, r *api.Resource) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(t.Sys.State("receipts"), 0o700); err != nil {
+	if err := os.MkdirAll(t.Sys.State("receipts", "units"), 0o700); err != nil {
 		return err
 	}
 	return sys.WriteFile(unitReceiptPath(t.Sys, u.Name), data, 0o600)
