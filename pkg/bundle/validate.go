@@ -11,7 +11,7 @@ import (
 const (
 	versionPattern  = `^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$`
 	platformPattern = `^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$`
-	namePattern     = `^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`
+	namePattern     = `^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$`
 	imagePattern    = `^[a-z0-9][a-z0-9._-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)+:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`
 )
 
