@@ -116,8 +116,8 @@ func TestAConnectionThatBreaks(t *testing.T) {
 		}
 	}
 	for _, tc := range []struct {
-		name   string
-		break_ func(*sshtest.Server)
+		name string
+		cut  func(*sshtest.Server)
 	}{
 		{"dropped by the host", (*sshtest.Server).DropAll},
 		{"stalled without a word", (*sshtest.Server).StallAll},
@@ -130,7 +130,7 @@ func TestAConnectionThatBreaks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tc.break_(s)
+			tc.cut(s)
 			soon(t, "Stdout", func() { _, err = io.ReadAll(p.Stdout) })
 			isLost(t, "Stdout", err)
 			soon(t, "Wait", func() { err = p.Wait() })
