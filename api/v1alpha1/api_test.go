@@ -127,6 +127,8 @@ func testCreateCluster(t *testing.T, env *testenv.Env) {
 			s.Overrides.IgnorePreflightErrors = []string{"NumCPU", "FileContent--proc-sys-net-ipv4-ip_forward"}
 		}, nil},
 		{"an ignored check with shell characters is refused", func(s *spec) { s.Overrides.IgnorePreflightErrors = []string{"NumCPU,$(id)"} }, []string{"spec.overrides.ignorePreflightErrors[0]", "for example NumCPU"}},
+		{"an ignored check of control planes with shell characters is refused", func(s *spec) { s.ControlPlane.Overrides.IgnorePreflightErrors = []string{"a b"} }, []string{"spec.controlPlane.overrides.ignorePreflightErrors[0]", "for example NumCPU"}},
+		{"an ignored check of a pool with shell characters is refused", func(s *spec) { s.Workers[0].Overrides.IgnorePreflightErrors = []string{"a b"} }, []string{"spec.workers[0].overrides.ignorePreflightErrors[0]", "for example NumCPU"}},
 		{"an unknown deletion policy is refused", func(s *spec) { s.DeletionPolicy = "Wipe" }, []string{"spec.deletionPolicy", "Orphan"}},
 		{"an offline manifest without name is refused", func(s *spec) { s.OfflineManifestRef.Name = "" }, []string{"spec.offlineManifestRef.name"}},
 		{"an offline manifest name with a slash is refused", func(s *spec) { s.OfflineManifestRef.Name = "../x" }, []string{"spec.offlineManifestRef.name", "existing object"}},
@@ -227,6 +229,8 @@ func testCreateHost(t *testing.T, env *testenv.Env) {
 		{"root without sudo is accepted", func(s *spec) { s.Sudo = v1alpha1.SudoNone }, nil},
 		{"an unknown way of sudo is refused", func(s *spec) { s.Sudo = "Maybe" }, []string{"spec.sudo", "NoPassword"}},
 		{"no credentials are refused", func(s *spec) { s.CredentialsRef.Name = "" }, []string{"spec.credentialsRef.name"}},
+		{"a credentials name with a slash is refused", func(s *spec) { s.CredentialsRef.Name = "a/b" }, []string{"spec.credentialsRef.name", "existing object"}},
+		{"a bastion name with a slash is refused", func(s *spec) { s.BastionRef = &v1alpha1.LocalReference{Name: "a/b"} }, []string{"spec.bastionRef.name", "existing object"}},
 		{"strict with a key is accepted", func(s *spec) { s.HostKeys = v1alpha1.HostKeys{Policy: v1alpha1.HostKeyStrict, Keys: []string{hostKey}} }, nil},
 		{"strict without keys is refused", func(s *spec) { s.HostKeys.Policy = v1alpha1.HostKeyStrict }, []string{"spec.hostKeys", "Strict needs keys"}},
 		{"a key without its type is refused", func(s *spec) { s.HostKeys.Keys = []string{strings.Fields(hostKey)[1]} }, []string{"spec.hostKeys.keys[0]", "not a public key"}},
@@ -320,6 +324,7 @@ func testClusterOperation(t *testing.T, env *testenv.Env) {
 		{"an unknown type is refused", func(s *spec) { s.Type = "Destroy" }, []string{"spec.type", "Install"}},
 		{"an unknown mode is refused", func(s *spec) { s.Mode = "Force" }, []string{"spec.mode", "Plan"}},
 		{"no cluster is refused", func(s *spec) { s.ClusterRef.Name = "" }, []string{"spec.clusterRef.name"}},
+		{"a cluster name with a slash is refused", func(s *spec) { s.ClusterRef.Name = "a/b" }, []string{"spec.clusterRef.name", "existing object"}},
 		{"a negative generation is refused", func(s *spec) { s.ClusterGeneration = -1 }, []string{"spec.clusterGeneration"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
