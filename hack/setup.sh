@@ -18,10 +18,7 @@ need_program docker docker.io
 need_program debootstrap debootstrap
 need_program dpkg-deb dpkg
 need_program ssh openssh-client
-need_program xz xz-utils
-need_program iptables iptables
 need_file /usr/include/stdlib.h libc6-dev
-need_file /usr/include/seccomp.h libseccomp-dev
 need_file /etc/ssl/certs/ca-certificates.crt ca-certificates
 
 [ "${#missing[@]}" -eq 0 ] && exit 0
