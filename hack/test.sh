@@ -34,10 +34,12 @@ step "generated files" hack/verify-generated.sh
 step "build" make --no-print-directory build
 step "bundle" make --no-print-directory bundle
 step "test counter" go build -o "$testsum" ./hack/testsum
+list_packages() { go list ./... >"$work/packages"; }
+step "packages" list_packages
 
 KUBEWRIGHT_BUNDLE="$(hack/bundle-path.sh)"
 export KUBEWRIGHT_BUNDLE
-mapfile -t packages < <(go list ./... | grep -v '/e2e\(/\|$\)')
+mapfile -t packages < <(grep -v '/e2e\(/\|$\)' "$work/packages")
 
 tests "unit and API tests" -timeout 20m "${packages[@]}"
 tests "tests on container hosts" -tags e2e -count 1 -p 1 -timeout 90m ./e2e/...
