@@ -35,6 +35,9 @@ func dial(t *testing.T) *machine {
 		t.Skip("KUBEWRIGHT_TEST_SSH is not set")
 	}
 	m := &machine{ssh: words}
+	if m.run(t, nil, "ls /var/lib/kubewright/ledger.json 2>/dev/null || true") != "" {
+		t.Fatal("the machine belongs to a cluster: give one that may be changed")
+	}
 	bin := filepath.Join(t.TempDir(), "kubewright-host")
 	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", bin, "../../cmd/kubewright-host")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -76,6 +79,11 @@ func (p *pipe) Close() error {
 
 func (m *machine) connect(t *testing.T, operation string) *client.Client {
 	t.Helper()
+	return m.open(t, client.Options{Operation: operation, Holder: t.Name()})
+}
+
+func (m *machine) open(t *testing.T, opts client.Options) *client.Client {
+	t.Helper()
 	cmd := exec.Command(m.ssh[0], append(slices.Clone(m.ssh[1:]), remoteHelper+" serve")...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -89,7 +97,7 @@ func (m *machine) connect(t *testing.T, operation string) *client.Client {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	c, err := client.Connect(t.Context(), &pipe{Reader: out, WriteCloser: in, cmd: cmd}, client.Options{Operation: operation, Holder: t.Name()})
+	c, err := client.Connect(t.Context(), &pipe{Reader: out, WriteCloser: in, cmd: cmd}, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ type File struct {
 // Dir is a directory owned by root.
 type Dir struct {
 	Path string `json:"path"`
-	// Mode is the permission bits; 0 means 0755.
+	// Mode is the permission bits; 0 means 0755 when we make the directory, and otherwise whatever it has.
 	Mode uint32 `json:"mode,omitempty"`
 	// Purge makes Reset remove everything below it too, when the directory was missing or empty as we took it over.
 	Purge bool `json:"purge,omitempty"`

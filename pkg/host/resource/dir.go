@@ -29,7 +29,7 @@ func checkDir(_ context.Context, t *Task, r *api.Resource) (finding, error) {
 		return finding{}, err
 	case !fi.IsDir():
 		return needed(d.Path + " is not a directory")
-	case fi.Mode().Perm() != dirMode(d):
+	case d.Mode != 0 && fi.Mode().Perm() != dirMode(d):
 		return needed(fmt.Sprintf("%s has mode %#o instead of %#o", d.Path, fi.Mode().Perm(), dirMode(d)))
 	case d.Purge && !t.Ledger.Has(ledger.TypeTree, d.Path) && (t.Ledger.MadeDir(d.Path) || t.onlyOurs(d.Path)):
 		return needed(d.Path + " is not recorded as ours yet")
@@ -56,7 +56,7 @@ func applyDir(_ context.Context, t *Task, r *api.Resource) error {
 	case !fi.IsDir():
 		return invalid("%s is in the way: it is not a directory", d.Path)
 	}
-	if fi.Mode().Perm() == dirMode(d) {
+	if d.Mode == 0 || fi.Mode().Perm() == dirMode(d) {
 		return nil
 	}
 	if err := t.Ledger.Record(ledger.Entry{Type: ledger.TypeDir, Name: d.Path, Mode: uint32(fi.Mode().Perm())}); err != nil {

@@ -129,7 +129,12 @@ func (t *Task) placeBlob(f *api.File) error {
 		if err != nil || moved {
 			return err
 		}
-		return t.copyBlob(staged, f)
+		if err := t.copyBlob(staged, f); err != nil {
+			return err
+		}
+		// From now on the file itself is the copy that others find.
+		t.Stamps.Drop(staged)
+		return os.Remove(t.Sys.Path(staged))
 	}
 	if p, ok := t.Stamps.Find(f.Blob); ok {
 		return t.copyBlob(p, f)
