@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/kubewright/kubewright/pkg/bundle"
 )
 
@@ -334,5 +336,32 @@ func TestAProgramBringsItsLibrariesAndTheLinksToThem(t *testing.T) {
 	}
 	if err := c.addPattern("usr/bin/nothing*"); err == nil {
 		t.Error("a pattern that fits nothing was accepted")
+	}
+}
+
+func TestADebianProgramBecomesFilesWithItsLibrariesAndOneLoader(t *testing.T) {
+	shell, err := filepath.EvalSymlinks("/bin/sh")
+	if err != nil {
+		t.Skip("this machine has no /bin/sh to take apart")
+	}
+	// The machine's own root stands in for the unpacked packages.
+	b := &build{platform: runtime.GOOS + "/" + runtime.GOARCH, debian: &debianRoot{dir: "/"}}
+	blobs := map[digest.Digest]bundle.Blob{}
+	files, err := b.makeDebianProgram(DebianProgram{Component: "shell", Version: "v1", Path: strings.TrimPrefix(shell, "/")}, blobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]int{}
+	for _, f := range files {
+		names[f.Name]++
+		if blobs[f.Digest].Size != f.Size || f.Mode != 0o755 || f.Component != "shell" {
+			t.Errorf("file %+v", f)
+		}
+	}
+	if len(files) < 3 {
+		t.Skipf("this machine's shell is no dynamic program: %v", names)
+	}
+	if names[filepath.Base(shell)] != 1 || names[loaderName] != 1 || names["libc.so.6"] != 1 {
+		t.Errorf("files are %v", names)
 	}
 }

@@ -1,0 +1,106 @@
+package bundlecmd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/kubewright/kubewright/pkg/bundle"
+)
+
+// written writes a bundle with one file in it.
+func written(t *testing.T) (string, digest.Digest) {
+	t.Helper()
+	d, blob := bundle.BytesBlob([]byte("kubelet"))
+	cfg := &bundle.Config{Name: "small", Created: time.Unix(1700000000, 0), Releases: []bundle.Release{{
+		KubernetesVersion: "v1.36.3", Platforms: []string{"linux/amd64"},
+		Files: []bundle.File{{Name: "kubelet", Kind: bundle.FileBinary, Component: "kubernetes", Version: "v1.36.3", Platform: "linux/amd64", Digest: d, Size: blob.Size, Mode: 0o755}},
+	}}}
+	path := filepath.Join(t.TempDir(), "small.bundle")
+	root, err := bundle.Write(context.Background(), path, cfg, map[digest.Digest]bundle.Blob{d: blob})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path, root
+}
+
+// call runs the command and returns its standard output.
+func call(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd := New()
+	cmd.SilenceErrors = true
+	cmd.SetArgs(args)
+	cmd.SetOut(&out)
+	cmd.SetErr(&bytes.Buffer{})
+	err := cmd.ExecuteContext(context.Background())
+	return out.String(), err
+}
+
+func TestInspectShowsVersionsFilesAndDigest(t *testing.T) {
+	path, root := written(t)
+	out, err := call(t, "inspect", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"v1.36.3", "linux/amd64", "kubelet", root.String(), "7 B"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in\n%s", want, out)
+		}
+	}
+	out, err = call(t, "inspect", path, "-o", "json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Digest digest.Digest
+		Config bundle.Config
+	}
+	if err := json.Unmarshal([]byte(out), &got); err != nil || got.Digest != root || got.Config.Releases[0].Files[0].Name != "kubelet" {
+		t.Errorf("%v, %+v", err, got)
+	}
+	if _, err := call(t, "inspect", path, "-o", "xml"); err == nil || !strings.Contains(err.Error(), "--output") {
+		t.Errorf("an unknown output gives %v", err)
+	}
+}
+
+func TestVerifyComparesTheTrustedDigest(t *testing.T) {
+	path, root := written(t)
+	if out, err := call(t, "verify", path, "--digest", root.String()); err != nil || !strings.Contains(out, root.String()) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err := call(t, "verify", path); err != nil || !strings.Contains(out, "not checked") {
+		t.Errorf("without a digest: %v\n%s", err, out)
+	}
+	var untrusted *bundle.UntrustedError
+	if _, err := call(t, "verify", path, "--digest", digest.FromString("other").String()); !errors.As(err, &untrusted) {
+		t.Errorf("with another digest: %v", err)
+	}
+	if _, err := call(t, "verify", path, "--digest", "sha256:zz"); err == nil || !strings.Contains(err.Error(), "expected digest") {
+		t.Errorf("with nonsense: %v", err)
+	}
+}
+
+func TestBuildAsksForWhatItNeeds(t *testing.T) {
+	if _, err := call(t, "build", "-o", "x"); err == nil || !strings.Contains(err.Error(), "file") {
+		t.Errorf("without a definition: %v", err)
+	}
+	if _, err := call(t, "build", "-f", "x.yaml"); err == nil || !strings.Contains(err.Error(), "--output") {
+		t.Errorf("without an output: %v", err)
+	}
+}
+
+func TestSizesAreWrittenForPeople(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 5 << 20: "5.0 MiB", 3 << 30: "3.0 GiB"} {
+		if got := size(n); got != want {
+			t.Errorf("size(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
