@@ -200,9 +200,6 @@ const (
 	NotInstalled SudoReason = "NotInstalled"
 	// NoAnswer: sudo neither asked for a password nor ran the program in time.
 	NoAnswer SudoReason = "NoAnswer"
-	// NoisyShell: something wrote to standard output before sudo asked for the password, so that it looked as if the
-	// program ran already.
-	NoisyShell SudoReason = "NoisyShell"
 )
 
 // SudoError says why sudo did not run a program.
@@ -230,8 +227,6 @@ func (e *SudoError) Error() string {
 		what = "sudo is not installed: install it, or log in as root"
 	case NoAnswer:
 		what = "sudo neither asked for the password of " + e.User + " nor ran the program in time: try it by hand"
-	case NoisyShell:
-		what = "the login shell of " + e.User + " prints text before a command runs: silence its start-up files"
 	}
 	return fmt.Sprintf("%s: %s%s", e.Endpoint, what, quoteTail(e.Stderr))
 }

@@ -21,7 +21,7 @@ const hard = `it's a "hard" $PASS\word` + " `id` ;&|<>(){}[]*?!#~%^ü€"
 // server starts a server on which user "ops" may log in with the password hard.
 func server(t *testing.T, change func(*sshtest.Config)) *sshtest.Server {
 	t.Helper()
-	c := sshtest.Config{Users: map[string]sshtest.User{"ops": {Password: hard}}, Forward: true, Handler: helper}
+	c := sshtest.Config{Users: map[string]sshtest.User{"ops": {Password: hard}}, Forward: true, Handler: sshtest.Plain(helper)}
 	if change != nil {
 		change(&c)
 	}

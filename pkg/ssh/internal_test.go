@@ -102,8 +102,10 @@ func FuzzCommand(f *testing.F) {
 }
 
 func TestThePlacingScriptMeansTheSameInEveryLoginShell(t *testing.T) {
-	if i := strings.IndexAny(placeScript, "'!\\\n"); i >= 0 {
-		t.Errorf("it holds %q", placeScript[i])
+	for _, script := range []string{placeScript, helperScript, announceScript} {
+		if i := strings.IndexAny(script, "'!\\\n"); i >= 0 {
+			t.Errorf("a script holds %q", script[i])
+		}
 	}
 	words := placeWords(Placement{Path: "/opt/x/y", Digest: strings.Repeat("0", 64), Size: 5, Mode: 0o750})
 	for i, w := range words {

@@ -29,7 +29,7 @@ type Placement struct {
 }
 
 // placeScript puts a file in place: $1 path, $2 digest, $3 size, $4 mode; the content comes on standard input. It answers
-// with lines: "ready" (it runs, sudo is content), then "present", or "send" and "placed"; or at any point "error REASON".
+// with lines: "present", or "send" and "placed"; or at any point "error REASON".
 // Its needs are a POSIX shell and coreutils.
 //
 // It is a constant and goes to the login shell between single quotes. To mean the same in every login shell it holds no
@@ -38,7 +38,6 @@ var placeScript = strings.Join([]string{
 	`set -u`,
 	`umask 022`,
 	`path=$1 digest=$2 size=$3 mode=$4 tmp=`,
-	`echo ready`,
 	`clean() { if [ -n "$tmp" ]; then rm -f -- "$tmp"; fi; }`,
 	`trap clean EXIT`,
 	// Without a trap for PIPE, the shell would die of its own error message once nobody listens, and leave its file behind.
@@ -98,7 +97,7 @@ func (c *Client) Place(ctx context.Context, f Placement) error {
 	if reason := f.check(); reason != "" {
 		return &TargetError{Endpoint: c.endpoint, Field: "placement", Reason: reason}
 	}
-	p, err := c.start(ctx, true, true, "place "+f.Path, placeWords(f)...)
+	p, err := c.start(ctx, true, announceScript, "place "+f.Path, placeWords(f)...)
 	if err != nil {
 		return err
 	}
@@ -141,10 +140,6 @@ func placeWords(f Placement) []string {
 // place leads the dialogue with placeScript.
 func (c *Client) place(p *Process, f Placement) error {
 	answers := bufio.NewReader(p.Stdout)
-	// The text before "ready" can only come from the start-up files of the login shell.
-	if err := c.expect(p, f, answers, "ready"); err != nil {
-		return err
-	}
 	answer, err := c.answer(p, f, answers)
 	switch {
 	case err != nil:
@@ -169,27 +164,16 @@ func (c *Client) place(p *Process, f Placement) error {
 			Reason: fmt.Sprintf("its content is only %d bytes long instead of %d", source.n, f.Size)}
 	}
 	// If sending failed because the script gave up, its answer says why, and else how the connection ended.
-	if err := c.expect(p, f, answers, "placed"); err != nil {
-		return err
+	answer, err = c.answer(p, f, answers)
+	if err == nil && answer != "placed" {
+		err = c.unexpected(f, answer)
 	}
-	return nil
-}
-
-// expect reads one answer, which must be want.
-func (c *Client) expect(p *Process, f Placement, answers *bufio.Reader, want string) error {
-	answer, err := c.answer(p, f, answers)
-	if err != nil {
-		return err
-	}
-	if answer != want {
-		return c.unexpected(f, answer)
-	}
-	return nil
+	return err
 }
 
 func (c *Client) unexpected(f Placement, answer string) error {
 	return &PlaceError{Endpoint: c.endpoint, Path: f.Path, Reason: fmt.Sprintf(
-		"the host answered %.80q where an answer of the placing script was due: do the start-up files of the login shell print text?", answer)}
+		"the host answered %.80q where an answer of the placing script was due", answer)}
 }
 
 // answer reads one line from placeScript; an "error" line, and the end of output, become errors.

@@ -285,15 +285,56 @@ func TestALoginShellThatPrintsIsToldApartFromThePlacingScript(t *testing.T) {
 	shell := sshtest.Shell("/bin/sh", "PATH="+os.Getenv("PATH"))
 	s := server(t, func(c *sshtest.Config) {
 		c.Handler = func(e *sshtest.Exec) int {
-			_, _ = io.WriteString(e.Stdout, "Welcome to n1\n")
+			_, _ = io.WriteString(e.Stdout, "present\nerror welcome to n1\n")
 			return shell(e)
 		}
 	})
 	opened := 0
-	err := dial(t, target(s)).Place(t.Context(), placement(filepath.Join(t.TempDir(), "f"), []byte("x"), &opened))
-	var place *kssh.PlaceError
-	if !errors.As(err, &place) || !strings.Contains(err.Error(), `"Welcome to n1"`) || opened > 0 {
-		t.Fatalf("got %v", err)
+	p := placement(filepath.Join(t.TempDir(), "f"), []byte("x"), &opened)
+	if err := dial(t, target(s)).Place(t.Context(), p); err != nil || opened != 1 {
+		t.Fatalf("got %v, sent %d times", err, opened)
+	}
+}
+
+func TestRunHelperKnowsWhetherTheProgramCanRun(t *testing.T) {
+	dir := t.TempDir()
+	program := func(name, text string, mode fs.FileMode) string {
+		if err := os.WriteFile(dir+"/"+name, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+		return dir + "/" + name
+	}
+	for _, tc := range []struct {
+		name, path string
+		status     int
+	}{
+		{"one that waits for input without a word is running", program("silent", "#!/bin/sh\n[ $1 = version ] || cat\n", 0o755), 0},
+		{"one that is not there has status 127", dir + "/none", 127},
+		{"one that is not executable has status 127", program("plain", "#!/bin/sh\n", 0o644), 127},
+		{"one for another platform has status 126", program("foreign", "\x7fELF\x02\x01\x01\x00", 0o755), 126},
+		{"one that fails at once has status 126", program("failing", "#!/bin/sh\necho a library is missing >&2; exit 1\n", 0o755), 126},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := dial(t, target(shellServer(t, "/bin/sh")))
+			var p *kssh.Process
+			var err error
+			soon(t, "RunHelper", func() { p, err = c.RunHelper(t.Context(), kssh.Command{Path: tc.path, Args: []string{"serve"}}) })
+			if tc.status != 0 {
+				var exit *kssh.ExitError
+				if !errors.As(err, &exit) || exit.Status != tc.status || exit.Stderr == "" {
+					t.Fatalf("got %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.WriteString(p.Stdin, "echo")
+			_ = p.Stdin.Close()
+			if out, err := io.ReadAll(p.Stdout); err != nil || string(out) != "echo" {
+				t.Errorf("got %q, %v", out, err)
+			}
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -35,49 +36,62 @@ type Process struct {
 	secret  func() string
 	session *ssh.Session
 	stderr  *tail
+	token   string // the line on standard output before which nothing counts; empty for none
 	pipe    *io.PipeWriter
 
-	heard  chan struct{} // closed at the first byte or the end of standard output, whichever comes first
-	spoke  bool          // it was a byte; valid once heard is closed
+	heard  chan struct{} // closed when the token or, without one, the first byte came, or standard output ended before
+	spoke  bool          // it came; valid once heard is closed
 	exited chan struct{} // closed when err is set
 
 	end    sync.Once
 	closed chan struct{} // closed by Close
 
-	mu      sync.Mutex
-	failure error // why we ended it
-	err     error // how it ended
+	mu  sync.Mutex
+	err error // how it ended
 }
 
-// Start runs cmd and returns as soon as it is under way; cancelling ctx aborts only that. With SudoPassword, it returns
-// when the program has written the first byte of its standard output or has ended, because only then it is sure that
-// sudo will not take what is written to Stdin for a password: such a program must speak first.
+// Start runs cmd and returns as soon as it is under way; cancelling ctx aborts only that. With SudoPassword it returns when
+// sudo is content, since until then sudo would take what is written to Stdin for a password.
 //
-// The error is a *TargetError (nothing was sent), *SudoError, *SessionError, *ExitError or *ConnectionLostError.
+// The error is a *TargetError (nothing was sent), *SudoError, *SessionError, *ExitError or *ConnectionLostError. What a
+// program that was started says of its end, sudo's refusal under SudoNoPassword included, comes from Process.Wait.
 func (c *Client) Start(ctx context.Context, cmd Command) (*Process, error) {
-	return c.startChecked(ctx, cmd, false)
+	if c.sudo.mode == SudoPassword && cmd.Sudo {
+		return c.startChecked(ctx, cmd, announceScript)
+	}
+	return c.startChecked(ctx, cmd, "")
 }
 
-// RunHelper is Start for a program that speaks first, whatever the way of becoming root: it returns when the first byte
-// of standard output is there, and with the reason if the program ended without one.
+// RunHelper starts a program that is meant to run for long, and returns when it is sure that it can run on this host: in
+// the same session "PATH version" is run first and must end with status 0. If it does not, the error is an *ExitError,
+// with Status 127 when there is no such program and 126 when it cannot run, for example because it is built for another
+// platform. Text that start-up files of the login shell print does not get into Stdout. Else it is like Start.
 func (c *Client) RunHelper(ctx context.Context, cmd Command) (*Process, error) {
-	return c.startChecked(ctx, cmd, true)
+	return c.startChecked(ctx, cmd, helperScript)
 }
 
-func (c *Client) startChecked(ctx context.Context, cmd Command, speaksFirst bool) (*Process, error) {
+// These scripts run a program ($1 and following) and announce it by a line on standard output ($0) just before. They are
+// constants, and of the same restricted form as placeScript.
+const (
+	announceScript = `echo "$0"; exec "$@"`
+	helperScript   = `if [ -x "$1" ]; then :; else echo "$1 is not there" >&2; exit 127; fi; ` +
+		`"$1" version < /dev/null > /dev/null || exit 126; ` + announceScript
+)
+
+func (c *Client) startChecked(ctx context.Context, cmd Command, script string) (*Process, error) {
 	if field, reason := cmd.check(); reason != "" {
 		return nil, &TargetError{Endpoint: c.endpoint, Field: field, Reason: reason}
 	}
-	return c.start(ctx, cmd.Sudo, speaksFirst, cmd.Path, append([]string{cmd.Path}, cmd.Args...)...)
+	return c.start(ctx, cmd.Sudo, script, cmd.Path, append([]string{cmd.Path}, cmd.Args...)...)
 }
 
-// start runs the words, each of which is a constant or has been checked.
-func (c *Client) start(ctx context.Context, sudo, speaksFirst bool, name string, words ...string) (*Process, error) {
+// start runs the words, each of which is a constant or has been checked, by way of script if there is one.
+func (c *Client) start(ctx context.Context, sudo bool, script, name string, words ...string) (*Process, error) {
 	mode := SudoNone
 	if sudo {
 		mode = c.sudo.mode
 	}
-	marker, err := newMarker()
+	marker, err := newMarker("sudo")
 	if err != nil {
 		return nil, fmt.Errorf("%s: start %s: %w", c.endpoint, name, err)
 	}
@@ -86,29 +100,36 @@ func (c *Client) start(ctx context.Context, sudo, speaksFirst bool, name string,
 		stderr: newTail(marker),
 		heard:  make(chan struct{}), exited: make(chan struct{}), closed: make(chan struct{}),
 	}
+	if script != "" {
+		if p.token, err = newMarker("ready"); err != nil {
+			return nil, fmt.Errorf("%s: start %s: %w", c.endpoint, name, err)
+		}
+		words = append([]string{"/bin/sh", "-c", "'" + script + "'", p.token}, words...)
+	}
 	if err := p.open(ctx, execString(mode, marker, words...)); err != nil {
 		return nil, err
 	}
-	switch {
-	case mode == SudoPassword:
-		err = p.settle(ctx, c.sudo.password)
-	case speaksFirst:
-		err = p.settle(ctx, nil)
+	if script == "" {
+		return p, nil
 	}
-	if err != nil {
+	var password func() string
+	if mode == SudoPassword {
+		password = c.sudo.password
+	}
+	if err := p.settle(ctx, password); err != nil {
 		p.Close()
 		return nil, err
 	}
 	return p, nil
 }
 
-// newMarker is the prompt that sudo is told to use: random, so that nothing else on standard error is taken for it.
-func newMarker() (string, error) {
+// newMarker makes a word for what sudo asks with, or a program is announced with: random, so that nothing else is taken for it.
+func newMarker(kind string) (string, error) {
 	b := make([]byte, 16)
 	if _, err := rand.Read(b); err != nil {
 		return "", fmt.Errorf("no random numbers: %w", err)
 	}
-	return "kubewright-sudo-" + hex.EncodeToString(b) + ":", nil
+	return "kubewright-" + kind + "-" + hex.EncodeToString(b) + ":", nil
 }
 
 // open opens a session and starts the program in it.
@@ -174,18 +195,36 @@ func (p *Process) open(ctx context.Context, exec string) error {
 	return nil
 }
 
-// pump carries standard output from the connection to the reader. It stands between the two because a read from the
-// connection ends only when the host says so, and a reader must not depend on that.
+// pump carries standard output from the connection to the reader, from the token on. It stands between the two because a
+// read from the connection ends only when the host says so, and a reader must not depend on that.
 func (p *Process) pump(from io.Reader) {
 	buf := make([]byte, pumpSize)
-	for first := true; ; first = false {
-		n, err := from.Read(buf)
-		if first {
-			p.spoke = n > 0
+	line := []byte(p.token + "\n")
+	var before []byte // what may be the beginning of line
+	heard := false
+	hear := func(spoke bool) {
+		if !heard {
+			heard, p.spoke = true, spoke
 			close(p.heard)
 		}
-		if n > 0 {
-			if _, werr := p.pipe.Write(buf[:n]); werr != nil {
+	}
+	for {
+		n, err := from.Read(buf)
+		data := buf[:n]
+		if !heard && p.token != "" {
+			before = append(before, data...)
+			data = nil
+			if i := bytes.Index(before, line); i >= 0 {
+				data = before[i+len(line):]
+				hear(true)
+			} else if over := len(before) - len(line); over > 0 {
+				before = append(before[:0], before[over:]...)
+			}
+		} else if n > 0 {
+			hear(true)
+		}
+		if len(data) > 0 {
+			if _, werr := p.pipe.Write(data); werr != nil {
 				return
 			}
 		}
@@ -198,6 +237,7 @@ func (p *Process) pump(from io.Reader) {
 			err = p.client.Err()
 		}
 		_ = p.pipe.CloseWithError(err)
+		hear(false)
 		return
 	}
 }
@@ -239,13 +279,8 @@ var errClosed = errors.New("closed before the program ended")
 // verdict translates how a session ended.
 func (p *Process) verdict(err error) error {
 	c := p.client
-	p.mu.Lock()
-	failure := p.failure
-	p.mu.Unlock()
 	var exit *ssh.ExitError
 	switch {
-	case failure != nil:
-		return failure
 	case err == nil:
 		return nil
 	case errors.Is(err, errClosed):
@@ -261,7 +296,7 @@ func (p *Process) verdict(err error) error {
 	return &SessionError{Endpoint: c.endpoint, What: "run " + p.command, Err: err}
 }
 
-// hasSpoken says of a program that has ended whether it had written anything to standard output.
+// hasSpoken says of a program that has ended whether it had begun to run, as far as standard output tells.
 func (p *Process) hasSpoken() bool {
 	select {
 	case <-p.heard:
@@ -271,7 +306,7 @@ func (p *Process) hasSpoken() bool {
 	}
 }
 
-// settle returns when the program has spoken. Until then it answers sudo's question with password, once.
+// settle returns when the program is announced. Until then it answers sudo's question with password, once.
 func (p *Process) settle(ctx context.Context, password func() string) error {
 	c := p.client
 	patience := time.NewTimer(sudoPatience)
@@ -295,9 +330,6 @@ func (p *Process) settle(ctx context.Context, password func() string) error {
 				heard = nil // it closed its output without a word: only its end can tell more
 				continue
 			}
-			if password != nil {
-				go p.guard()
-			}
 			return nil
 		case <-p.exited:
 			if p.hasSpoken() {
@@ -311,21 +343,8 @@ func (p *Process) settle(ctx context.Context, password func() string) error {
 				return p.sudoError(NoAnswer)
 			}
 			return &SessionError{Endpoint: c.endpoint, What: "start " + p.command,
-				Err: fmt.Errorf("it wrote nothing within %s", sudoPatience)}
+				Err: fmt.Errorf("it did not start within %s", sudoPatience)}
 		}
-	}
-}
-
-// guard ends a program of which sudo asks for a password although output was there before: what was taken for the
-// program's first byte came from the login shell, and what is written to Stdin would go to sudo.
-func (p *Process) guard() {
-	select {
-	case <-p.stderr.marked:
-		p.mu.Lock()
-		p.failure = p.sudoError(NoisyShell)
-		p.mu.Unlock()
-		p.Close()
-	case <-p.exited:
 	}
 }
 

@@ -221,6 +221,7 @@ func TestAFlood(t *testing.T) {
 			}
 			return helper(e)
 		}
+		c.Handler = sshtest.Plain(c.Handler)
 	})
 	c := dial(t, target(s))
 	t.Run("on standard error that nobody reads does not block, and only its end is kept", func(t *testing.T) {

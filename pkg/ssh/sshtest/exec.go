@@ -96,6 +96,20 @@ func split(command string) []string {
 	return out
 }
 
+// Plain puts before next what a shell would do with "/bin/sh -c SCRIPT LINE PROGRAM..." where SCRIPT prints LINE and runs
+// the program: LINE is printed, and next gets the program in Argv. Other commands reach next as they are.
+func Plain(next Handler) Handler {
+	return func(e *Exec) int {
+		if a := e.Argv; len(a) > 4 && a[0] == "/bin/sh" && a[1] == "-c" && strings.HasSuffix(a[2], `echo "$0"; exec "$@"`) {
+			_, _ = fmt.Fprintln(e.Stdout, a[3])
+			run := *e
+			run.Argv = a[4:]
+			return next(&run)
+		}
+		return next(e)
+	}
+}
+
 // Shell is a Handler that gives the command to a real shell of the machine the test runs on, as sshd gives it to a login
 // shell ("shell -c command"), with env as its whole environment.
 func Shell(shell string, env ...string) Handler {

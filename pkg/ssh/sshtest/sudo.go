@@ -28,17 +28,12 @@ type Sudo struct {
 	NoisyShell string
 	// Heard, if set, is called with each password that it is given.
 	Heard func(password string)
-	// Hold, if set, is waited for between NoisyShell and all else.
-	Hold <-chan struct{}
 }
 
 // Handler puts s in front of next.
 func (s Sudo) Handler(next Handler) Handler {
 	return func(e *Exec) int {
 		_, _ = fmt.Fprint(e.Stdout, s.NoisyShell)
-		if s.Hold != nil {
-			<-s.Hold
-		}
 		if len(e.Argv) < 3 || strings.Join(e.Argv[:3], " ") != "env LC_ALL=C sudo" {
 			return next(e)
 		}
