@@ -191,7 +191,7 @@ func untar(t *testing.T, path, dir string) {
 	r := tar.NewReader(bytes.NewReader(readFile(t, path)))
 	for {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return
 		}
 		if err != nil {

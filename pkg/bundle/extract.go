@@ -87,7 +87,7 @@ func copyFromLayer(ctx context.Context, bundlePath string, want digest.Digest, l
 		return err
 	}
 	digester := digest.SHA256.Digester()
-	stream := io.TeeReader(ctxReader{ctx, layer}, digester.Hash())
+	stream := io.TeeReader(stoppable(ctx, layer), digester.Hash())
 	tr := tar.NewReader(stream)
 	for {
 		h, err := tr.Next()
@@ -123,7 +123,7 @@ func (b *Bundle) sameContent(ctx context.Context, d digest.Digest, layer *io.Sec
 		return false, err
 	}
 	defer f.Close() //nolint:errcheck // read only
-	have, err := digest.SHA256.FromReader(ctxReader{ctx, f})
+	have, err := digest.SHA256.FromReader(stoppable(ctx, f))
 	if err != nil {
 		return false, err
 	}
@@ -134,14 +134,17 @@ func (b *Bundle) sameContent(ctx context.Context, d digest.Digest, layer *io.Sec
 	return digester.Digest() == have, nil
 }
 
-type ctxReader struct {
-	ctx context.Context
-	r   io.Reader
-}
+// readerFunc is a function as an io.Reader.
+type readerFunc func([]byte) (int, error)
 
-func (c ctxReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// stoppable reads from r until ctx is done.
+func stoppable(ctx context.Context, r io.Reader) io.Reader {
+	return readerFunc(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return r.Read(p)
+	})
 }
