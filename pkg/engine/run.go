@@ -179,8 +179,8 @@ func (r *run) startAll(ctx context.Context) {
 	for _, n := range r.nodes {
 		waiting := n.ready[:0]
 		for _, p := range n.ready {
-			if why := r.noSlot(p); why != "" {
-				r.announce(p, why)
+			if held := r.heldBackBy(p); held != free {
+				r.announce(p, held)
 				waiting = append(waiting, p)
 				continue
 			}
@@ -190,27 +190,45 @@ func (r *run) startAll(ctx context.Context) {
 	}
 }
 
-// noSlot says why a ready pair cannot start now; empty when it can.
-func (r *run) noSlot(p *pair) string {
+// hold is what keeps a ready pair from starting.
+type hold int
+
+const (
+	free hold = iota
+	heldByWindow
+	heldByGroup
+	heldByHosts
+)
+
+func (r *run) heldBackBy(p *pair) hold {
 	s := p.node.step
 	switch {
 	case s.Window > 0 && p.node.inHand >= s.Window:
-		return fmt.Sprintf("waits its turn: %d at a time", s.Window)
+		return heldByWindow
 	case s.Exclusive != "" && r.groups[s.Exclusive]:
-		return fmt.Sprintf("waits its turn: one at a time in %s", s.Exclusive)
+		return heldByGroup
 	case r.opts.MaxParallelHosts > 0 && r.hosts[p.outcome.Host] == 0 && len(r.hosts) >= r.opts.MaxParallelHosts:
-		return fmt.Sprintf("waits its turn: %d hosts at a time", r.opts.MaxParallelHosts)
+		return heldByHosts
 	}
-	return ""
+	return free
 }
 
-func (r *run) announce(p *pair, why string) {
+// announce says once that a pair waits for its turn, and for what.
+func (r *run) announce(p *pair, held hold) {
 	if p.announced {
 		return
 	}
 	p.announced = true
 	e := r.event(p)
-	e.Reason, e.Message = ReasonWaitingForSlot, why
+	e.Reason = ReasonWaitingForSlot
+	switch held {
+	case heldByWindow:
+		e.Message = fmt.Sprintf("waits its turn: %d at a time", p.node.step.Window)
+	case heldByGroup:
+		e.Message = "waits its turn: one at a time in " + p.node.step.Exclusive
+	case heldByHosts:
+		e.Message = fmt.Sprintf("waits its turn: %d hosts at a time", r.opts.MaxParallelHosts)
+	}
 	r.events.put(e, false)
 }
 

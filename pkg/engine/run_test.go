@@ -704,3 +704,43 @@ func TestTheMessageOfARunErrorIsBounded(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatWaitsForItsTurnSaysSoOnce(t *testing.T) {
+	tests := []struct {
+		name string
+		set  func(*Step)
+		opts Options
+		want string
+	}{
+		{"for the window", func(s *Step) { s.Window = 1 }, Options{}, "waits its turn: 1 at a time"},
+		{"for the group", func(s *Step) { s.Exclusive = "control-plane" }, Options{}, "waits its turn: one at a time in control-plane"},
+		{"for the limit on hosts", func(*Step) {}, Options{MaxParallelHosts: 1}, "waits its turn: 1 hosts at a time"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, ev := newWorld(), &events{}
+				tt.opts.Sink = ev
+				if _, err := Run(t.Context(), Graph{Steps: []Step{w.step("one", []string{"a", "b", "c"}, tt.set)}}, tt.opts); err != nil {
+					t.Fatal(err)
+				}
+				for host, times := range map[string]int{"a": 0, "b": 1, "c": 1} {
+					for _, e := range ev.of("one", host) {
+						if e.State == StatePending {
+							times--
+							if e.Message != tt.want || e.Reason != ReasonWaitingForSlot {
+								t.Errorf("%s says %q %q, want %q", host, e.Reason, e.Message, tt.want)
+							}
+						}
+					}
+					if times != 0 {
+						t.Errorf("%s says it %d times too seldom", host, times)
+					}
+				}
+				if got := strings.Join(w.order, " "); got != "one@a one@b one@c" {
+					t.Errorf("order %s", got)
+				}
+			})
+		})
+	}
+}

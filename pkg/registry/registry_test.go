@@ -268,10 +268,16 @@ func TestAToken(t *testing.T) {
 	}
 }
 
-// fileWriter is a ResponseWriter that notes what it is told to copy from.
+// fileWriter is a ResponseWriter that notes what it is told to copy from, and until when.
 type fileWriter struct {
 	*httptest.ResponseRecorder
-	files int
+	files     int
+	deadlines []time.Time
+}
+
+func (w *fileWriter) SetWriteDeadline(t time.Time) error {
+	w.deadlines = append(w.deadlines, t)
+	return nil
 }
 
 func (w *fileWriter) ReadFrom(src io.Reader) (int64, error) {
@@ -304,6 +310,9 @@ func TestContentGoesFromTheFileWithoutPassingThroughTheProcess(t *testing.T) {
 			h.ServeHTTP(w, r)
 			if w.files != tt.parts || !bytes.Equal(w.Body.Bytes(), tt.want) {
 				t.Fatalf("%d parts from a file, want %d; %d bytes, want %d", w.files, tt.parts, w.Body.Len(), len(tt.want))
+			}
+			if n := len(w.deadlines); n != tt.parts+1 || w.deadlines[0].IsZero() || !w.deadlines[n-1].IsZero() {
+				t.Fatalf("deadlines %v: want one for each part and none in the end", w.deadlines)
 			}
 		})
 	}
