@@ -22,7 +22,7 @@ type failureItem struct {
 func refuse(w http.ResponseWriter, status int, code, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	//nolint:errcheck // The client is gone; there is nobody left to tell.
+	// The client is gone; there is nobody left to tell.
 	_ = json.NewEncoder(w).Encode(failure{Errors: []failureItem{{Code: code, Message: message}}})
 }
 
@@ -36,7 +36,7 @@ func writeJSON(w http.ResponseWriter, r *http.Request, status int, v any) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		//nolint:errcheck // The client is gone; there is nobody left to tell.
+		// The client is gone; there is nobody left to tell.
 		_, _ = w.Write(raw)
 	}
 }

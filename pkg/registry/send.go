@@ -61,7 +61,7 @@ func (s *sender) openFile(section *io.SectionReader) {
 		return
 	}
 	if !sameFile(original, file) {
-		//nolint:errcheck // Nothing was written to it.
+		// Nothing was written to it.
 		_ = file.Close()
 		return
 	}
@@ -79,7 +79,7 @@ func sameFile(a, b *os.File) bool {
 
 func (s *sender) closeFile() {
 	if s.file != nil {
-		//nolint:errcheck // Nothing was written to it.
+		// Nothing was written to it.
 		_ = s.file.Close()
 	}
 }
@@ -127,6 +127,6 @@ func (s *sender) ReadFrom(src io.Reader) (int64, error) {
 
 // deadline says until when the client must have taken what is written. Writers without deadlines, such as those of tests, need none.
 func (s *sender) deadline(t time.Time) {
-	//nolint:errcheck // See above.
+	// See above.
 	_ = s.control.SetWriteDeadline(t)
 }
