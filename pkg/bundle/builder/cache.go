@@ -66,8 +66,12 @@ func (c cache) get(ctx context.Context, kind, key string, fill func(tmp string) 
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return "", false, err
 	}
-	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".new-")
-	if err != nil {
+	// The lock is ours, so what stands under this name was left by a build that was killed.
+	tmp := filepath.Join(filepath.Dir(dir), ".new-"+key)
+	if err := os.RemoveAll(tmp); err != nil {
+		return "", false, err
+	}
+	if err := os.Mkdir(tmp, 0o755); err != nil {
 		return "", false, err
 	}
 	defer func() {
@@ -75,9 +79,6 @@ func (c cache) get(ctx context.Context, kind, key string, fill func(tmp string) 
 			err = errors.Join(err, os.RemoveAll(tmp))
 		}
 	}()
-	if err := os.Chmod(tmp, 0o755); err != nil {
-		return "", false, err
-	}
 	if err := fill(tmp); err != nil {
 		return "", false, err
 	}

@@ -307,13 +307,21 @@ func hashModule(ctx context.Context, dir string, into map[string]digest.Digest) 
 	return nil
 }
 
+// compilerVersion tells the C compiler and the static C library apart from others.
 func compilerVersion(ctx context.Context) (string, error) {
 	out, err := run(exec.CommandContext(ctx, "gcc", "--version"))
 	if err != nil {
 		return "", fmt.Errorf("a C compiler is needed (on Debian: apt-get install gcc libc6-dev): %w", err)
 	}
 	first, _, _ := bytes.Cut(out, []byte("\n"))
-	return string(first), nil
+	if out, err = run(exec.CommandContext(ctx, "gcc", "-print-file-name=libc.a")); err != nil {
+		return "", err
+	}
+	libc, _, err := hashFile(strings.TrimSpace(string(out)))
+	if err != nil {
+		return "", fmt.Errorf("the static C library is needed (on Debian: apt-get install libc6-dev): %w", err)
+	}
+	return string(first) + " " + string(libc), nil
 }
 
 // goEnv is the environment of the go command: the user's, without what would change the outcome.
@@ -353,7 +361,7 @@ func (b *build) pkgConfig(ctx context.Context) (string, error) {
 	out := filepath.Join(b.scratch, "pkg-config")
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", out, "./src/pkgconfig")
 	cmd.Dir = b.def.dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false", "GOWORK=off", "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false", "GOWORK=off", "CGO_ENABLED=0", "GOOS=", "GOARCH=")
 	_, err := run(cmd)
 	return out, err
 }

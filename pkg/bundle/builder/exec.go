@@ -5,17 +5,25 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // errorLines is how much of a failed command's output an error carries: the end, where compilers sum up.
 const errorLines = 25
 
-// run runs a command and returns its standard output; the error carries the end of its standard error.
+// interruptGrace is how long a command may take to stop its own children after it was interrupted.
+const interruptGrace = 10 * time.Second
+
+// run runs a command made with a context and returns its standard output; the error carries the end of its standard error.
+// When the context ends, the command is interrupted, so that the go command takes its compilers with it.
 func run(cmd *exec.Cmd) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = interruptGrace
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args[:min(2, len(cmd.Args))], " "), err, tail(stderr.String(), errorLines))
 	}
