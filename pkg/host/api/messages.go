@@ -139,7 +139,7 @@ type JournalEntry struct {
 	Step     string    `json:"step,omitempty"`
 	Resource string    `json:"resource,omitempty"`
 	Kind     Kind      `json:"kind,omitempty"`
-	// Event is one of "session", "lease", "apply", "changed", "failed", "reset", "removed".
+	// Event is one of "lease", "apply", "changed", "failed", "reset".
 	Event    string `json:"event"`
 	Message  string `json:"message,omitempty"`
 	Millis   int64  `json:"millis,omitempty"`

@@ -48,7 +48,7 @@ func (e *LostError) Error() string {
 // Running says whether the command's unit runs now. The wrapper's lock is asked first, because it needs no program;
 // systemd is asked for the moments before the wrapper holds it.
 func (m *Manager) Running(ctx context.Context, name string) (bool, error) {
-	if m.locked(name) {
+	if m.Locked(name) {
 		return true, nil
 	}
 	if !sys.Exists(m.runPath(name, requestFile)) {
@@ -63,10 +63,12 @@ func (m *Manager) Running(ctx context.Context, name string) (bool, error) {
 		return true, nil
 	}
 	// The unit may have got its lock and ended between the two questions; only a second look is certain.
-	return m.locked(name), nil
+	return m.Locked(name), nil
 }
 
-func (m *Manager) locked(name string) bool {
+// Locked says that the wrapper of the command holds its lock, and so runs. It is false for the moment between systemd's
+// start of the unit and the wrapper's first step, which Running covers.
+func (m *Manager) Locked(name string) bool {
 	f, err := os.OpenFile(m.runPath(name, lockFile), os.O_RDWR, 0)
 	if err != nil {
 		return false
@@ -99,7 +101,12 @@ func (m *Manager) Start(ctx context.Context, operation string, c *api.Command) (
 		}
 	}
 	defer func() {
-		if err != nil {
+		if err == nil {
+			return
+		}
+		// systemd may have started the unit although we did not hear of it; then the wrapper needs its files, and removes them.
+		running, askErr := m.Running(context.WithoutCancel(ctx), c.Name)
+		if askErr == nil && !running {
 			_ = os.RemoveAll(m.Sys.Path(api.RunDir(c.Name)))
 		}
 	}()
@@ -233,7 +240,7 @@ func (m *Manager) Names() []string {
 func (m *Manager) RunningNames() []string {
 	var names []string
 	for _, n := range m.Names() {
-		if m.locked(n) {
+		if m.Locked(n) {
 			names = append(names, n)
 		}
 	}
@@ -246,7 +253,7 @@ func (m *Manager) Log(name string, lines int) (*api.RunLog, error) {
 	if err != nil {
 		return nil, err
 	}
-	log := &api.RunLog{Name: name, Running: m.locked(name), Lines: m.LastLines(name, lines)}
+	log := &api.RunLog{Name: name, Running: m.Locked(name), Lines: m.LastLines(name, lines)}
 	if result != nil {
 		log.Started, log.Finished, log.ExitCode = result.Started, result.Finished, &result.ExitCode
 	}

@@ -131,6 +131,13 @@ func (l *Lease) Verify(token int64) error {
 	return &api.FencedError{Got: token, Current: current}
 }
 
+// Held says that this process holds the lease.
+func (l *Lease) Held() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.file != nil
+}
+
 // State tells who holds the lease now, without disturbing anybody.
 func (l *Lease) State() (api.LeaseState, error) {
 	l.mu.Lock()

@@ -16,28 +16,40 @@ const commandLines = 30
 
 func checkCommand(ctx context.Context, t *Task, r *api.Resource) (finding, error) {
 	c := r.Command
-	running, err := t.Runs.Running(ctx, c.Name)
+	receipt, err := detach.ReadReceipt(t.Sys, c.Name)
 	if err != nil {
 		return finding{}, err
 	}
-	if running {
-		return finding{state: api.Needed, why: "still running, will attach", running: true}, nil
+	if receipt != nil && receipt.Key == c.Key && !t.Runs.Locked(c.Name) && t.missing(c.Creates) == "" {
+		// Nobody starts it again in this state, so systemd need not be asked.
+		return done()
 	}
-	receipt, err := detach.ReadReceipt(t.Sys, c.Name)
+	running, err := t.Runs.Running(ctx, c.Name)
 	switch {
 	case err != nil:
 		return finding{}, err
+	case running:
+		return finding{state: api.Needed, why: "still running, will attach", running: true}, nil
 	case receipt == nil:
 		return needed("it has not been done yet")
 	case receipt.Key != c.Key:
 		return needed("it was done for other inputs")
 	}
-	for _, p := range c.Creates {
+	if p := t.missing(c.Creates); p != "" {
+		return needed(p + " is missing")
+	}
+	// It ended between the first look and the second.
+	return done()
+}
+
+// missing is the first of the paths that does not exist.
+func (t *Task) missing(paths []string) string {
+	for _, p := range paths {
 		if !sys.Exists(t.Sys.Path(p)) {
-			return needed(p + " is missing")
+			return p
 		}
 	}
-	return done()
+	return ""
 }
 
 func applyCommand(ctx context.Context, t *Task, r *api.Resource) error {

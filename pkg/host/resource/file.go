@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/host/redact"
 	"github.com/kubewright/kubewright/pkg/host/sys"
 )
 
@@ -85,7 +86,8 @@ func (t *Task) sameContent(f *api.File, fi fs.FileInfo) (finding, error) {
 		return done()
 	}
 	if showDiff {
-		differs.diff = unifiedDiff(f.Path, string(data), string(f.Content))
+		diff := strings.Split(unifiedDiff(f.Path, string(data), string(f.Content)), "\n")
+		differs.diff = strings.Join(redact.New().Lines(diff), "\n")
 	}
 	return differs, nil
 }

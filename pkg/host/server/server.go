@@ -259,7 +259,30 @@ func (s *server) current() (operation, holder string, l *ledger.Ledger) {
 	return s.operation, s.holder, s.ledger
 }
 
+// refresh reads the ledger again for a session that only looks: the one that changes the host is another.
+func (s *server) refresh() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lease.Held() {
+		return nil
+	}
+	return s.reload()
+}
+
+// reload is called with mu held, so that a session never works with two ledgers.
+func (s *server) reload() error {
+	l, err := ledger.Open(s.opts.Sys)
+	if err != nil {
+		return err
+	}
+	s.ledger = l
+	return nil
+}
+
 func (s *server) facts(ctx context.Context, _ *struct{}) (*api.Facts, error) {
+	if err := s.refresh(); err != nil {
+		return nil, err
+	}
 	_, _, l := s.current()
 	return facts.Sources{Sys: s.opts.Sys, Ledger: l, Lease: s.lease, Runs: s.runs}.Gather(ctx)
 }
@@ -271,6 +294,9 @@ func (s *server) host() (string, *resource.Host) {
 
 func (s *server) check(ctx context.Context, req *api.CheckRequest) (*api.CheckResponse, error) {
 	if err := api.ValidateResources(req.Resources); err != nil {
+		return nil, err
+	}
+	if err := s.refresh(); err != nil {
 		return nil, err
 	}
 	operation, h := s.host()
@@ -309,14 +335,13 @@ func (s *server) acquire(ctx context.Context, req *api.LeaseRequest) (*api.Lease
 		return nil, err
 	}
 	// Another session may have written both while we waited.
-	l, err := ledger.Open(s.opts.Sys)
+	s.mu.Lock()
+	err = s.reload()
+	s.mu.Unlock()
 	if err != nil {
 		s.lease.Release()
 		return nil, err
 	}
-	s.mu.Lock()
-	s.ledger = l
-	s.mu.Unlock()
 	_, h := s.host()
 	h.CleanStaging()
 	err = s.log.Append(operation, api.JournalEntry{Event: "lease", Message: fmt.Sprintf("%s holds the lease with token %d", holder, token)})
