@@ -116,7 +116,7 @@ func hostRows(hosts []HostView, width int, style Style) []string {
 		rows = append(rows, style(engine.StateSkipped, row("HOST", "ROLE", "STEP", "STATE", "")))
 	}
 	for _, h := range hosts {
-		rows = append(rows, style(h.State, row(h.Name, h.Role, h.Step, string(h.State), clean(h.Message))))
+		rows = append(rows, style(h.State, row(h.Name, h.Role, h.Step, string(h.State), Clean(h.Message))))
 	}
 	return rows
 }

@@ -18,7 +18,7 @@ func Problems(w io.Writer, status v1alpha1.ClusterOperationStatus) error {
 			blocked++
 			continue
 		}
-		fmt.Fprintf(&b, "  %s: %s: %s\n", clean(p.Host), clean(p.Step), clean(p.Reason))
+		fmt.Fprintf(&b, "  %s: %s: %s\n", Clean(p.Host), Clean(p.Step), Clean(p.Reason))
 		if p.Message != "" {
 			fmt.Fprintln(&b, indent(p.Message, "      "))
 		}
@@ -61,9 +61,9 @@ func Plan(w io.Writer, plan []v1alpha1.PlannedChange) error {
 		byHost[change.Host] = append(byHost[change.Host], change)
 	}
 	for _, host := range hosts {
-		fmt.Fprintf(&b, "%s\n", clean(host))
+		fmt.Fprintf(&b, "%s\n", Clean(host))
 		for _, change := range byHost[host] {
-			fmt.Fprintf(&b, "  %s\n", clean(change.Step))
+			fmt.Fprintf(&b, "  %s\n", Clean(change.Step))
 			if change.Why != "" {
 				fmt.Fprintln(&b, indent(change.Why, "      "))
 			}

@@ -120,5 +120,5 @@ func orDash(text string) string {
 	if text == "" {
 		return "-"
 	}
-	return clean(text)
+	return Clean(text)
 }

@@ -39,11 +39,11 @@ func Bytes(n int64) string {
 // a terminal obeys some of them.
 func firstLine(text string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
-	return clean(line)
+	return Clean(line)
 }
 
-// clean removes control characters, except that a tab becomes a space.
-func clean(text string) string {
+// Clean removes control characters, except that a tab becomes a space.
+func Clean(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\t':
@@ -59,7 +59,7 @@ func clean(text string) string {
 func indent(text, margin string) string {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	for i := range lines {
-		lines[i] = margin + clean(lines[i])
+		lines[i] = margin + Clean(lines[i])
 	}
 	return strings.Join(lines, "\n")
 }

@@ -1,0 +1,166 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/cmd/kubewright/internal/follow"
+	"github.com/kubewright/kubewright/cmd/kubewright/internal/session"
+	"github.com/kubewright/kubewright/pkg/progress"
+)
+
+// deleteOptions are the flags of delete.
+type deleteOptions struct {
+	stateDir  string
+	namespace string
+	reset     bool
+	yes       bool
+	plain     bool
+	timeout   time.Duration
+}
+
+func newDelete(env Environment) *cobra.Command {
+	o := &deleteOptions{}
+	cmd := &cobra.Command{
+		Use:   "delete CLUSTER",
+		Short: "Forget a cluster, and with --reset remove Kubernetes from its hosts",
+		Long: `Delete forgets a cluster: its hosts are free for another one, and what runs on them is left alone. With --reset Kubernetes, and
+everything in it, is removed from the hosts first; only what Kubewright put there is removed. This cannot be undone.`,
+		Example: `  kubewright delete demo --yes
+  kubewright delete demo --reset --yes`,
+		Args: exactly("CLUSTER"),
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), env, args) },
+	}
+	stateDirFlag(cmd, &o.stateDir)
+	namespaceFlag(cmd, &o.namespace)
+	cmd.Flags().BoolVar(&o.reset, "reset", false, "remove Kubernetes from the hosts as well")
+	cmd.Flags().BoolVar(&o.yes, "yes", false, "confirm")
+	cmd.Flags().BoolVar(&o.plain, "plain", false, "write lines even where a live table could be drawn")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "give up after this time, e.g. 10m (default never)")
+	return cmd
+}
+
+func (o *deleteOptions) run(ctx context.Context, env Environment, args []string) (err error) {
+	began := time.Now()
+	if !o.yes {
+		what := "forgets the cluster " + args[0] + " and leaves its hosts as they are"
+		if o.reset {
+			what = "removes Kubernetes, with everything in it, from all hosts of the cluster " + args[0]
+		}
+		return badInput(fmt.Errorf("this %s; it was not confirmed", what), "add --yes")
+	}
+	path, err := stateDir(o.stateDir)
+	if err != nil {
+		return badInput(err, "")
+	}
+	s, err := session.Start(ctx, path, "delete", nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	cluster, err := findCluster(ctx, s.Client, o.namespace, args)
+	if err != nil {
+		return err
+	}
+	key := client.ObjectKeyFromObject(cluster)
+	before, err := follow.Take(ctx, s.Client, key)
+	if err != nil {
+		return err
+	}
+	goal := follow.NewGoal(before, time.Now())
+	goal.Deletion = true
+	if err := o.ask(ctx, s.Client, cluster); err != nil {
+		return err
+	}
+	r := &run{env: env, session: s, key: key, goal: goal, began: began, plain: o.plain, timeout: o.timeout, bundleRoots: rootsOf(before.Manifest)}
+	done, err := r.run(ctx)
+	if err != nil {
+		return err
+	}
+	if err := sweep(ctx, s, before); err != nil {
+		return err
+	}
+	did := "its hosts were left as they are"
+	if o.reset {
+		did = "Kubernetes was removed from its hosts"
+		if operation := done.verdict.Operation; operation != nil {
+			did += " (" + progress.StepCounts(operation.Status.Steps) + ")"
+		}
+	}
+	_, err = fmt.Fprintf(env.Out, "Cluster %s is gone after %s; %s.\n", key, progress.Duration(time.Since(began)), did)
+	return err
+}
+
+// ask sets the policy and deletes the Cluster. A deletion that failed before is tried again.
+func (o *deleteOptions) ask(ctx context.Context, c client.Client, cluster *v1alpha1.Cluster) error {
+	key := client.ObjectKeyFromObject(cluster)
+	policy := v1alpha1.OrphanOnDelete
+	if o.reset {
+		policy = v1alpha1.ResetOnDelete
+	}
+	if cluster.Spec.DeletionPolicy != policy {
+		change := client.MergeFrom(cluster.DeepCopy())
+		cluster.Spec.DeletionPolicy = policy
+		if err := c.Patch(ctx, cluster, change); err != nil {
+			return fmt.Errorf("set the deletion policy of Cluster %s: %w", key, err)
+		}
+	}
+	if !cluster.DeletionTimestamp.IsZero() {
+		return askAgain(ctx, c, key)
+	}
+	if err := c.Delete(ctx, cluster); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete Cluster %s: %w", key, err)
+	}
+	return nil
+}
+
+// rootsOf is the directory of the bundle a cluster uses: a Reset takes its helper out of it.
+func rootsOf(manifest *v1alpha1.OfflineManifest) []string {
+	if manifest == nil {
+		return nil
+	}
+	u, err := url.Parse(manifest.Spec.Source)
+	if err != nil || u.Scheme != "file" || !filepath.IsAbs(u.Path) {
+		return nil
+	}
+	roots := []string{filepath.Dir(u.Path)}
+	if real, err := filepath.EvalSymlinks(u.Path); err == nil && filepath.Dir(real) != roots[0] {
+		roots = append(roots, filepath.Dir(real))
+	}
+	return roots
+}
+
+// sweep removes the records of operations upon a cluster that is gone; the embedded API server has no garbage collector.
+func sweep(ctx context.Context, s *session.Session, before *follow.Snapshot) error {
+	var operations v1alpha1.ClusterOperationList
+	if err := s.Client.List(ctx, &operations, client.InNamespace(before.Cluster.Namespace)); err != nil {
+		return fmt.Errorf("list operations: %w", err)
+	}
+	for i := range operations.Items {
+		operation := &operations.Items[i]
+		for _, owner := range operation.OwnerReferences {
+			if owner.UID != before.Cluster.UID {
+				continue
+			}
+			// Its finalizer stops an execution, and none is left of a cluster that is gone.
+			change := client.MergeFrom(operation.DeepCopy())
+			operation.Finalizers = nil
+			if err := s.Client.Patch(ctx, operation, change); client.IgnoreNotFound(err) != nil {
+				return fmt.Errorf("let operation %s go: %w", operation.Name, err)
+			}
+			if err := s.Client.Delete(ctx, operation); client.IgnoreNotFound(err) != nil {
+				return fmt.Errorf("delete operation %s: %w", operation.Name, err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/kubewright/kubewright/cmd/kubewright/internal/input"
+	"github.com/kubewright/kubewright/pkg/standalone"
+)
+
+// Exit codes.
+const (
+	// ExitOK means that what was asked for was observed.
+	ExitOK = 0
+	// ExitFailed means that it was not; trying again may help.
+	ExitFailed = 1
+	// ExitBadInput means that a flag, a file or a bundle is wrong; nothing was done.
+	ExitBadInput = 2
+	// ExitInterrupted means that the user stopped it; the shell gives the same for a Ctrl-C (128 + SIGINT).
+	ExitInterrupted = 130
+)
+
+// failure is an error with what to do about it and the exit code it leads to.
+type failure struct {
+	err  error
+	hint string
+	code int
+	// told says that the user has read it already.
+	told bool
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// badInput marks an error as one of the user's input.
+func badInput(err error, hint string) error {
+	if err == nil {
+		return nil
+	}
+	return &failure{err: err, hint: hint, code: ExitBadInput}
+}
+
+// failed marks an error with a hint.
+func failed(err error, hint string) error {
+	if err == nil {
+		return nil
+	}
+	return &failure{err: err, hint: hint, code: ExitFailed}
+}
+
+// report writes an error as one line and, if there is one, its hint as another, and returns the exit code.
+func report(w io.Writer, err error) int {
+	if err == nil {
+		return ExitOK
+	}
+	code, hint := ExitFailed, ""
+	if f, ok := errors.AsType[*failure](err); ok {
+		if f.told {
+			return f.code
+		}
+		code, hint = f.code, f.hint
+	} else if _, ok := errors.AsType[*input.Error](err); ok {
+		code = ExitBadInput
+	} else if errors.Is(err, standalone.ErrNoState) {
+		code = ExitBadInput
+	}
+	// Whether the user can read this is beyond what can be helped from here.
+	_, _ = fmt.Fprintf(w, "Error: %s\n", strings.TrimSpace(err.Error()))
+	if hint != "" {
+		_, _ = fmt.Fprintf(w, "Hint: %s\n", hint)
+	}
+	return code
+}

@@ -1,0 +1,150 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/cmd/kubewright/internal/session"
+	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/progress"
+	"github.com/kubewright/kubewright/pkg/provision"
+)
+
+// planOptions are the flags of plan.
+type planOptions struct {
+	source
+	stateDir string
+	timeout  time.Duration
+}
+
+func newPlan(env Environment) *cobra.Command {
+	o := &planOptions{}
+	cmd := &cobra.Command{
+		Use:   "plan -f FILE --bundle BUNDLE",
+		Short: "Show what up would change on which host, and why, without changing anything",
+		Long: `Plan looks at every host and prints, host by host and step by step, what ` + "`kubewright up`" + ` with the same file would change
+and why. It changes nothing on hosts and stores nothing of the file.`,
+		Example: `  kubewright plan -f cluster.yaml --bundle kubernetes-1.36.bundle`,
+		Args:    exactly(),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), env) },
+	}
+	o.flags(cmd)
+	stateDirFlag(cmd, &o.stateDir)
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 10*time.Minute, "give up after this time")
+	return cmd
+}
+
+func (o *planOptions) run(ctx context.Context, env Environment) (err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("the plan was not ready within --timeout %s", o.timeout))
+	defer cancel()
+	w, err := o.read()
+	if err != nil {
+		return err
+	}
+	defer w.bundle.Close() //nolint:errcheck // read only
+	if _, err := w.bundle.Verify(ctx, bundle.VerifyOptions{}); err != nil {
+		return badInput(fmt.Errorf("--bundle: %w", err), "")
+	}
+	path, err := stateDir(o.stateDir)
+	if err != nil {
+		return badInput(err, "")
+	}
+	s, err := session.StartOrAttach(ctx, path, "plan", w.bundle)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	_, closeLog, err := logToFile(s.Dir)
+	if err != nil {
+		return err
+	}
+	defer closeLog() //nolint:errcheck // a log
+
+	if err := w.checkReferences(ctx, s.Client); err != nil {
+		return err
+	}
+	request, err := planRequest(ctx, s, w)
+	if err != nil {
+		return err
+	}
+	outcome, err := env.Runner.Run(ctx, request)
+	if outcome != nil && len(outcome.Plan) > 0 || err == nil {
+		if err := progress.Plan(env.Out, outcome.Plan); err != nil {
+			return err
+		}
+	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return failed(err, "correct the cause and run the same command again; nothing was changed")
+}
+
+// planRequest makes the request of an operation in mode Plan from what the API server would make of the user's objects, without
+// having it store them.
+func planRequest(ctx context.Context, s *session.Session, w *wanted) (provision.Request, error) {
+	rawCluster, rawHosts, err := w.checkAll(ctx, s)
+	if err != nil {
+		return provision.Request{}, err
+	}
+	cluster := &v1alpha1.Cluster{}
+	if err := convert(rawCluster, cluster); err != nil {
+		return provision.Request{}, err
+	}
+	hosts := map[string]*v1alpha1.Host{}
+	for name, raw := range rawHosts {
+		host := &v1alpha1.Host{}
+		if err := convert(raw, host); err != nil {
+			return provision.Request{}, err
+		}
+		hosts[name] = host
+	}
+	secrets := map[client.ObjectKey]*corev1.Secret{}
+	for key, secret := range w.keyed {
+		secrets[key] = secret
+	}
+	for _, secret := range w.Secrets {
+		secrets[client.ObjectKeyFromObject(secret)] = secret
+	}
+	hostAccess, err := access(ctx, s.Client, cluster, hosts, secrets)
+	if err != nil {
+		return provision.Request{}, err
+	}
+	trust, err := authorities(ctx, s.Client, cluster)
+	if err != nil {
+		return provision.Request{}, err
+	}
+	return provision.Request{
+		Operation: v1alpha1.ClusterOperation{
+			ObjectMeta: metav1.ObjectMeta{Namespace: cluster.Namespace, Name: cluster.Name + "-plan"},
+			Spec: v1alpha1.ClusterOperationSpec{
+				ClusterRef: v1alpha1.LocalReference{Name: cluster.Name},
+				Type:       v1alpha1.InstallOperation,
+				Mode:       v1alpha1.PlanMode,
+			},
+		},
+		Attempt:     1,
+		Cluster:     *cluster,
+		Hosts:       hostAccess,
+		Authorities: trust,
+		Bundle:      w.bundle,
+		// A plan stores nothing, so a key seen for the first time is not recorded; Hosts with a recorded or a given key are held to it.
+		RecordHostKey: func(context.Context, string, string) error { return nil },
+	}, nil
+}
+
+func convert(from *unstructured.Unstructured, to any) error {
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(from.Object, to); err != nil {
+		return fmt.Errorf("read %s %s as the API server has it: %w", from.GetKind(), from.GetName(), err)
+	}
+	return nil
+}

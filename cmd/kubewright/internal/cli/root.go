@@ -1,0 +1,93 @@
+// Package cli is the kubewright command line: one file for each command, which turns flags into calls and results into text. What a
+// command does is the business of the packages it calls.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kubewright/kubewright/cmd/kubewright/internal/bundlecmd"
+	"github.com/kubewright/kubewright/pkg/provision"
+	"github.com/kubewright/kubewright/pkg/standalone"
+)
+
+// Environment is what commands get from outside.
+type Environment struct {
+	In       io.Reader
+	Out, Err io.Writer
+	// Runner carries operations out.
+	Runner provision.Runner
+}
+
+// Run runs the command that the arguments name and returns the exit code. ctx ends when the user wants to stop.
+func Run(ctx context.Context, env Environment, args []string) int {
+	root := newRoot(env)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = &failure{err: errors.New("stopped"), code: ExitInterrupted}
+	}
+	return report(env.Err, err)
+}
+
+func newRoot(env Environment) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "kubewright",
+		Short: "Build and keep Kubernetes clusters on machines you own, also where there is no internet",
+		Long: `Kubewright brings up real Kubernetes clusters over SSH from one sealed bundle file, and keeps them as you describe them.
+
+Start with a bundle, a file that describes hosts and a cluster, and:
+
+  kubewright up -f cluster.yaml --bundle kubernetes-1.36.bundle`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(env.In)
+	root.SetOut(env.Out)
+	root.SetErr(env.Err)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return badInput(err, fmt.Sprintf("see %s --help", cmd.CommandPath()))
+	})
+	root.AddCommand(newUp(env), newPlan(env), newStatus(), newLogs(env), newKubeconfig(), newDelete(env), newManager(env), newVersion(), bundlecmd.New())
+	return root
+}
+
+// stateDirFlag adds the flag every command that needs state has.
+func stateDirFlag(cmd *cobra.Command, to *string) {
+	cmd.Flags().StringVar(to, "state-dir", "", "directory that keeps everything between runs (default ~/.kubewright)")
+}
+
+// stateDir is the directory named, or the default one.
+func stateDir(named string) (string, error) {
+	if named != "" {
+		return named, nil
+	}
+	return standalone.DefaultDir()
+}
+
+// exactly checks the number of arguments and names what is missing.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == len(names) {
+			return nil
+		}
+		return badInput(fmt.Errorf("%s takes %d arguments %v, not %d", cmd.CommandPath(), len(names), names, len(args)), fmt.Sprintf("see %s --help", cmd.CommandPath()))
+	}
+}
+
+// atMostOne allows one optional argument.
+func atMostOne(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) <= 1 {
+			return nil
+		}
+		return badInput(fmt.Errorf("%s takes one %s at most, not %d", cmd.CommandPath(), name, len(args)), fmt.Sprintf("see %s --help", cmd.CommandPath()))
+	}
+}

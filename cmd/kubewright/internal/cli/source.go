@@ -1,0 +1,309 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/cmd/kubewright/internal/input"
+	"github.com/kubewright/kubewright/cmd/kubewright/internal/session"
+	"github.com/kubewright/kubewright/pkg/bundle"
+)
+
+// fieldOwner is the name under which the user's objects are applied.
+const fieldOwner = client.FieldOwner("kubewright")
+
+// source is what the user describes a cluster with: a file, a bundle, and flags that add to them.
+type source struct {
+	file   string
+	bundle string
+	digest string
+	sshKey string
+}
+
+func (s *source) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&s.file, "filename", "f", "", "file with Cluster, Hosts and their Secrets (required)")
+	cmd.Flags().StringVar(&s.bundle, "bundle", "", "the offline bundle everything is taken from (required)")
+	cmd.Flags().StringVar(&s.digest, "digest", "", "digest the bundle must have, as sha256:<hex>")
+	cmd.Flags().StringVar(&s.sshKey, "ssh-key", "", "private key file for the Hosts whose Secret is not in the file")
+	for _, name := range []string{"filename", "bundle"} {
+		// It fails only for a flag that does not exist.
+		_ = cmd.MarkFlagRequired(name)
+	}
+}
+
+// wanted is a source that was read and checked as far as that goes without an API server.
+type wanted struct {
+	*input.Objects
+	bundle *bundle.Bundle
+	path   string
+	// extra are objects made from flags.
+	extra []*unstructured.Unstructured
+	// keyed are the Secrets made from --ssh-key.
+	keyed map[client.ObjectKey]*corev1.Secret
+}
+
+// read reads file and bundle. The caller closes the bundle.
+func (s *source) read() (_ *wanted, err error) {
+	objects, err := input.Read(s.file)
+	if err != nil {
+		return nil, badInput(err, "")
+	}
+	w := &wanted{Objects: objects, keyed: map[client.ObjectKey]*corev1.Secret{}}
+	if w.path, err = filepath.Abs(s.bundle); err != nil {
+		return nil, badInput(fmt.Errorf("--bundle %q: %w", s.bundle, err), "")
+	}
+	if w.bundle, err = bundle.Open(w.path); err != nil {
+		return nil, badInput(fmt.Errorf("--bundle: %w", err), "")
+	}
+	defer func() {
+		if err != nil {
+			_ = w.bundle.Close()
+		}
+	}()
+	if err := s.checkDigest(w); err != nil {
+		return nil, badInput(err, "")
+	}
+	if _, err := w.bundle.Release(w.Cluster.Spec.Version); err != nil {
+		return nil, badInput(fmt.Errorf("%s: spec.version: %w", w.Where(w.Cluster), err), "correct the version, or use another bundle")
+	}
+	if w.Manifest == nil {
+		if err := w.makeManifest(); err != nil {
+			return nil, err
+		}
+	}
+	if s.sshKey != "" {
+		if err := w.makeKeySecrets(s.sshKey); err != nil {
+			return nil, badInput(err, "")
+		}
+	}
+	return w, nil
+}
+
+// checkDigest compares the bundle with the digests the user trusts.
+func (s *source) checkDigest(w *wanted) error {
+	got := w.bundle.Digest().String()
+	if s.digest != "" && s.digest != got {
+		return fmt.Errorf("--digest: the bundle %s has digest %s, not %s", w.path, got, s.digest)
+	}
+	if m := w.Manifest; m != nil && m.Spec.Digest != got {
+		return fmt.Errorf("%s: spec.digest: the bundle %s has digest %s, not %s", w.Where(m), w.path, got, m.Spec.Digest)
+	}
+	return nil
+}
+
+// makeManifest makes the OfflineManifest the Cluster names from the bundle the user passed.
+func (w *wanted) makeManifest() error {
+	w.Manifest = &v1alpha1.OfflineManifest{
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "OfflineManifest"},
+		ObjectMeta: metav1.ObjectMeta{Name: w.Cluster.Spec.OfflineManifestRef.Name},
+		Spec: v1alpha1.OfflineManifestSpec{
+			Source: (&url.URL{Scheme: "file", Path: w.path}).String(),
+			Digest: w.bundle.Digest().String(),
+		},
+	}
+	return w.addExtra(w.Manifest)
+}
+
+// makeKeySecrets makes the Secrets that Hosts name and the file does not hold.
+func (w *wanted) makeKeySecrets(path string) error {
+	key, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("--ssh-key: %w", err)
+	}
+	for _, r := range w.Dangling() {
+		id := client.ObjectKey{Namespace: r.Namespace, Name: r.Name}
+		if r.Kind != "Secret" || w.keyed[id] != nil {
+			continue
+		}
+		secret := &corev1.Secret{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: r.Name},
+			Data:       map[string][]byte{v1alpha1.SSHPrivateKeyKey: key},
+		}
+		w.keyed[id] = secret
+		if err := w.addExtra(secret); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *wanted) addExtra(object client.Object) error {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", object.GetName(), err)
+	}
+	delete(content, "status")
+	unstructured.RemoveNestedField(content, "metadata", "creationTimestamp")
+	w.extra = append(w.extra, &unstructured.Unstructured{Object: content})
+	return nil
+}
+
+// namespaces the objects are in, and those the file names.
+func (w *wanted) namespaces() []*unstructured.Unstructured {
+	var out []*unstructured.Unstructured
+	known := map[string]bool{}
+	for _, n := range w.Namespaces {
+		known[n.Name] = true
+		out = append(out, w.AsWritten(n))
+	}
+	add := func(name string) {
+		if !known[name] {
+			known[name] = true
+			n := &unstructured.Unstructured{}
+			n.SetAPIVersion("v1")
+			n.SetKind("Namespace")
+			n.SetName(name)
+			out = append(out, n)
+		}
+	}
+	add(w.Cluster.Namespace)
+	for _, h := range w.Hosts {
+		add(h.Namespace)
+	}
+	for _, s := range w.Secrets {
+		add(s.Namespace)
+	}
+	return out
+}
+
+// beforeCluster lists what must be there before the Cluster is, in order.
+func (w *wanted) beforeCluster() []*unstructured.Unstructured {
+	out := w.namespaces()
+	for _, extra := range w.extra {
+		out = append(out, extra.DeepCopy())
+	}
+	for _, s := range w.Secrets {
+		out = append(out, w.AsWritten(s))
+	}
+	if raw := w.AsWritten(w.Manifest); raw != nil {
+		out = append(out, raw)
+	}
+	for _, h := range w.Hosts {
+		out = append(out, w.AsWritten(h))
+	}
+	return out
+}
+
+// checkReferences sees that what the file names without holding it is known to the API server.
+func (w *wanted) checkReferences(ctx context.Context, reader client.Reader) error {
+	for _, r := range w.Dangling() {
+		key := client.ObjectKey{Namespace: r.Namespace, Name: r.Name}
+		if r.Kind == "Secret" && w.keyed[key] != nil {
+			continue
+		}
+		var object client.Object = &v1alpha1.Host{}
+		hint := "add the Host to the file, or correct the name"
+		if r.Kind == "Secret" {
+			object, hint = &corev1.Secret{}, "add the Secret to the file, or give a key with --ssh-key"
+		}
+		err := reader.Get(ctx, key, object)
+		if apierrors.IsNotFound(err) {
+			return badInput(fmt.Errorf("%s: there is no %s %s in namespace %s", r.From, r.Kind, r.Name, r.Namespace), hint)
+		}
+		if err != nil {
+			return fmt.Errorf("look for %s %s: %w", r.Kind, key, err)
+		}
+	}
+	return nil
+}
+
+// apply applies one object; with dry nothing is stored. The object comes back as the API server has, or would have, it.
+func (w *wanted) apply(ctx context.Context, s *session.Session, object *unstructured.Unstructured, dry bool) error {
+	content, err := object.MarshalJSON()
+	if err != nil {
+		return fmt.Errorf("encode %s %s: %w", object.GetKind(), object.GetName(), err)
+	}
+	options := []client.PatchOption{fieldOwner, client.ForceOwnership}
+	if dry {
+		options = append(options, client.DryRunAll)
+	}
+	where := w.whereOf(object)
+	if err := s.Client.Patch(ctx, object, client.RawPatch(types.ApplyPatchType, content), options...); err != nil {
+		return explainRefusal(err, where)
+	}
+	return nil
+}
+
+// applyAll applies everything but the Cluster.
+func (w *wanted) applyAll(ctx context.Context, s *session.Session) error {
+	for _, object := range w.beforeCluster() {
+		if err := w.apply(ctx, s, object, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkAll asks the API server whether it would take everything, before anything is stored. Namespaces are made first: without them
+// it can judge nothing inside.
+func (w *wanted) checkAll(ctx context.Context, s *session.Session) (cluster *unstructured.Unstructured, hosts map[string]*unstructured.Unstructured, err error) {
+	hosts = map[string]*unstructured.Unstructured{}
+	for _, object := range w.beforeCluster() {
+		if err := w.apply(ctx, s, object, object.GetKind() != "Namespace"); err != nil {
+			return nil, nil, err
+		}
+		if object.GetKind() == "Host" {
+			hosts[object.GetName()] = object
+		}
+	}
+	cluster = w.AsWritten(w.Cluster)
+	return cluster, hosts, w.apply(ctx, s, cluster, true)
+}
+
+// whereOf names the place of an object in the user's input.
+func (w *wanted) whereOf(object *unstructured.Unstructured) string {
+	var all []client.Object
+	for _, h := range w.Hosts {
+		all = append(all, h)
+	}
+	for _, s := range w.Secrets {
+		all = append(all, s)
+	}
+	for _, n := range w.Namespaces {
+		all = append(all, n)
+	}
+	all = append(all, w.Cluster, w.Manifest)
+	for _, o := range all {
+		if o.GetObjectKind().GroupVersionKind() == object.GroupVersionKind() && o.GetName() == object.GetName() && o.GetNamespace() == object.GetNamespace() && w.AsWritten(o) != nil {
+			return w.Where(o)
+		}
+	}
+	return fmt.Sprintf("%s: %s %s", w.File, object.GetKind(), object.GetName())
+}
+
+// explainRefusal puts an API server's refusal into one line that names document and fields.
+func explainRefusal(err error, where string) error {
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	if !ok || !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err) && !apierrors.IsForbidden(err) {
+		return fmt.Errorf("%s: apply: %w", where, err)
+	}
+	details := status.Status().Details
+	if details == nil || len(details.Causes) == 0 {
+		return badInput(fmt.Errorf("%s: %s", where, status.Status().Message), "")
+	}
+	parts := make([]string, 0, len(details.Causes))
+	for _, cause := range details.Causes {
+		part := cause.Message
+		if cause.Field != "" && cause.Field != "<nil>" {
+			part = cause.Field + ": " + part
+		}
+		parts = append(parts, part)
+	}
+	return badInput(fmt.Errorf("%s: %s", where, strings.Join(parts, "; ")), "")
+}

@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/cmd/kubewright/internal/follow"
+	"github.com/kubewright/kubewright/cmd/kubewright/internal/input"
+	"github.com/kubewright/kubewright/cmd/kubewright/internal/session"
+	"github.com/kubewright/kubewright/pkg/progress"
+)
+
+func newStatus() *cobra.Command {
+	var dir, namespace string
+	cmd := &cobra.Command{
+		Use:   "status [CLUSTER]",
+		Short: "Show a cluster, its last operation with all steps, and its hosts",
+		Long: `Status shows what is known of a cluster: its conditions, the last operation with every step and how long it took, its hosts,
+and what went wrong. It reaches no host. Without a name it takes the only cluster there is.`,
+		Example: `  kubewright status
+  kubewright status demo`,
+		Args: atMostOne("CLUSTER"),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			path, err := stateDir(dir)
+			if err != nil {
+				return badInput(err, "")
+			}
+			s, err := session.StartOrAttach(cmd.Context(), path, "status", nil)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, s.Close()) }()
+			cluster, err := findCluster(cmd.Context(), s.Client, namespace, args)
+			if err != nil {
+				return err
+			}
+			snapshot, err := follow.Take(cmd.Context(), s.Client, client.ObjectKeyFromObject(cluster))
+			if err != nil {
+				return err
+			}
+			return writeStatus(cmd.OutOrStdout(), snapshot, time.Now())
+		},
+	}
+	stateDirFlag(cmd, &dir)
+	namespaceFlag(cmd, &namespace)
+	return cmd
+}
+
+func writeStatus(w io.Writer, s *follow.Snapshot, now time.Time) error {
+	var b strings.Builder
+	c := s.Cluster
+	t := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
+	fmt.Fprintf(t, "Cluster\t%s/%s\n", c.Namespace, c.Name)
+	fmt.Fprintf(t, "Version\t%s (wanted %s)\n", dash(c.Status.Version), c.Spec.Version)
+	fmt.Fprintf(t, "Endpoint\t%s\n", dash(c.Status.Endpoint))
+	fmt.Fprintf(t, "Nodes\t%d wanted, %d joined, %d ready; %d etcd members\n", c.Status.Nodes.Desired, c.Status.Nodes.Joined, c.Status.Nodes.Ready, c.Status.EtcdMembers)
+	if m := s.Manifest; m != nil {
+		fmt.Fprintf(t, "Bundle\t%s (%s)\n", m.Spec.Source, m.Spec.Digest)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	b.WriteString("\nConditions\n")
+	writeConditions(&b, c.Status.Conditions, now)
+	b.WriteString("\nHosts\n")
+	writeHosts(&b, s)
+	if operation := lastOperation(s); operation != nil {
+		if err := writeOperation(&b, operation); err != nil {
+			return err
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func writeConditions(b *strings.Builder, conditions []metav1.Condition, now time.Time) {
+	t := tabwriter.NewWriter(b, 0, 4, 2, ' ', 0)
+	for _, c := range conditions {
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", c.Type, c.Status, c.Reason, progress.Duration(now.Sub(c.LastTransitionTime.Time))+" ago", oneLine(c.Message))
+	}
+	_ = t.Flush() // a strings.Builder does not fail
+}
+
+func writeHosts(b *strings.Builder, s *follow.Snapshot) {
+	t := tabwriter.NewWriter(b, 0, 4, 2, ' ', 0)
+	for _, named := range input.HostsOf(s.Cluster) {
+		host := s.Hosts[named.Name]
+		if host == nil {
+			fmt.Fprintf(t, "  %s\t%s\tthere is no such Host\n", named.Name, named.Role)
+			continue
+		}
+		reachable := "not tried"
+		for _, c := range host.Status.Conditions {
+			if c.Type == v1alpha1.HostReachableCondition && c.Reason != "" {
+				reachable = c.Reason
+			}
+		}
+		step := "-"
+		if at := host.Status.Step; at != nil {
+			step = strings.TrimSpace(fmt.Sprintf("%s %s  %s", at.Step, at.State, oneLine(at.Message)))
+		}
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", named.Name, named.Role, host.Spec.Address, reachable, step)
+	}
+	_ = t.Flush() // a strings.Builder does not fail
+}
+
+// lastOperation is the one under way, else the newest.
+func lastOperation(s *follow.Snapshot) *v1alpha1.ClusterOperation {
+	for i := range s.Operations {
+		if s.Operations[i].Status.Phase == v1alpha1.OperationRunning {
+			return &s.Operations[i]
+		}
+	}
+	if n := len(s.Operations); n > 0 {
+		return &s.Operations[n-1]
+	}
+	return nil
+}
+
+func writeOperation(b *strings.Builder, o *v1alpha1.ClusterOperation) error {
+	fmt.Fprintf(b, "\nOperation %s: %s, %s, attempt %d: %s\n", o.Name, o.Spec.Type, o.Status.Phase, o.Status.Attempt, progress.StepCounts(o.Status.Steps))
+	t := tabwriter.NewWriter(b, 0, 4, 2, ' ', 0)
+	for _, step := range o.Status.Steps {
+		took := "-"
+		if step.Duration != nil {
+			took = progress.Duration(step.Duration.Duration)
+		}
+		fmt.Fprintf(t, "  %s\t%s\t%d hosts\t%d changed\t%d failed\t%s\n", step.ID, step.State, step.Hosts, step.Changed, step.Failed, took)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if tr := o.Status.Traffic; tr != nil {
+		fmt.Fprintf(b, "  %d connections, %d requests (at most %d to one host), %s of content\n", tr.Connections, tr.Requests, tr.MaxRequestsPerHost, progress.Bytes(tr.ContentBytes))
+	}
+	if len(o.Status.Problems) > 0 {
+		b.WriteString("\nProblems\n")
+		return progress.Problems(b, o.Status)
+	}
+	return nil
+}
+
+func dash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

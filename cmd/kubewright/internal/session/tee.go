@@ -1,0 +1,29 @@
+package session
+
+import (
+	"context"
+
+	"github.com/kubewright/kubewright/pkg/engine"
+	"github.com/kubewright/kubewright/pkg/provision"
+)
+
+// Tee is a Runner that lets somebody in this process watch the operations another Runner carries out, closer than their statuses do.
+type Tee struct {
+	// Runner carries operations out.
+	Runner provision.Runner
+	// Sink gets every event besides the controllers.
+	Sink engine.Sink
+	// Ended is called when an operation has ended, with its outcome.
+	Ended func(request provision.Request, outcome *provision.Outcome)
+}
+
+// Run has the operation carried out.
+func (t *Tee) Run(ctx context.Context, request provision.Request) (*provision.Outcome, error) {
+	original := request
+	request.Sink = engine.Multi(request.Sink, t.Sink)
+	outcome, err := t.Runner.Run(ctx, request)
+	if t.Ended != nil && outcome != nil {
+		t.Ended(original, outcome)
+	}
+	return outcome, err
+}

@@ -1,0 +1,19 @@
+// Command kubewright builds and keeps Kubernetes clusters; see package cli.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/kubewright/kubewright/cmd/kubewright/internal/cli"
+	"github.com/kubewright/kubewright/pkg/provision"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// After the first signal the usual handling is back: a second one ends the program at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(cli.Run(ctx, cli.Environment{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Runner: provision.NewRunner(provision.Options{})}, os.Args[1:]))
+}
