@@ -122,6 +122,8 @@ type Kernel struct {
 	Tables    map[string]bool
 	Unmounted []string
 	Killed    []int
+	// OnUnmount is called at each Unmount.
+	OnUnmount func()
 }
 
 // Unmount implements reset.Kernel.
@@ -129,6 +131,9 @@ func (k *Kernel) Unmount(path string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.Unmounted = append(k.Unmounted, path)
+	if k.OnUnmount != nil {
+		k.OnUnmount()
+	}
 	return nil
 }
 

@@ -1,0 +1,60 @@
+package server_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/host/hosttest"
+	"github.com/kubewright/kubewright/pkg/host/sys"
+)
+
+func unit(inputs string) api.Resource {
+	return api.Resource{ID: "unit", Unit: &api.Unit{Name: "app.service", Enabled: true, Active: true, Inputs: inputs}}
+}
+
+func TestAUnitIsRestartedOnlyForOtherInputs(t *testing.T) {
+	h := hosttest.New(t)
+	s := h.Connect(t, "op", nil)
+	lease(t, s)
+	apply(t, s, file("f", "/etc/systemd/system/app.service", "x"), unit("1"))
+	if !h.System.Active("app.service") {
+		t.Fatal("it does not run")
+	}
+	if vs := apply(t, s, unit("1")); vs[0].Changed {
+		t.Errorf("again: %+v", vs)
+	}
+	if n := len(h.System.Calls("systemctl restart")); n != 0 {
+		t.Errorf("restarted %d times", n)
+	}
+	if vs := apply(t, s, unit("2")); !vs[0].Changed || len(h.System.Calls("systemctl restart")) != 1 {
+		t.Errorf("other inputs: %+v, %q", vs, h.System.Calls("systemctl"))
+	}
+	h.System.SetUnit("app.service", true, false)
+	if vs := apply(t, s, unit("2")); !vs[0].Changed || !h.System.Active("app.service") {
+		t.Errorf("stopped by somebody: %+v", vs)
+	}
+	off := api.Resource{ID: "unit", Unit: &api.Unit{Name: "app.service"}}
+	if vs := apply(t, s, off); !vs[0].Changed || h.System.Active("app.service") {
+		t.Errorf("switched off: %+v", vs)
+	}
+	absent := api.Resource{ID: "unit", Unit: &api.Unit{Name: "nobody.service"}}
+	if vs := apply(t, s, absent); vs[0].Changed {
+		t.Errorf("a unit that is not there is off: %+v", vs)
+	}
+}
+
+func TestAUnitThatDoesNotStartShowsItsJournal(t *testing.T) {
+	h := hosttest.New(t)
+	s := h.Connect(t, "op", nil)
+	lease(t, s)
+	h.Write(t, "/etc/systemd/system/app.service", "x")
+	h.System.Fail("systemctl start", sys.Output{ExitCode: 1, Stderr: "Job for app.service failed.\n"})
+	_, err := s.Apply(t.Context(), api.ApplyRequest{Owner: owner, Resources: []api.Resource{unit("1")}}, nil)
+	var re *api.ResourceError
+	if !errors.As(err, &re) || !strings.Contains(re.Message, "Job for app.service failed") || !slices.Contains(re.Output, "it was the unit's own fault") {
+		t.Fatalf("got %#v", err)
+	}
+}
