@@ -62,11 +62,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	if err := capi.EnsureFinalizer(ctx, r.Client, cluster, v1alpha1.ClusterFinalizer); err != nil {
 		return phase.Settle(result, err)
 	}
-	patcher, err := capi.NewPatcher(cluster, r.Client,
-		phase.Owned(v1alpha1.HostsClaimedCondition, v1alpha1.AvailableCondition)...)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
+	patcher := capi.NewPatcher(cluster, r.Client)
 	s := &scope{Reconciler: r, cluster: cluster}
 	phases := keep()
 	if !cluster.DeletionTimestamp.IsZero() {
@@ -78,6 +74,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	}
 	s.standing.Failing(err).Put(cluster)
 	s.putOthers()
+	cluster.Status.ObservedGeneration = cluster.Generation
 	if patchErr := patcher.Patch(ctx, cluster); patchErr != nil {
 		err = errors.Join(err, patchErr)
 	}

@@ -83,10 +83,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	if err := capi.EnsureFinalizer(ctx, r.Client, host, Finalizer); err != nil {
 		return phase.Settle(result, err)
 	}
-	patcher, err := capi.NewPatcher(host, r.Client, phase.Owned(v1alpha1.HostClaimedCondition)...)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
+	patcher := capi.NewPatcher(host, r.Client)
 	s := &scope{Reconciler: r, host: host}
 	result, err = phase.Run(ctx, s, dropStaleClaim, tellClaim, letGo, findDuplicates, judge)
 	if s.gone {
@@ -96,6 +93,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	if capi.Condition(host, v1alpha1.HostReachableCondition) == nil {
 		capi.SetCondition(host, v1alpha1.HostReachableCondition, metav1.ConditionUnknown, ReasonNotTried, "no operation has tried to reach the host yet")
 	}
+	host.Status.ObservedGeneration = host.Generation
 	if patchErr := patcher.Patch(ctx, host); patchErr != nil {
 		err = errors.Join(err, patchErr)
 	}

@@ -93,10 +93,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	if err := capi.EnsureFinalizer(ctx, r.Client, manifest, Finalizer); err != nil {
 		return phase.Settle(result, err)
 	}
-	patcher, err := capi.NewPatcher(manifest, r.Client, phase.Owned(v1alpha1.FetchedCondition, v1alpha1.VerifiedCondition)...)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
+	patcher := capi.NewPatcher(manifest, r.Client)
 	s := &scope{Reconciler: r, manifest: manifest}
 	phases := []phase.Phase[*scope]{listClusters, findFile, verifyFile, describe}
 	if !manifest.DeletionTimestamp.IsZero() {
@@ -108,6 +105,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	}
 	s.standing.Failing(err).Put(manifest)
 	s.putOthers()
+	manifest.Status.ObservedGeneration = manifest.Generation
 	if patchErr := patcher.Patch(ctx, manifest); patchErr != nil {
 		err = errors.Join(err, patchErr)
 	}

@@ -12,7 +12,7 @@ func (s *scope) announce(kind, reason, message string) {
 	action := string(s.operation.Spec.Type)
 	note := capi.Cut(s.operation.Name+": "+message, maxNote)
 	operation, cluster := s.operation.DeepCopy(), s.cluster
-	s.after = append(s.after, func() {
+	s.written = append(s.written, func() {
 		s.Events.Eventf(operation, nil, kind, reason, action, "%s", note)
 		if cluster != nil {
 			s.Events.Eventf(cluster, operation, kind, reason, action, "%s", note)

@@ -66,8 +66,9 @@ type scope struct {
 	operation *v1alpha1.ClusterOperation
 	cluster   *v1alpha1.Cluster
 	standing  phase.Standing
-	// after runs once the status has been written: the end of an operation is announced when it is recorded.
-	after []func()
+	// written runs once the status has been written: an attempt begins, and an end is announced, when it is recorded. unwritten
+	// runs instead when it could not be.
+	written, unwritten []func()
 	// gone is set when the finalizer was dropped: there is nothing left to write to.
 	gone bool
 }
@@ -84,10 +85,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	if err := capi.EnsureFinalizer(ctx, r.Client, operation, Finalizer); err != nil {
 		return phase.Settle(result, err)
 	}
-	patcher, err := capi.NewPatcher(operation, r.Client, phase.Owned()...)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
+	patcher := capi.NewPatcher(operation, r.Client)
 	s := &scope{Reconciler: r, operation: operation}
 	phases := []phase.Phase[*scope]{skipEnded, followExecution, findCluster, waitForTurn, begin}
 	if !operation.DeletionTimestamp.IsZero() {
@@ -101,11 +99,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	if operation.Status.Phase == "" {
 		operation.Status.Phase = v1alpha1.OperationPending
 	}
+	operation.Status.ObservedGeneration = operation.Generation
 	if patchErr := patcher.Patch(ctx, operation); patchErr != nil {
+		for _, undo := range s.unwritten {
+			undo()
+		}
 		return phase.Settle(result, errors.Join(err, patchErr))
 	}
-	for _, announce := range s.after {
-		announce()
+	for _, do := range s.written {
+		do()
 	}
 	return phase.Settle(result, err)
 }

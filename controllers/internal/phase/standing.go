@@ -69,8 +69,3 @@ func put(object capi.Object, kind string, holds bool, reason, message string) {
 	}
 	capi.SetCondition(object, kind, metav1.ConditionFalse, "Not"+kind, "")
 }
-
-// Owned names the conditions that Put writes.
-func Owned(more ...string) []string {
-	return append([]string{v1alpha1.ReadyCondition, v1alpha1.ReconcilingCondition, v1alpha1.StalledCondition}, more...)
-}

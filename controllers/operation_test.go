@@ -1,0 +1,319 @@
+package controllers_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/controllers/cluster"
+	"github.com/kubewright/kubewright/controllers/operation"
+	"github.com/kubewright/kubewright/pkg/capi"
+	"github.com/kubewright/kubewright/pkg/engine"
+	"github.com/kubewright/kubewright/pkg/provision"
+	"github.com/kubewright/kubewright/pkg/ssh"
+)
+
+func TestARestartInTheMiddleBeginsTheNextAttempt(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	began := make(chan provision.Request, 10)
+	stop := w.start(newRunner(untilCancelled(began)))
+	c := w.createCluster("demo", nil, "cp1")
+	first := <-began
+	w.Expect(first.Attempt).To(Equal(1))
+	w.Eventually(func() v1alpha1.OperationPhase { return w.operation("demo-install-g1-1").Status.Phase }).Should(Equal(v1alpha1.OperationRunning))
+	stop()
+	interrupted := w.operation("demo-install-g1-1")
+	w.Expect(interrupted.Status.Phase).To(Equal(v1alpha1.OperationRunning), "what was cut off has not failed")
+	w.Expect(interrupted.Status.Attempt).To(Equal(int32(1)))
+
+	runner := newRunner(nil)
+	w.start(runner)
+	w.ready(c)
+	w.Expect(runner.calls()).To(HaveLen(1))
+	w.Expect(runner.calls()[0].Attempt).To(Equal(2))
+	w.Expect(runner.calls()[0].Authorities).To(Equal(first.Authorities))
+	ended := w.operation("demo-install-g1-1")
+	w.Expect(ended.Status.Phase).To(Equal(v1alpha1.OperationSucceeded))
+	w.Expect(ended.Status.Attempt).To(Equal(int32(2)))
+	w.Expect(w.operations()).To(HaveLen(1))
+}
+
+func TestOneOperationRunsAtATimeUponACluster(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	runner := newRunner(nil)
+	w.start(runner)
+	c := w.createCluster("demo", nil, "cp1")
+	w.ready(c)
+	hold := make(chan struct{})
+	runner.set(func(ctx context.Context, request provision.Request) (*provision.Outcome, error) {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+		}
+		return succeed(ctx, request)
+	})
+	for i := range 3 {
+		w.create(&v1alpha1.ClusterOperation{ObjectMeta: w.meta(fmt.Sprintf("check-%d", i)), Spec: v1alpha1.ClusterOperationSpec{
+			ClusterRef: v1alpha1.LocalReference{Name: "demo"}, Type: v1alpha1.CheckOperation,
+		}})
+	}
+	w.retry("demo", "and an install")
+	w.Eventually(func() int { return len(runner.calls()) }).Should(Equal(2))
+	w.Consistently(func() int { return len(runner.calls()) }, time.Second, glance).Should(Equal(2))
+	waiting := 0
+	for _, o := range w.operations() {
+		if ready := capi.Condition(&o, v1alpha1.ReadyCondition); ready != nil && ready.Reason == operation.ReasonQueued {
+			waiting++
+		}
+	}
+	w.Expect(waiting).To(Equal(2))
+	close(hold)
+	w.Eventually(func() int { return len(runner.calls()) }).Should(Equal(5))
+	w.ready(c)
+	w.Expect(runner.mostAtOnce()).To(Equal(1))
+}
+
+func TestTheLimitOnOperationsHolds(t *testing.T) {
+	w := newWorld(t)
+	w.options.MaxConcurrentOperations = 1
+	w.createManifest(version)
+	w.createHosts()
+	began := make(chan provision.Request, 10)
+	hold := make(chan struct{})
+	runner := newRunner(func(ctx context.Context, request provision.Request) (*provision.Outcome, error) {
+		began <- request
+		<-hold
+		return succeed(ctx, request)
+	})
+	w.start(runner)
+	a := w.createCluster("a", nil, "cp1")
+	b := w.createCluster("b", nil, "cp2")
+	<-began
+	w.Consistently(began, time.Second, glance).ShouldNot(Receive())
+	close(hold)
+	w.ready(a)
+	w.ready(b)
+	w.Expect(runner.mostAtOnce()).To(Equal(1))
+}
+
+func TestProgressIsVisibleWhileAnOperationRuns(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHosts()
+	hold := make(chan struct{})
+	w.start(newRunner(func(ctx context.Context, request provision.Request) (*provision.Outcome, error) {
+		request.Sink.Emit(engine.Event{Step: "content", Host: "cp1", State: engine.StateDone, Try: 1, At: time.Now()})
+		request.Sink.Emit(engine.Event{Step: "control-plane/init", Host: "cp1", State: engine.StateRunning, Try: 1, Message: "waiting for etcd", At: time.Now()})
+		request.Sink.Emit(engine.Event{Step: "content", Host: "w1", State: engine.StateRetrying, Try: 2, Reason: "ConnectionLost", Message: "lost", At: time.Now()})
+		<-hold
+		return succeed(ctx, request)
+	}))
+	c := w.createCluster("demo", nil, "cp1", "cp2", "cp3")
+	w.Eventually(func(g Gomega) {
+		o := &v1alpha1.ClusterOperation{}
+		g.Expect(env.Client.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "demo-install-g1-1"}, o)).To(Succeed())
+		g.Expect(o.Status.Steps).To(HaveLen(2))
+		g.Expect(o.Status.Steps[1].ID).To(Equal("control-plane/init"))
+		g.Expect(o.Status.Steps[1].State).To(Equal(v1alpha1.StepRunning))
+		g.Expect(o.Status.Problems).To(HaveLen(1))
+		g.Expect(w.host("cp1").Status.Step).To(Equal(&v1alpha1.HostStep{
+			Operation: "demo-install-g1-1", Step: "control-plane/init", State: v1alpha1.StepRunning, Message: "waiting for etcd"}))
+		ready := capi.Condition(w.cluster("demo"), v1alpha1.ReadyCondition)
+		g.Expect(ready.Reason).To(Equal(cluster.ReasonOperationRunning))
+		g.Expect(ready.Message).To(ContainSubstring("demo-install-g1-1, attempt 1: 0 of 2 steps done"))
+		g.Expect(capi.IsTrue(w.cluster("demo"), v1alpha1.ReconcilingCondition)).To(BeTrue())
+	}).Should(Succeed())
+	close(hold)
+	w.ready(c)
+	w.Expect(w.host("cp1").Status.Step.Message).To(BeEmpty(), "a message goes with its step")
+}
+
+func TestTheStatusOfAnOperationIsBounded(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	w.start(newRunner(func(_ context.Context, request provision.Request) (*provision.Outcome, error) {
+		for i := range 400 {
+			request.Sink.Emit(engine.Event{Step: "preflight", Host: fmt.Sprintf("h%03d", i), State: engine.StateFailed, Try: 1,
+				Message: strings.Repeat("m", 5000), Output: strings.Repeat("o", 100_000)})
+		}
+		return &provision.Outcome{}, errors.New(strings.Repeat("everything is wrong ", 10_000))
+	}))
+	c := w.createCluster("demo", nil, "cp1")
+	w.Expect(len(w.stalled(c, cluster.ReasonOperationFailed))).To(BeNumerically("<", 4096))
+	o := w.operation("demo-install-g1-1")
+	w.Expect(o.Status.Problems).To(HaveLen(50))
+	w.Expect(o.Status.ProblemsLeftOut).To(Equal(int32(350)))
+	content, err := json.Marshal(o)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(len(content)).To(BeNumerically("<", 256<<10))
+}
+
+func TestWhyAHostCannotBeUsedStandsInItsCondition(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHosts()
+	at := ssh.Endpoint{Host: "cp2", Address: "192.0.2.12:22"}
+	runner := newRunner(func(_ context.Context, request provision.Request) (*provision.Outcome, error) {
+		err := fmt.Errorf("connect: %w", &ssh.HostKeyChangedError{Endpoint: at, Want: []string{"ssh-ed25519 SHA256:old"}, Got: "ssh-ed25519 SHA256:new"})
+		return &provision.Outcome{Hosts: map[string]provision.HostOutcome{
+			"cp1": {Facts: &v1alpha1.HostFacts{Platform: "linux/amd64"}},
+			"cp2": {Err: err},
+			"cp3": {Err: &ssh.SudoError{Endpoint: at, User: "admin", Reason: ssh.WrongPassword}},
+		}}, err
+	})
+	w.start(runner)
+	c := w.createCluster("demo", nil, "cp1", "cp2", "cp3")
+	w.stalled(c, cluster.ReasonOperationFailed)
+	message := w.stalled(w.host("cp2"), operation.ReasonHostKeyChanged)
+	w.Expect(message).To(ContainSubstring("SHA256:new"))
+	w.Expect(message).To(ContainSubstring("status.hostKey"))
+	w.stalled(w.host("cp3"), "SudoWrongPassword")
+	w.ready(w.host("cp1"))
+	problems := w.operation("demo-install-g1-1").Status.Problems
+	w.Expect(problems).To(HaveLen(2))
+	w.Expect(problems[0].Host).To(Equal("cp2"))
+	w.Expect(problems[0].Reason).To(Equal(operation.ReasonHostKeyChanged))
+
+	runner.set(succeed)
+	w.retry("demo", "the machine was reinstalled")
+	w.ready(c)
+	w.ready(w.host("cp2"))
+}
+
+func TestAHostKeyIsRecordedOnceAndNeverReplaced(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGxvbmcgZW5vdWdoIHRvIGJlIGEga2V5IG9mIDMyIGI="
+	results := make(chan error, 3)
+	w.start(newRunner(func(ctx context.Context, request provision.Request) (*provision.Outcome, error) {
+		results <- request.RecordHostKey(ctx, "cp1", key)
+		results <- request.RecordHostKey(ctx, "cp1", key)
+		results <- request.RecordHostKey(ctx, "cp1", key+"x")
+		return succeed(ctx, request)
+	}))
+	c := w.createCluster("demo", nil, "cp1")
+	w.ready(c)
+	w.Expect(<-results).To(Succeed())
+	w.Expect(<-results).To(Succeed())
+	w.Expect(<-results).To(MatchError(ContainSubstring("another key")))
+	w.Expect(w.host("cp1").Status.HostKey).To(Equal(key))
+}
+
+func TestMissingCredentialsAreNamed(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	w.delete(&corev1.Secret{ObjectMeta: w.meta("ssh")})
+	runner := newRunner(nil)
+	w.start(runner)
+	c := w.createCluster("demo", nil, "cp1")
+	message := w.stalled(c, cluster.ReasonOperationFailed)
+	w.Expect(message).To(ContainSubstring("host cp1: the Secret ssh does not exist"))
+	w.Expect(runner.calls()).To(BeEmpty())
+	w.Expect(w.operation("demo-install-g1-1").Status.Problems[0].Reason).To(Equal(operation.ReasonCredentialsMissing))
+}
+
+func TestBastionsComeWithTheHosts(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("gate", "192.0.2.1")
+	host := w.createHost("cp1", "192.0.2.11")
+	w.edit(host, func() { host.Spec.BastionRef = &v1alpha1.LocalReference{Name: "gate"} })
+	runner := newRunner(nil)
+	w.start(runner)
+	w.ready(w.createCluster("demo", nil, "cp1"))
+	var names []string
+	for _, access := range runner.calls()[0].Hosts {
+		names = append(names, access.Host.Name)
+	}
+	w.Expect(names).To(Equal([]string{"cp1", "gate"}))
+	w.Expect(w.host("gate").Status.Claim).To(BeNil())
+}
+
+func TestAnOperationOnlyTouchesHostsOfItsCluster(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	runner := newRunner(nil)
+	w.start(runner)
+	w.createCluster("demo", func(c *v1alpha1.Cluster) { c.Spec.Paused = true }, "missing")
+	o := &v1alpha1.ClusterOperation{ObjectMeta: w.meta("by-hand"), Spec: v1alpha1.ClusterOperationSpec{
+		ClusterRef: v1alpha1.LocalReference{Name: "demo"}, Type: v1alpha1.InstallOperation,
+	}}
+	w.create(o)
+	w.stalled(o, operation.ReasonHostNotFound)
+	w.Expect(o.Status.Phase).To(Equal(v1alpha1.OperationFailed))
+	w.Expect(runner.calls()).To(BeEmpty())
+}
+
+func TestADeletedOperationIsCancelledAndThenGoes(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	runner := newRunner(nil)
+	w.start(runner)
+	c := w.createCluster("demo", nil, "cp1")
+	w.ready(c)
+	began := make(chan provision.Request, 10)
+	release := make(chan struct{})
+	runner.set(func(ctx context.Context, _ provision.Request) (*provision.Outcome, error) {
+		began <- provision.Request{}
+		<-ctx.Done()
+		<-release // the safe point comes later
+		return &provision.Outcome{}, ctx.Err()
+	})
+	o := &v1alpha1.ClusterOperation{ObjectMeta: w.meta("check"), Spec: v1alpha1.ClusterOperationSpec{
+		ClusterRef: v1alpha1.LocalReference{Name: "demo"}, Type: v1alpha1.CheckOperation,
+	}}
+	w.create(o)
+	<-began
+	w.delete(o)
+	w.Consistently(func() error {
+		return env.Client.Get(t.Context(), client.ObjectKeyFromObject(o), o)
+	}, time.Second/2, glance).Should(Succeed())
+	close(release)
+	w.gone(o)
+}
+
+func TestReasonsForUnusableHosts(t *testing.T) {
+	at := ssh.Endpoint{Host: "cp1", Address: "192.0.2.11:22"}
+	for name, test := range map[string]struct {
+		err    error
+		reason string
+	}{
+		"no error":                    {nil, ""},
+		"a cancelled operation":       {fmt.Errorf("connect: %w", context.Canceled), ""},
+		"a cancelled dial":            {&ssh.UnreachableError{Endpoint: at, Err: context.Canceled}, ""},
+		"a changed key":               {&ssh.HostKeyChangedError{Endpoint: at}, operation.ReasonHostKeyChanged},
+		"a changed key of a bastion":  {&ssh.UnreachableError{Endpoint: at, Phase: ssh.PhaseBastion, Err: &ssh.HostKeyChangedError{Endpoint: at}}, operation.ReasonHostKeyChanged},
+		"an unknown key":              {&ssh.UnknownHostKeyError{Endpoint: at}, operation.ReasonHostKeyUnknown},
+		"a key that was not recorded": {&ssh.HostKeyRecordError{Endpoint: at, Err: errors.New("conflict")}, operation.ReasonHostKeyNotRecorded},
+		"a refused login":             {&ssh.AuthError{Endpoint: at, Err: errors.New("refused")}, operation.ReasonAuthenticationFailed},
+		"no answer":                   {&ssh.UnreachableError{Endpoint: at, Phase: ssh.PhaseTCP, Err: errors.New("timeout")}, operation.ReasonUnreachable},
+		"a bastion without answer":    {&ssh.UnreachableError{Endpoint: at, Phase: ssh.PhaseBastion, Err: &ssh.UnreachableError{Endpoint: at, Phase: ssh.PhaseTCP, Err: errors.New("timeout")}}, operation.ReasonBastionFailed},
+		"a lost connection":           {&ssh.ConnectionLostError{Endpoint: at, Err: errors.New("reset")}, operation.ReasonConnectionLost},
+		"a wrong sudo password":       {&ssh.SudoError{Endpoint: at, Reason: ssh.WrongPassword}, "SudoWrongPassword"},
+		"a field that is wrong":       {&ssh.TargetError{Endpoint: at, Field: "user", Reason: "is empty"}, operation.ReasonInvalidAccess},
+		"a session that was refused":  {&ssh.SessionError{Endpoint: at, Err: errors.New("no")}, operation.ReasonSessionRefused},
+		"anything else":               {errors.New("disk too small"), operation.ReasonCheckFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(operation.HostReason(test.err)).To(Equal(test.reason))
+		})
+	}
+}

@@ -1,0 +1,99 @@
+package controllers_test
+
+import (
+	"context"
+	"sync"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/engine"
+	"github.com/kubewright/kubewright/pkg/provision"
+)
+
+// fakeRunner carries nothing out. It remembers what it was asked for and answers as the test says.
+type fakeRunner struct {
+	mu       sync.Mutex
+	requests []provision.Request
+	running  int
+	most     int
+	behave   func(ctx context.Context, request provision.Request) (*provision.Outcome, error)
+}
+
+// newRunner answers every request by behave; succeed when nil.
+func newRunner(behave func(context.Context, provision.Request) (*provision.Outcome, error)) *fakeRunner {
+	if behave == nil {
+		behave = succeed
+	}
+	return &fakeRunner{behave: behave}
+}
+
+// Run implements provision.Runner.
+func (r *fakeRunner) Run(ctx context.Context, request provision.Request) (*provision.Outcome, error) {
+	r.mu.Lock()
+	r.requests = append(r.requests, request)
+	r.running++
+	r.most = max(r.most, r.running)
+	behave := r.behave
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.running--
+	}()
+	return behave(ctx, request)
+}
+
+func (r *fakeRunner) set(behave func(context.Context, provision.Request) (*provision.Outcome, error)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.behave = behave
+}
+
+func (r *fakeRunner) calls() []provision.Request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]provision.Request(nil), r.requests...)
+}
+
+func (r *fakeRunner) mostAtOnce() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.most
+}
+
+// succeed brings up whatever is asked for, and emits one step per host.
+func succeed(_ context.Context, request provision.Request) (*provision.Outcome, error) {
+	outcome := &provision.Outcome{
+		Initialized: true,
+		Version:     request.Cluster.Spec.Version,
+		Endpoint:    "https://127.0.0.1:7443",
+		EtcdMembers: int32(len(request.Cluster.Spec.ControlPlane.Hosts)),
+		Changed:     true,
+		Traffic:     v1alpha1.OperationTraffic{Connections: int64(len(request.Hosts)), Requests: 3, MaxRequestsPerHost: 3},
+		Hosts:       map[string]provision.HostOutcome{},
+	}
+	for _, access := range request.Hosts {
+		request.Sink.Emit(engine.Event{Step: "node/ready", Host: access.Host.Name, State: engine.StateChanged, Try: 1})
+		outcome.Hosts[access.Host.Name] = provision.HostOutcome{Facts: &v1alpha1.HostFacts{Platform: "linux/amd64"}}
+		outcome.Nodes.Joined++
+		outcome.Nodes.Ready++
+	}
+	return outcome, nil
+}
+
+// failWith ends every operation with an error, having learned nothing.
+func failWith(err error) func(context.Context, provision.Request) (*provision.Outcome, error) {
+	return func(_ context.Context, request provision.Request) (*provision.Outcome, error) {
+		host := request.Hosts[0].Host.Name
+		request.Sink.Emit(engine.Event{Step: "preflight/ports", Host: host, State: engine.StateFailed, Try: 1, Reason: "PortInUse", Message: err.Error()})
+		return &provision.Outcome{}, err
+	}
+}
+
+// untilCancelled blocks, and tells that it began.
+func untilCancelled(began chan<- provision.Request) func(context.Context, provision.Request) (*provision.Outcome, error) {
+	return func(ctx context.Context, request provision.Request) (*provision.Outcome, error) {
+		began <- request
+		<-ctx.Done()
+		return &provision.Outcome{}, ctx.Err()
+	}
+}
