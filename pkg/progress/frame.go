@@ -2,6 +2,7 @@ package progress
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/charmbracelet/lipgloss"
@@ -46,17 +47,10 @@ func Frame(v View, width, height int, style Style, hint string) string {
 		rows = []string{rows[0], fit(firstLine(v.Headline), width), ""}
 	}
 
-	hosts := hostRows(v.Hosts, width, style)
-	room := height - len(rows) - len(hosts) - 3
-	if room < 3 {
-		// On a low terminal steps matter less than hosts, and hosts are cut at the end.
-		keep := max(height-len(rows)-3-3, 1)
-		if len(hosts) > keep {
-			more := len(hosts) - keep + 1
-			hosts = append(hosts[:keep-1:keep-1], fit(fmt.Sprintf("  ... and %d more hosts", more), width))
-		}
-		room = max(height-len(rows)-len(hosts)-3, 1)
-	}
+	// Two rows of space and the hint are always there. Steps get what hosts leave, but three rows at least; hosts are cut then.
+	const fixed, fewest = 3, 3
+	hosts := hostRows(v.Hosts, max(height-len(rows)-fixed-fewest, 2), width, style)
+	room := max(height-len(rows)-len(hosts)-fixed, 1)
 	rows = append(rows, stepRows(v.Steps, room, width, style)...)
 	rows = append(rows, "")
 	rows = append(rows, hosts...)
@@ -78,7 +72,7 @@ func stepRows(steps []StepView, room, width int, style Style) []string {
 			}
 			current = i
 		}
-		from = min(max(current-1, 0), len(steps)-visible)
+		from = min(max(current-visible/3, 0), len(steps)-visible)
 		to = from + visible
 	}
 	var rows []string
@@ -101,7 +95,16 @@ func stepRows(steps []StepView, room, width int, style Style) []string {
 	return rows
 }
 
-func hostRows(hosts []HostView, width int, style Style) []string {
+// hostRows draws hosts in at most room rows, the heading included. When there are more, those that tell most come first.
+func hostRows(hosts []HostView, room, width int, style Style) []string {
+	more := 0
+	if len(hosts)+1 > room {
+		hosts = slices.Clone(hosts)
+		slices.SortStableFunc(hosts, func(a, b HostView) int { return telling[b.State] - telling[a.State] })
+		keep := max(room-2, 0)
+		more = len(hosts) - keep
+		hosts = hosts[:keep]
+	}
 	name, role, step := len("HOST"), len("ROLE"), len("STEP")
 	for _, h := range hosts {
 		name, role, step = max(name, len(h.Name)), max(role, len(h.Role)), max(step, len(h.Step))
@@ -117,6 +120,9 @@ func hostRows(hosts []HostView, width int, style Style) []string {
 	}
 	for _, h := range hosts {
 		rows = append(rows, style(h.State, row(h.Name, h.Role, h.Step, string(h.State), Clean(h.Message))))
+	}
+	if more > 0 {
+		rows = append(rows, style(engine.StatePending, fit(fmt.Sprintf("  ... and %d more hosts", more), width)))
 	}
 	return rows
 }

@@ -139,8 +139,6 @@ func (r *run) judge(ctx context.Context, c cache.Cache, changed <-chan struct{},
 	if !c.WaitForCacheSync(ctx) {
 		return nil, context.Cause(ctx)
 	}
-	timer := time.NewTimer(r.goal.Unsettled(time.Now()))
-	defer timer.Stop()
 	for {
 		snapshot, err := follow.Take(ctx, c, r.key)
 		if err != nil {
@@ -157,9 +155,17 @@ func (r *run) judge(ctx context.Context, c cache.Cache, changed <-chan struct{},
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		case <-changed:
-		case <-timer.C:
+		case <-after(verdict.Again):
 		}
 	}
+}
+
+// after is a channel on which something arrives once d has passed; never when d is 0.
+func after(d time.Duration) <-chan time.Time {
+	if d <= 0 {
+		return nil
+	}
+	return time.After(d)
 }
 
 // tell puts what the API says onto the board; events say the rest.

@@ -9,8 +9,8 @@ import (
 	"github.com/kubewright/kubewright/api/v1alpha1"
 )
 
-// settle is how long a Stalled found at the start must last before it is believed: it may be of a time before what was changed
-// since, and the controllers look at everything within this time of their start.
+// settle is how long the controllers need at most to take note of something. A Stalled found at the start must last that long to be
+// believed: it may be of a time before what was changed since.
 const settle = 3 * time.Second
 
 // Standing is where a goal stands.
@@ -32,6 +32,8 @@ type Verdict struct {
 	Operation *v1alpha1.ClusterOperation
 	// Message for people: what is waited for, or why it failed.
 	Message string
+	// Again is when to judge again even though nothing changes; 0 when that would tell nothing new.
+	Again time.Duration
 }
 
 // Goal is a Cluster's spec brought about, or with Deletion its end, by an operation of after the goal was set.
@@ -68,30 +70,35 @@ func (g Goal) Judge(s *Snapshot, now time.Time) Verdict {
 	if ready != nil {
 		v.Message = ready.Message
 	}
-	if v.Operation != nil && Ended(v.Operation) {
-		if why := meta.FindStatusCondition(v.Operation.Status.Conditions, v1alpha1.ReadyCondition); v.Operation.Status.Phase == v1alpha1.OperationFailed {
-			v.Standing = Failed
-			if why != nil && why.Message != "" {
-				v.Message = why.Message
-			}
-			return v
+	stalled := isTrue(current(s.Cluster.Status.Conditions, v1alpha1.StalledCondition, s.Cluster.Generation))
+	switch {
+	case v.Operation != nil && !Ended(v.Operation):
+	case v.Operation != nil && v.Operation.Status.Phase == v1alpha1.OperationFailed:
+		return g.judgeFailure(v, stalled, now)
+	case v.Operation != nil && !g.Deletion && ready != nil && ready.Status == metav1.ConditionTrue:
+		v.Standing = Reached
+	case stalled:
+		if v.Again = g.Since.Add(settle).Sub(now); v.Again <= 0 {
+			v.Standing, v.Again = Failed, 0
 		}
-		if !g.Deletion && ready != nil && ready.Status == metav1.ConditionTrue {
-			v.Standing = Reached
-			return v
-		}
-	}
-	if v.Operation != nil && !Ended(v.Operation) {
-		return v
-	}
-	if stalled := current(s.Cluster.Status.Conditions, v1alpha1.StalledCondition, s.Cluster.Generation); isTrue(stalled) && now.Sub(g.Since) >= settle {
-		v.Standing, v.Message = Failed, stalled.Message
 	}
 	return v
 }
 
-// Unsettled says when to judge again though nothing changes: a Stalled of the start is believed from then on.
-func (g Goal) Unsettled(now time.Time) time.Duration { return max(g.Since.Add(settle).Sub(now), 0) }
+// judgeFailure waits, not for ever, until the Cluster has taken note that its operation failed, so that whoever looks at it
+// afterwards finds it said there.
+func (g Goal) judgeFailure(v Verdict, stalled bool, now time.Time) Verdict {
+	if why := meta.FindStatusCondition(v.Operation.Status.Conditions, v1alpha1.ReadyCondition); why != nil && why.Message != "" {
+		v.Message = why.Message
+	}
+	if at := v.Operation.Status.CompletedAt; !stalled && at != nil {
+		if v.Again = at.Add(settle).Sub(now); v.Again > 0 {
+			return v
+		}
+	}
+	v.Standing, v.Again = Failed, 0
+	return v
+}
 
 // operation is the newest one that was not over when the goal was set, and is about the goal.
 func (g Goal) operation(s *Snapshot) *v1alpha1.ClusterOperation {
