@@ -31,6 +31,9 @@ const (
 	FileCNIPlugin FileKind = "CNIPlugin"
 	// FileManifest is Kubernetes objects as multi-document YAML.
 	FileManifest FileKind = "Manifest"
+	// FileTool is a program, library or loader that stands by itself in a directory of its own on hosts, independent of what the
+	// host's distribution has.
+	FileTool FileKind = "Tool"
 	// FileHelper is the host helper.
 	FileHelper FileKind = "Helper"
 )

@@ -20,7 +20,7 @@ func (b *builder) cluster() error {
 	flannel := c.Network.CNI.Type == v1alpha1.FlannelCNI
 	var workloads []Workload
 	if flannel {
-		if err := cni.SetFlannelNetwork(b.in.Flannel, c.Network); err != nil {
+		if err := cni.SetFlannel(b.in.Flannel, c.Network, c.Endpoint); err != nil {
 			return err
 		}
 		b.steps = append(b.steps, Step{ID: StepNetwork, Title: "Apply the pod network", Hosts: at, Needs: initialised, Action: ApplyObjects{b.in.Flannel}})

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
@@ -18,6 +19,7 @@ import (
 	"github.com/kubewright/kubewright/pkg/steps/kubelet"
 	"github.com/kubewright/kubewright/pkg/steps/layout"
 	"github.com/kubewright/kubewright/pkg/steps/proxy"
+	"github.com/kubewright/kubewright/pkg/steps/tools"
 )
 
 // Install is the graph that takes hosts from nothing to a verified cluster, and that finds nothing to do on a cluster that is as
@@ -116,6 +118,9 @@ func (b *builder) content() error {
 }
 
 func (b *builder) host() error {
+	if err := b.add(Step{ID: StepTools, Title: "Place tools", Hosts: b.all, Needs: onAll(StepContent)}, b.tools); err != nil {
+		return err
+	}
 	if err := b.add(Step{ID: StepKernel, Title: "Set up the kernel", Hosts: b.all, Needs: onAll(StepContent)}, func(h desired.Host) ([]hostapi.Resource, error) {
 		return kernel.Resources(b.in.Facts[h.Name].Features), nil
 	}); err != nil {
@@ -124,6 +129,22 @@ func (b *builder) host() error {
 	return b.add(Step{ID: StepAuthorities, Title: "Place certificate authorities", Hosts: b.controlPlanes, Needs: onAll(StepContent)}, func(desired.Host) ([]hostapi.Resource, error) {
 		return kubeadm.AuthorityResources(b.in.Cluster.Authorities), nil
 	})
+}
+
+func (b *builder) tools(h desired.Host) ([]hostapi.Resource, error) {
+	resources := tools.Resources(b.files(h))
+	facts := b.in.Facts[h.Name]
+	if facts.DefaultRoute4 != "" {
+		return resources, nil
+	}
+	for _, i := range facts.Interfaces {
+		for _, a := range i.Addresses {
+			if prefix, err := netip.ParsePrefix(a); err == nil && prefix.Addr().String() == h.Address {
+				return append(resources, tools.ServiceRoute(b.in.Cluster.Network.ServiceCIDR, i.Name, h.Address)...), nil
+			}
+		}
+	}
+	return resources, nil
 }
 
 func (b *builder) runtime() error {
@@ -175,14 +196,14 @@ func (b *builder) node() error {
 	if b.in.Cluster.Endpoint.Type != v1alpha1.LocalProxyEndpoint {
 		return nil
 	}
-	return b.add(Step{ID: StepProxy, Title: "Run the local proxy to the API", Hosts: b.all, Needs: onAll(StepContent)}, func(h desired.Host) ([]hostapi.Resource, error) {
+	return b.add(Step{ID: StepProxy, Title: "Run the local proxy to the API", Hosts: b.all, Needs: append(onAll(StepContent), onSame(StepTools)...)}, func(h desired.Host) ([]hostapi.Resource, error) {
 		return proxy.Resources(b.files(h), proxy.Config(b.in.Cluster.Endpoint, b.in.Cluster.ControlPlanes(), h.Name)), nil
 	})
 }
 
 // ready lists what a host must have before kubeadm runs on it.
 func ready() []engine.Need {
-	return onSame(StepKernel, StepAuthorities, StepImages, StepKubelet, StepProxy)
+	return onSame(StepTools, StepKernel, StepAuthorities, StepImages, StepKubelet, StepProxy)
 }
 
 func (b *builder) controlPlane() error {

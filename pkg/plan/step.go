@@ -87,6 +87,7 @@ const (
 	StepConnect        = "host/connect"
 	StepPreflight      = "host/preflight"
 	StepContent        = "content/blobs"
+	StepTools          = "host/tools"
 	StepKernel         = "host/kernel"
 	StepAuthorities    = "control-plane/authorities"
 	StepContainerd     = "runtime/containerd"

@@ -339,7 +339,7 @@ func TestAProgramBringsItsLibrariesAndTheLinksToThem(t *testing.T) {
 	}
 }
 
-func TestADebianProgramBecomesFilesWithItsLibrariesAndOneLoader(t *testing.T) {
+func TestToolsBecomeFilesWithTheirLibrariesAndOneLoader(t *testing.T) {
 	shell, err := filepath.EvalSymlinks("/bin/sh")
 	if err != nil {
 		t.Skip("this machine has no /bin/sh to take apart")
@@ -347,7 +347,7 @@ func TestADebianProgramBecomesFilesWithItsLibrariesAndOneLoader(t *testing.T) {
 	// The machine's own root stands in for the unpacked packages.
 	b := &build{platform: runtime.GOOS + "/" + runtime.GOARCH, debian: &debianRoot{dir: "/"}}
 	blobs := map[digest.Digest]bundle.Blob{}
-	files, err := b.makeDebianProgram(DebianProgram{Component: "shell", Version: "v1", Path: strings.TrimPrefix(shell, "/")}, blobs)
+	files, err := b.makeTools(Tools{Component: "shell", Version: "v1", Paths: []string{strings.TrimPrefix(shell, "/")}}, blobs)
 	if err != nil {
 		t.Fatal(err)
 	}

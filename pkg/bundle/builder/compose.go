@@ -46,10 +46,10 @@ func (b *build) compose() (*bundle.Config, map[digest.Digest]bundle.Blob, error)
 			Name: f.Name, Kind: f.Kind, Component: f.Component, Version: f.Version, Digest: d, Size: blob.Size, Mode: 0o644,
 		})
 	}
-	for _, p := range b.def.DebianPrograms {
-		files, err := b.makeDebianProgram(p, blobs)
+	for _, t := range b.def.Tools {
+		files, err := b.makeTools(t, blobs)
 		if err != nil {
-			return nil, nil, fmt.Errorf("Debian program %s: %w", p.Path, err)
+			return nil, nil, fmt.Errorf("tools %s: %w", t.Component, err)
 		}
 		r.Files = append(r.Files, files...)
 	}

@@ -32,8 +32,8 @@ type Definition struct {
 	Components []Component `json:"components"`
 	// Files are taken as they are.
 	Files []File `json:"files,omitempty"`
-	// DebianPrograms are programs out of Debian packages that run on hosts as they are.
-	DebianPrograms []DebianProgram `json:"debianPrograms,omitempty"`
+	// Tools are programs out of Debian packages that run on hosts as they are.
+	Tools []Tools `json:"tools,omitempty"`
 	// Layers can be shared by images.
 	Layers []NamedLayer `json:"layers,omitempty"`
 	// Images are put together from the programs and layers.
@@ -85,13 +85,13 @@ type File struct {
 	Version   string          `json:"version"`
 }
 
-// DebianProgram is a program of a Debian package for hosts of any distribution: it becomes files of the bundle together with every
-// library it needs and their loader, which is named ld.so. Started through that loader it uses nothing of the host.
-type DebianProgram struct {
+// Tools are programs of Debian packages for hosts of any distribution: they become files of the bundle together with every library
+// they need and their loader, which is named ld.so. Started through that loader they use nothing of the host.
+type Tools struct {
 	Component string `json:"component"`
 	Version   string `json:"version"`
-	// Path is the program's path in the packages, without a leading slash.
-	Path string `json:"path"`
+	// Paths are the programs' paths in the packages, without a leading slash.
+	Paths []string `json:"paths"`
 }
 
 // Layer is what an image layer holds. Paths have no leading slash; directories are made as needed.
@@ -198,16 +198,18 @@ func (d *Definition) fault() (field, reason string) {
 			return at + "path", err.Error()
 		}
 	}
-	for i, p := range d.DebianPrograms {
-		at := fmt.Sprintf("debianPrograms[%d].", i)
-		if p.Component == "" || p.Version == "" {
+	for i, t := range d.Tools {
+		at := fmt.Sprintf("tools[%d].", i)
+		if t.Component == "" || t.Version == "" {
 			return at + "component", "component and version are needed"
 		}
-		if !plainPath(p.Path) {
-			return at + "path", fmt.Sprintf("%q is not a plain relative path", p.Path)
-		}
 		if d.Debian == "" {
-			return at + "path", "the definition names no file with Debian packages"
+			return at + "paths", "the definition names no file with Debian packages"
+		}
+		for _, p := range t.Paths {
+			if !plainPath(p) {
+				return at + "paths", fmt.Sprintf("%q is not a plain relative path", p)
+			}
 		}
 	}
 	layers := map[string]bool{}

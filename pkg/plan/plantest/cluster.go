@@ -27,7 +27,7 @@ func Release() *bundle.Release {
 	for _, name := range []string{"kubeadm", "kubelet", "kubectl", "containerd", "containerd-shim-runc-v2", "ctr", "runc", "etcdctl", "etcdutl"} {
 		r.Files = append(r.Files, file(name, bundle.FileBinary, name))
 	}
-	r.Files = append(r.Files, file("bridge", bundle.FileCNIPlugin, "cni-plugins"), file("haproxy", bundle.FileBinary, "haproxy"), file("kubewright-host", bundle.FileHelper, "kubewright"))
+	r.Files = append(r.Files, file("bridge", bundle.FileCNIPlugin, "cni-plugins"), file("haproxy", bundle.FileTool, "host-tools"), file("kubewright-host", bundle.FileHelper, "kubewright"))
 	for _, name := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "kube-proxy", "coredns", "pause", "flannel", "metrics-server"} {
 		r.Images = append(r.Images, bundle.Image{Name: "registry.k8s.io/" + name + ":test", Component: name, Platforms: []bundle.ImagePlatform{{
 			Platform: "linux/amd64", Manifest: blob(name + "-manifest"), Config: blob(name + "-config"), Layers: []bundle.Descriptor{blob(name + "-layer")},
@@ -101,6 +101,9 @@ func Input(controlPlanes, workers int) (plan.Input, error) {
 	}
 	in.Flannel = []*unstructured.Unstructured{{Object: map[string]any{
 		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "kube-flannel-cfg", "namespace": "kube-flannel"}, "data": map[string]any{},
+	}}, {Object: map[string]any{
+		"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": map[string]any{"name": "kube-flannel-ds", "namespace": "kube-flannel"},
+		"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "kube-flannel"}}}}},
 	}}}
 	in.MetricsServer = []*unstructured.Unstructured{{Object: map[string]any{
 		"apiVersion": "v1", "kind": "ServiceAccount", "metadata": map[string]any{"name": "metrics-server", "namespace": "kube-system"},

@@ -12,7 +12,7 @@ const (
 	BinDir             = "/usr/local/bin"
 	CNIBinDir          = "/opt/cni/bin"
 	CNIConfDir         = "/etc/cni/net.d"
-	ProxyDir           = "/opt/kubewright/proxy"
+	ToolDir            = "/opt/kubewright/tools"
 	UnitDir            = "/etc/systemd/system"
 	KubernetesDir      = "/etc/kubernetes"
 	PKIDir             = "/etc/kubernetes/pki"
@@ -28,10 +28,9 @@ const (
 func InstallPath(f bundle.File) string {
 	switch f.Kind {
 	case bundle.FileBinary:
-		if f.Component == ProxyComponent {
-			return path.Join(ProxyDir, f.Name)
-		}
 		return path.Join(BinDir, f.Name)
+	case bundle.FileTool:
+		return path.Join(ToolDir, f.Name)
 	case bundle.FileCNIPlugin:
 		return path.Join(CNIBinDir, f.Name)
 	default:
@@ -39,8 +38,11 @@ func InstallPath(f bundle.File) string {
 	}
 }
 
-// ProxyComponent is the bundle's component of which all files go to ProxyDir.
-const ProxyComponent = "haproxy"
+// Tool is the command line prefix that starts a tool of the bundle through the loader that came with it, so that nothing of the host's
+// distribution matters.
+func Tool(name string) string {
+	return ToolDir + "/ld.so --library-path " + ToolDir + " " + ToolDir + "/" + name
+}
 
 // controlPlaneOnly are programs that workers have no use for.
 func controlPlaneOnly(name string) bool {

@@ -18,14 +18,14 @@ const unitName = "kubewright-apiserver-proxy.service"
 
 const configPath = "/etc/kubewright/apiserver-proxy.cfg"
 
-// unit starts haproxy through the loader that came with it, so that nothing of the host's distribution matters.
-const unit = `[Unit]
+func unit() string {
+	return `[Unit]
 Description=Local proxy to the Kubernetes API servers (installed by Kubewright)
 After=network.target
 
 [Service]
 DynamicUser=yes
-ExecStart=` + layout.ProxyDir + `/ld.so --library-path ` + layout.ProxyDir + ` ` + layout.ProxyDir + `/haproxy -db -f ` + configPath + `
+ExecStart=` + layout.Tool("haproxy") + ` -db -f ` + configPath + `
 Restart=always
 RestartSec=1
 LimitNOFILE=65536
@@ -34,6 +34,7 @@ NoNewPrivileges=yes
 [Install]
 WantedBy=multi-user.target
 `
+}
 
 // Config renders haproxy's configuration for one host. A host that runs an API server prefers its own; the others take turns.
 //
@@ -82,17 +83,17 @@ backend apiservers
 	return []byte(b.String())
 }
 
-// Resources lists the proxy's programs, configuration and running unit.
+// Resources lists the proxy's configuration and running unit. Its programs are among the tools.
 func Resources(files []bundle.File, config []byte) []hostapi.Resource {
 	var resources []hostapi.Resource
 	inputs := sha256.New()
 	for _, f := range files {
-		if f.Component == layout.ProxyComponent {
-			resources = append(resources, layout.Place(f))
+		if f.Kind == bundle.FileTool {
 			inputs.Write([]byte(f.Digest))
 		}
 	}
 	inputs.Write(config)
+	unit := unit()
 	inputs.Write([]byte(unit))
 	return append(resources,
 		layout.Text(configPath, config),

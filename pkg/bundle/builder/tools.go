@@ -11,15 +11,17 @@ import (
 	"github.com/kubewright/kubewright/pkg/bundle"
 )
 
-// loaderName is what the loader of a Debian program is called on hosts, whatever the platform calls it.
+// loaderName is what the loader of tools is called on hosts, whatever the platform calls it.
 const loaderName = "ld.so"
 
-// makeDebianProgram adds a program, its libraries and its loader to blobs and returns their entries. A library has the name that
-// programs ask for; the links between such names and files are resolved.
-func (b *build) makeDebianProgram(p DebianProgram, blobs map[digest.Digest]bundle.Blob) ([]bundle.File, error) {
+// makeTools adds programs, their libraries and their loader to blobs and returns their entries. A library has the name that programs
+// ask for; the links between such names and files are resolved.
+func (b *build) makeTools(t Tools, blobs map[digest.Digest]bundle.Blob) ([]bundle.File, error) {
 	c := closure{root: b.debian.dir, found: map[string]bool{}}
-	if err := c.add(p.Path); err != nil {
-		return nil, err
+	for _, p := range t.Paths {
+		if err := c.add(p); err != nil {
+			return nil, err
+		}
 	}
 	linked := map[string]bool{}
 	for name := range c.found {
@@ -53,7 +55,7 @@ func (b *build) makeDebianProgram(p DebianProgram, blobs map[digest.Digest]bundl
 			base = loaderName
 		}
 		files = append(files, bundle.File{
-			Name: base, Kind: bundle.FileBinary, Component: p.Component, Version: p.Version, Platform: b.platform,
+			Name: base, Kind: bundle.FileTool, Component: t.Component, Version: t.Version, Platform: b.platform,
 			Digest: d, Size: blob.Size, Mode: 0o755,
 		})
 	}
