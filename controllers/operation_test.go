@@ -49,6 +49,31 @@ func TestARestartInTheMiddleBeginsTheNextAttempt(t *testing.T) {
 	w.Expect(w.operations()).To(HaveLen(1))
 }
 
+func TestARetryAskedForInTheMiddleIsAnsweredByTheOperationUnderWay(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	began := make(chan provision.Request, 10)
+	stop := w.start(newRunner(untilCancelled(began)))
+	c := w.createCluster("demo", nil, "cp1")
+	<-began
+	stop()
+	w.retry("demo", "the same command again")
+	hold := make(chan struct{})
+	runner := newRunner(func(ctx context.Context, request provision.Request) (*provision.Outcome, error) {
+		<-hold
+		return succeed(ctx, request)
+	})
+	w.start(runner)
+	w.Eventually(func() string {
+		return w.operation("demo-install-g1-1").Annotations[v1alpha1.RetryAnnotation]
+	}).Should(Equal("the same command again"))
+	close(hold)
+	w.ready(c)
+	w.Consistently(func() int { return len(w.operations()) }, time.Second, glance).Should(Equal(1))
+	w.Expect(runner.calls()).To(HaveLen(1))
+}
+
 func TestOneOperationRunsAtATimeUponACluster(t *testing.T) {
 	w := newWorld(t)
 	w.createManifest(version)
@@ -119,6 +144,7 @@ func TestProgressIsVisibleWhileAnOperationRuns(t *testing.T) {
 		request.Sink.Emit(engine.Event{Step: "control-plane/init", Host: "cp1", State: engine.StateRunning, Try: 1, Message: "waiting for etcd", At: time.Now()})
 		request.Sink.Emit(engine.Event{Step: "content", Host: "w1", State: engine.StateRetrying, Try: 2, Reason: "ConnectionLost", Message: "lost", At: time.Now()})
 		<-hold
+		request.Sink.Emit(engine.Event{Step: "control-plane/init", Host: "cp1", State: engine.StateChanged, Try: 1, At: time.Now()})
 		return succeed(ctx, request)
 	}))
 	c := w.createCluster("demo", nil, "cp1", "cp2", "cp3")

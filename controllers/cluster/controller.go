@@ -18,7 +18,7 @@ import (
 // +kubebuilder:rbac:groups=kubewright.io,resources=clusters,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=kubewright.io,resources=clusters/status,verbs=get;patch
 // +kubebuilder:rbac:groups=kubewright.io,resources=clusters/finalizers,verbs=update
-// +kubebuilder:rbac:groups=kubewright.io,resources=clusteroperations,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=kubewright.io,resources=clusteroperations,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=kubewright.io,resources=hosts,verbs=get;list;watch
 // +kubebuilder:rbac:groups=kubewright.io,resources=hosts/status,verbs=get;patch
 // +kubebuilder:rbac:groups=kubewright.io,resources=offlinemanifests,verbs=get;list;watch
@@ -95,6 +95,7 @@ func keep() []phase.Phase[*scope] {
 		checkBundle,
 		ensureAuthorities,
 		operate,
+		prune,
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/controllers/internal/phase"
@@ -12,16 +13,38 @@ import (
 )
 
 // follow tells how far the operation under way has come. Nothing else is done before it has ended.
-func follow(_ context.Context, s *scope) (phase.Next, error) {
+func follow(ctx context.Context, s *scope) (phase.Next, error) {
 	running := active(s.operations)
 	if running == nil {
 		return phase.Continue(), nil
+	}
+	if err := s.answer(ctx, running); err != nil {
+		return phase.Stop(), err
 	}
 	if metav1.IsControlledBy(running, s.cluster) {
 		s.cluster.Status.LastOperation = running.Name
 	}
 	s.standing = phase.Working(ReasonOperationRunning, progress(running))
 	return phase.Stop(), nil
+}
+
+// answer lets an Install under way answer a retry that is asked for meanwhile: it does what another one would do. Without this an
+// installation that goes on after a restart would be followed by a second one with nothing to do.
+func (s *scope) answer(ctx context.Context, running *v1alpha1.ClusterOperation) error {
+	if running.Spec.Type != v1alpha1.InstallOperation || running.Spec.ClusterGeneration != s.cluster.Generation ||
+		!metav1.IsControlledBy(running, s.cluster) || !asksAgain(s.cluster, running) {
+		return nil
+	}
+	after := running.DeepCopy()
+	if after.Annotations == nil {
+		after.Annotations = map[string]string{}
+	}
+	after.Annotations[v1alpha1.RetryAnnotation] = s.cluster.Annotations[v1alpha1.RetryAnnotation]
+	change := client.MergeFromWithOptions(running, client.MergeFromWithOptimisticLock{})
+	if err := s.Client.Patch(ctx, after, change); err != nil {
+		return fmt.Errorf("let operation %s answer the retry: %w", running.Name, err)
+	}
+	return nil
 }
 
 // progress is one line about an operation that has not ended. It changes only with what people want to see.

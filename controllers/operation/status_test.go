@@ -1,0 +1,60 @@
+package operation
+
+import (
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+)
+
+func TestTheEndOfAnOutputIsKept(t *testing.T) {
+	for name, test := range map[string]struct {
+		text  string
+		limit int
+		want  string
+	}{
+		"a short one is kept as it is":           {"a\nb", 10, "a\nb"},
+		"a long one begins at a line":            {"first line\nsecond\nthird", 14, "second\nthird"},
+		"one long line is cut":                   {strings.Repeat("x", 20), 5, "xxxxx"},
+		"a character is not cut in two":          {"äöü", 3, "ü"},
+		"an output that is one line and its end": {strings.Repeat("x", 20) + "\n", 5, "xxxx\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(tail(test.text, test.limit)).To(Equal(test.want))
+		})
+	}
+}
+
+func TestWhoseTurnItIs(t *testing.T) {
+	now := metav1.Now()
+	earlier := metav1.NewTime(now.Add(-1e10))
+	op := func(name string, at metav1.Time, phase v1alpha1.OperationPhase, cluster string) v1alpha1.ClusterOperation {
+		return v1alpha1.ClusterOperation{
+			ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: at},
+			Spec:       v1alpha1.ClusterOperationSpec{ClusterRef: v1alpha1.LocalReference{Name: cluster}},
+			Status:     v1alpha1.ClusterOperationStatus{Phase: phase},
+		}
+	}
+	for name, test := range map[string]struct {
+		operations []v1alpha1.ClusterOperation
+		want       string
+	}{
+		"the oldest goes first":                       {[]v1alpha1.ClusterOperation{op("b", now, "", "demo"), op("a", earlier, "", "demo")}, "a"},
+		"one that has begun goes before an older":     {[]v1alpha1.ClusterOperation{op("a", earlier, v1alpha1.OperationPending, "demo"), op("b", now, v1alpha1.OperationRunning, "demo")}, "b"},
+		"of two of one age the name decides":          {[]v1alpha1.ClusterOperation{op("b", now, "", "demo"), op("a", now, "", "demo")}, "a"},
+		"what has ended has no turn":                  {[]v1alpha1.ClusterOperation{op("a", earlier, v1alpha1.OperationFailed, "demo"), op("b", now, "", "demo")}, "b"},
+		"operations upon other clusters do not count": {[]v1alpha1.ClusterOperation{op("a", earlier, "", "other"), op("b", now, "", "demo")}, "b"},
+		"without operations there is no turn":         {nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := ""
+			if first := firstOf("demo", test.operations); first != nil {
+				got = first.Name
+			}
+			NewWithT(t).Expect(got).To(Equal(test.want))
+		})
+	}
+}
