@@ -68,7 +68,7 @@ func (v validator) release(r *Release) error {
 			return fmt.Errorf("file %s: platform %.60q is not among the release's", f.Name, f.Platform)
 		}
 		switch f.Kind {
-		case FileBinary, FileCNIPlugin, FileManifest, FileHelper:
+		case FileBinary, FileCNIPlugin, FileManifest, FileTool, FileHelper:
 		default:
 			return fmt.Errorf("file %s: kind %.60q is unknown", f.Name, f.Kind)
 		}
