@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -16,6 +17,11 @@ import (
 
 	"github.com/kubewright/kubewright/api/crds"
 	"github.com/kubewright/kubewright/api/v1alpha1"
+)
+
+const (
+	startTimeout = 2 * time.Minute
+	stopTimeout  = time.Minute
 )
 
 // Env is a running API server with its etcd. Both listen on loopback only, and their data is gone after Stop.
@@ -72,6 +78,9 @@ func Start(ctx context.Context) (*Env, error) {
 		BinaryAssetsDirectory: assets,
 		CRDs:                  definitions,
 		Scheme:                scheme,
+		// Seconds on an idle machine; many times that when every core is busy with other tests.
+		ControlPlaneStartTimeout: startTimeout,
+		ControlPlaneStopTimeout:  stopTimeout,
 	}
 	// Named explicitly, because envtest lets environment variables of other projects override a mere directory.
 	server.ControlPlane.GetAPIServer().Path = filepath.Join(assets, apiServerProgram)
