@@ -45,15 +45,25 @@ func (e *LostError) Error() string {
 	return fmt.Sprintf("command %s ended without a result (the host restarted or the unit %s was killed): it has to run again", e.Name, UnitName(e.Name))
 }
 
-// Running says whether the command's unit runs now. The wrapper's lock is asked first, because it needs no program;
-// systemd is asked for the moments before the wrapper holds it.
+// Running says whether the command runs now. The wrapper's lock is asked first, because it needs no program; systemd is
+// asked for the moments before the wrapper holds it. A result without the lock means that it has ended, even while
+// systemd is still clearing up the unit.
 func (m *Manager) Running(ctx context.Context, name string) (bool, error) {
 	if m.Locked(name) {
 		return true, nil
 	}
-	if !sys.Exists(m.runPath(name, requestFile)) {
+	if !sys.Exists(m.runPath(name, requestFile)) || sys.Exists(m.runPath(name, resultFile)) {
 		return false, nil
 	}
+	active, err := m.unitActive(ctx, name)
+	if err != nil || active {
+		return active && !sys.Exists(m.runPath(name, resultFile)), err
+	}
+	// The wrapper may have got its lock between the two questions; only a second look is certain.
+	return m.Locked(name), nil
+}
+
+func (m *Manager) unitActive(ctx context.Context, name string) (bool, error) {
 	out, err := m.Sys.Runner.Run(ctx, "systemctl", "show", "--property=ActiveState", "--value", UnitName(name))
 	if err != nil {
 		return false, fmt.Errorf("ask whether command %s runs: %w", name, err)
@@ -62,8 +72,26 @@ func (m *Manager) Running(ctx context.Context, name string) (bool, error) {
 	case "active", "activating", "deactivating", "reloading":
 		return true, nil
 	}
-	// The unit may have got its lock and ended between the two questions; only a second look is certain.
-	return m.Locked(name), nil
+	return false, nil
+}
+
+// waitGone waits until systemd has cleared up a unit whose wrapper has ended, so that its name is free.
+func (m *Manager) waitGone(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	tick := time.NewTicker(pollOutput)
+	defer tick.Stop()
+	for {
+		active, err := m.unitActive(ctx, name)
+		if err != nil || !active {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the unit of the last run of command %s does not go away: %w", name, ctx.Err())
+		case <-tick.C:
+		}
+	}
 }
 
 // Locked says that the wrapper of the command holds its lock, and so runs. It is false for the moment between systemd's
@@ -93,6 +121,11 @@ func (m *Manager) Start(ctx context.Context, operation string, c *api.Command) (
 	dir := m.Sys.State("runs", c.Name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("start command %s: %w", c.Name, err)
+	}
+	if sys.Exists(filepath.Join(dir, resultFile)) {
+		if err := m.waitGone(ctx, c.Name); err != nil {
+			return fmt.Errorf("start command %s: %w", c.Name, err)
+		}
 	}
 	// What the last run left must not be taken for what this one leaves.
 	for _, f := range []string{resultFile, outputFile, oldOutput} {
@@ -176,8 +209,10 @@ func (m *Manager) Follow(ctx context.Context, name string, line func(string)) (*
 		if err != nil {
 			return nil, err
 		}
+		// The wrapper writes the result, clears up, and lets its lock go last.
+		ended := result != nil && !m.Locked(name)
 		tail.read(line)
-		if result != nil {
+		if ended {
 			return result, nil
 		}
 		select {
@@ -189,7 +224,7 @@ func (m *Manager) Follow(ctx context.Context, name string, line func(string)) (*
 			if err != nil {
 				return nil, err
 			}
-			if running {
+			if running || result != nil {
 				continue
 			}
 			// The result may have come just before the unit ended.

@@ -179,6 +179,9 @@ func TestResetGoesOnOverErrorsAndFinishesTheNextTime(t *testing.T) {
 	if h.Read("/var/lib/kubewright/ledger.json") != "" {
 		t.Error("the ledger is still there")
 	}
+	if h.System.Active("kubelet.service") {
+		t.Error("what failed the first time was forgotten: kubelet still runs")
+	}
 }
 
 func TestResetLeavesWhatOthersPutIntoADirectoryOfOurs(t *testing.T) {
