@@ -26,6 +26,8 @@ type Input struct {
 type Material struct {
 	// Discovery is the kubeconfig a joining host presents.
 	Discovery []byte
+	// Client is the identity a joining kubelet starts with.
+	Client pki.KeyPair
 	// Serving is kubelet's serving certificate.
 	Serving pki.KeyPair
 }

@@ -186,6 +186,13 @@ func (b *builder) image(component string) (string, error) {
 func (b *builder) node() error {
 	if err := b.add(Step{ID: StepKubelet, Title: "Place kubelet and its plugins", Hosts: b.all, Needs: onAll(StepContent)}, func(h desired.Host) ([]hostapi.Resource, error) {
 		resources := kubelet.Resources(b.files(h), b.in.Material[h.Name].Serving)
+		if h.Name != b.initial {
+			identity, err := kubeadm.KubeletIdentity(b.in.Cluster, b.in.Material[h.Name].Client)
+			if err != nil {
+				return nil, err
+			}
+			resources = append(resources, identity...)
+		}
 		if b.in.Cluster.Network.CNI.Type == v1alpha1.FlannelCNI {
 			resources = append(resources, cni.HostResources()...)
 		}

@@ -27,7 +27,11 @@ func (x *execution) input() (plan.Input, error) {
 		if err != nil {
 			return in, fmt.Errorf("host %s: sign the joining identity: %w", h.Name, err)
 		}
-		in.Material[h.Name] = plan.Material{Discovery: discovery, Serving: serving}
+		client, err := kubeadm.KubeletClient(x.desired, h, now)
+		if err != nil {
+			return in, fmt.Errorf("host %s: sign kubelet's identity: %w", h.Name, err)
+		}
+		in.Material[h.Name] = plan.Material{Discovery: discovery, Client: client, Serving: serving}
 	}
 	var err error
 	if in.Flannel, err = x.manifest("flannel.yaml"); err != nil {

@@ -65,6 +65,8 @@ type Dir struct {
 type Symlink struct {
 	Path   string `json:"path"`
 	Target string `json:"target"`
+	// Keep leaves a link that is there already as it is, wherever it leads.
+	Keep bool `json:"keep,omitempty"`
 }
 
 // Absent says that nothing is at Path. A directory is removed with what is below it.

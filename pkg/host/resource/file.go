@@ -39,6 +39,8 @@ func checkFile(_ context.Context, t *Task, r *api.Resource) (finding, error) {
 		return finding{}, err
 	case !fi.Mode().IsRegular():
 		return needed(f.Path + " is not a regular file")
+	case f.Keep:
+		return done()
 	}
 	var same finding
 	if f.Blob != "" {

@@ -21,6 +21,8 @@ func checkSymlink(_ context.Context, t *Task, r *api.Resource) (finding, error) 
 		return finding{}, err
 	case fi.Mode()&fs.ModeSymlink == 0:
 		return needed(l.Path + " is not a link")
+	case l.Keep:
+		return done()
 	}
 	target, err := os.Readlink(t.Sys.Path(l.Path))
 	if err != nil {

@@ -101,9 +101,6 @@ func Input(controlPlanes, workers int) (plan.Input, error) {
 	}
 	in.Flannel = []*unstructured.Unstructured{{Object: map[string]any{
 		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "kube-flannel-cfg", "namespace": "kube-flannel"}, "data": map[string]any{},
-	}}, {Object: map[string]any{
-		"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": map[string]any{"name": "kube-flannel-ds", "namespace": "kube-flannel"},
-		"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "kube-flannel"}}}}},
 	}}}
 	in.MetricsServer = []*unstructured.Unstructured{{Object: map[string]any{
 		"apiVersion": "v1", "kind": "ServiceAccount", "metadata": map[string]any{"name": "metrics-server", "namespace": "kube-system"},

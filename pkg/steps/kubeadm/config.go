@@ -137,9 +137,14 @@ func localEndpoint(h desired.Host) map[string]any {
 	return map[string]any{"advertiseAddress": h.Address, "bindPort": desired.APIServerPort}
 }
 
-// kubeletPatch is the pool's override as a kubeadm patch; the file's name says target and kind.
+// kubeletPatch is what this host's kubelet has differently, as a kubeadm patch; the file's name says target and kind. A control plane
+// registers with its taints: kubeadm would only set them at the end of joining, and pods would have been scheduled by then.
 func kubeletPatch(h desired.Host) ([]byte, error) {
-	patch, err := desired.Merge(map[string]any{}, "overrides.kubelet", h.PoolKubelet)
+	own := map[string]any{}
+	if h.IsControlPlane() && len(h.Taints) > 0 {
+		own["registerWithTaints"] = taints(h.Taints)
+	}
+	patch, err := desired.Merge(own, "overrides.kubelet", h.PoolKubelet)
 	if err != nil {
 		return nil, err
 	}

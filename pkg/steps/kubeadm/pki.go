@@ -56,6 +56,38 @@ func Discovery(c *desired.Cluster, h desired.Host, now time.Time) ([]byte, error
 	return out, nil
 }
 
+// KubeletClient signs the identity a joining host's kubelet starts with. It is what kubelet would get through a certificate signing
+// request (system:node:<name> in system:nodes); kubelet renews it itself.
+func KubeletClient(c *desired.Cluster, h desired.Host, now time.Time) (pki.KeyPair, error) {
+	return c.Authorities.Cluster.Sign(pki.Leaf{
+		CommonName:    "system:node:" + h.Name,
+		Organizations: []string{"system:nodes"},
+		Lifetime:      servingLifetime,
+	}, now)
+}
+
+// KubeletIdentity places kubelet's identity and the kubeconfig that uses it, so that a joining kubelet neither waits for a signature
+// nor, on a control plane, for its own API server: it talks to whichever the endpoint leads to. What kubelet has renewed stays.
+func KubeletIdentity(c *desired.Cluster, identity pki.KeyPair) ([]hostapi.Resource, error) {
+	const dir = layout.KubeletDir + "/pki/"
+	config := clientcmdapi.NewConfig()
+	config.Clusters["cluster"] = &clientcmdapi.Cluster{Server: "https://" + c.Endpoint.String(), CertificateAuthorityData: c.Authorities.Cluster.Cert}
+	config.AuthInfos["kubelet"] = &clientcmdapi.AuthInfo{ClientCertificate: dir + "kubelet-client-current.pem", ClientKey: dir + "kubelet-client-current.pem"}
+	config.Contexts["kubelet"] = &clientcmdapi.Context{Cluster: "cluster", AuthInfo: "kubelet"}
+	config.CurrentContext = "kubelet"
+	kubeconfig, err := clientcmd.Write(*config)
+	if err != nil {
+		return nil, fmt.Errorf("render kubelet's kubeconfig: %w", err)
+	}
+	first := layout.Secret(dir+"kubelet-client-kubewright.pem", append(append([]byte{}, identity.Cert...), identity.Key...))
+	first.File.Keep = true
+	return []hostapi.Resource{
+		first,
+		{ID: "symlink/kubelet-client", Symlink: &hostapi.Symlink{Path: dir + "kubelet-client-current.pem", Target: dir + "kubelet-client-kubewright.pem", Keep: true}},
+		layout.Secret(layout.KubernetesDir+"/kubelet.conf", kubeconfig),
+	}, nil
+}
+
 // servingLifetime is one year, as kubeadm gives its own leaves (kubeadmconstants.CertificateValidityPeriod).
 const servingLifetime = 365 * 24 * time.Hour
 
