@@ -63,16 +63,12 @@ func Frame(v View, width, height int, style Style, hint string) string {
 func stepRows(steps []StepView, room, width int, style Style) []string {
 	from, to := 0, len(steps)
 	if len(steps) > room {
-		visible := max(room-2, 1)
-		current := 0
-		for i, s := range steps {
-			if s.State != engine.StateDone && s.State != engine.StateChanged && s.State != engine.StateSkipped {
-				current = i
-				break
-			}
-			current = i
+		// The rows before and after tell what is left out; where there is no room for them, nothing does.
+		visible := room - 2
+		if visible < 1 {
+			return stepRows(steps[current(steps):current(steps)+1], 1, width, style)
 		}
-		from = min(max(current-visible/3, 0), len(steps)-visible)
+		from = min(max(current(steps)-visible/3, 0), len(steps)-visible)
 		to = from + visible
 	}
 	var rows []string
@@ -93,6 +89,16 @@ func stepRows(steps []StepView, room, width int, style Style) []string {
 		rows = append(rows, style(engine.StatePending, fit(fmt.Sprintf("  · %d steps to come", len(steps)-to), width)))
 	}
 	return rows
+}
+
+// current is the first step that has not ended well, or else the last one.
+func current(steps []StepView) int {
+	for i, s := range steps {
+		if !s.State.OK() {
+			return i
+		}
+	}
+	return len(steps) - 1
 }
 
 // hostRows draws hosts in at most room rows, the heading included. When there are more, those that tell most come first.

@@ -67,7 +67,7 @@ func (g Goal) Judge(s *Snapshot, now time.Time) Verdict {
 	}
 	v := Verdict{Operation: g.operation(s)}
 	ready := current(s.Cluster.Status.Conditions, v1alpha1.ReadyCondition, s.Cluster.Generation)
-	if ready != nil {
+	if ready != nil && ready.Status != metav1.ConditionUnknown {
 		v.Message = ready.Message
 	}
 	stalled := isTrue(current(s.Cluster.Status.Conditions, v1alpha1.StalledCondition, s.Cluster.Generation))

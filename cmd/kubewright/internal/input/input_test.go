@@ -94,6 +94,10 @@ func TestAMistakeIsNamedWithFileDocumentAndField(t *testing.T) {
 		"no cluster":         {hosts, []string{"f.yaml", "no Cluster"}},
 		"two clusters":       {cluster + "---\n" + strings.Replace(cluster, "demo", "second", 1), []string{"document 2", "second Cluster"}},
 		"an object twice":    {cluster + "---\n" + hosts + "---\n" + hosts, []string{"document 4", "Host n1", "twice", "document 2"}},
+		"a host named twice": {
+			strings.Replace(cluster, "hosts: [n2]", "hosts: [n2, n1]", 1),
+			[]string{"Cluster demo", "spec.workers[0].hosts[1]", "host n1", "spec.controlPlane.hosts[0]"},
+		},
 		"an address twice": {
 			cluster + "---\n" + strings.Replace(hosts, "192.0.2.2", "192.0.2.1", 1),
 			[]string{"Host n2", "spec.address", "192.0.2.1", "Host n1"},

@@ -18,6 +18,13 @@ func (p *parser) whole() error {
 	if o.Cluster == nil {
 		return &Error{File: o.File, Message: fmt.Sprintf("it holds no Cluster of %s", v1alpha1.GroupVersion)}
 	}
+	roles := map[string]string{}
+	for _, named := range HostsOf(o.Cluster) {
+		if first, twice := roles[named.Name]; twice {
+			return &Error{File: o.Where(o.Cluster), Message: fmt.Sprintf("%s: host %s is named by %s already; a host has one role", named.Field, named.Name, first)}
+		}
+		roles[named.Name] = named.Field
+	}
 	addresses := map[string]string{}
 	for _, host := range o.Hosts {
 		port := host.Spec.Port
@@ -26,13 +33,14 @@ func (p *parser) whole() error {
 		}
 		address := host.Namespace + " " + net.JoinHostPort(strings.ToLower(host.Spec.Address), strconv.Itoa(int(port)))
 		if other, taken := addresses[address]; taken && host.Spec.Address != "" {
-			return fmt.Errorf("%s: spec.address: %s and port %d are those of Host %s as well; two Hosts cannot be one machine",
-				o.Where(host), host.Spec.Address, port, other)
+			return &Error{File: o.Where(host), Message: fmt.Sprintf("spec.address: %s and port %d are those of Host %s as well; two Hosts cannot be one machine",
+				host.Spec.Address, port, other)}
 		}
 		addresses[address] = host.Name
 	}
 	if m := o.Manifest; m != nil && m.Name != o.Cluster.Spec.OfflineManifestRef.Name {
-		return fmt.Errorf("%s: metadata.name: the Cluster's spec.offlineManifestRef names %q, not %q", o.Where(m), o.Cluster.Spec.OfflineManifestRef.Name, m.Name)
+		return &Error{File: o.Where(m), Message: fmt.Sprintf("metadata.name: the Cluster's spec.offlineManifestRef names %q, not %q",
+			o.Cluster.Spec.OfflineManifestRef.Name, m.Name)}
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/kubewright/kubewright/controllers"
@@ -40,7 +41,7 @@ type ManagerOptions struct {
 }
 
 // NewManager makes a manager with all controllers, not started. The returned function gives back what it holds, after it has ended.
-func NewManager(config *rest.Config, scheme *runtime.Scheme, o ManagerOptions) (ctrl.Manager, func(), error) {
+func NewManager(api *rest.Config, scheme *runtime.Scheme, o ManagerOptions) (ctrl.Manager, func(), error) {
 	metrics, health := o.MetricsAddress, o.HealthAddress
 	if metrics == "" {
 		metrics = "0"
@@ -48,8 +49,8 @@ func NewManager(config *rest.Config, scheme *runtime.Scheme, o ManagerOptions) (
 	if health == "" {
 		health = "0"
 	}
-	limit := stopLimit
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
+	limit, always := stopLimit, true
+	mgr, err := ctrl.NewManager(api, ctrl.Options{
 		Scheme:                  scheme,
 		Logger:                  o.Log,
 		BaseContext:             func() context.Context { return ctrl.LoggerInto(context.Background(), o.Log) },
@@ -61,8 +62,10 @@ func NewManager(config *rest.Config, scheme *runtime.Scheme, o ManagerOptions) (
 		// The lease is given back on the way out, so the next one need not wait for it to expire.
 		LeaderElectionReleaseOnCancel: true,
 		GracefulShutdownTimeout:       &limit,
-		Cache:                         cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
-		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
+		// The names are checked over the whole process, where tests run one manager after the other.
+		Controller: config.Controller{SkipNameValidation: &always},
+		Cache:      cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("make the controllers' manager: %w", err)
