@@ -132,22 +132,8 @@ func applyUnit(ctx context.Context, t *Task, r *api.Resource) error {
 	if err := t.Ledger.Record(ledger.Entry{Type: ledger.TypeUnit, Name: u.Name, Created: !s.found() || t.ownUnitFile(u.Name), Previous: s.file + " " + s.active}); err != nil {
 		return err
 	}
-	if s.needReload || !s.found() {
-		if err := t.systemctl(ctx, r, "daemon-reload"); err != nil {
-			return err
-		}
-		if s, err = t.unitState(ctx, u.Name); err != nil {
-			return err
-		}
-	}
-	if !s.enabledIs(u.Enabled) {
-		verb := "disable"
-		if u.Enabled {
-			verb = "enable"
-		}
-		if err := t.systemctl(ctx, r, verb, "--", u.Name); err != nil {
-			return err
-		}
+	if s, err = t.configure(ctx, r, s); err != nil {
+		return err
 	}
 	if !u.Active {
 		if err := t.systemctl(ctx, r, "stop", "--", u.Name); err != nil {
@@ -174,6 +160,37 @@ func applyUnit(ctx context.Context, t *Task, r *api.Resource) error {
 		return err
 	}
 	return sys.WriteFile(unitReceiptPath(t.Sys, u.Name), data, 0o600)
+}
+
+// configure makes systemd know the unit's file and enables or disables the unit.
+func (t *Task) configure(ctx context.Context, r *api.Resource, s unitState) (unitState, error) {
+	u := r.Unit
+	var err error
+	if !s.enabledIs(u.Enabled) && u.Enabled {
+		// Enabling reloads systemd's configuration as well, which takes a good part of a second on a busy machine.
+		if err := t.systemctl(ctx, r, "enable", "--", u.Name); err != nil {
+			return s, err
+		}
+		if s, err = t.unitState(ctx, u.Name); err != nil {
+			return s, err
+		}
+	}
+	if s.needReload || !s.found() {
+		if err := t.systemctl(ctx, r, "daemon-reload"); err != nil {
+			return s, err
+		}
+		if s, err = t.unitState(ctx, u.Name); err != nil {
+			return s, err
+		}
+	}
+	if !s.enabledIs(u.Enabled) {
+		verb := "disable"
+		if u.Enabled {
+			verb = "enable"
+		}
+		return s, t.systemctl(ctx, r, verb, "--", u.Name)
+	}
+	return s, nil
 }
 
 // start starts or restarts the unit and waits until it is active and stays so for a moment.
