@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
@@ -28,57 +28,57 @@ func TestAClusterBecomesReadyAndHandsOutItsKubeconfig(t *testing.T) {
 	c := w.createCluster("demo", nil, "cp1", "cp2", "cp3")
 	w.ready(c)
 
-	w.Expect(c.Status.InstalledGeneration).To(Equal(c.Generation))
-	w.Expect(c.Status.ObservedGeneration).To(Equal(c.Generation))
-	w.Expect(c.Status.Initialized).To(BeTrue())
-	w.Expect(c.Status.Version).To(Equal(version))
-	w.Expect(c.Status.Nodes).To(Equal(v1alpha1.NodeCounts{Desired: 4, Joined: 4, Ready: 4}))
-	w.Expect(c.Status.EtcdMembers).To(Equal(int32(3)))
-	w.Expect(c.Status.LastOperation).To(Equal("demo-install-g1-1"))
-	w.Expect(c.Status.CACertificateHash).To(HavePrefix("sha256:"))
-	w.Expect(capi.IsTrue(c, v1alpha1.HostsClaimedCondition)).To(BeTrue())
-	w.Expect(capi.IsTrue(c, v1alpha1.AvailableCondition)).To(BeTrue())
-	w.Expect(capi.IsTrue(c, v1alpha1.StalledCondition)).To(BeFalse())
-	w.Expect(capi.IsTrue(c, v1alpha1.ReconcilingCondition)).To(BeFalse())
+	w.Expect(c.Status.InstalledGeneration).To(gomega.Equal(c.Generation))
+	w.Expect(c.Status.ObservedGeneration).To(gomega.Equal(c.Generation))
+	w.Expect(c.Status.Initialized).To(gomega.BeTrue())
+	w.Expect(c.Status.Version).To(gomega.Equal(version))
+	w.Expect(c.Status.Nodes).To(gomega.Equal(v1alpha1.NodeCounts{Desired: 4, Joined: 4, Ready: 4}))
+	w.Expect(c.Status.EtcdMembers).To(gomega.Equal(int32(3)))
+	w.Expect(c.Status.LastOperation).To(gomega.Equal("demo-install-g1-1"))
+	w.Expect(c.Status.CACertificateHash).To(gomega.HavePrefix("sha256:"))
+	w.Expect(capi.IsTrue(c, v1alpha1.HostsClaimedCondition)).To(gomega.BeTrue())
+	w.Expect(capi.IsTrue(c, v1alpha1.AvailableCondition)).To(gomega.BeTrue())
+	w.Expect(capi.IsTrue(c, v1alpha1.StalledCondition)).To(gomega.BeFalse())
+	w.Expect(capi.IsTrue(c, v1alpha1.ReconcilingCondition)).To(gomega.BeFalse())
 
 	operation := w.operation("demo-install-g1-1")
-	w.Expect(operation.Status.Phase).To(Equal(v1alpha1.OperationSucceeded))
-	w.Expect(operation.Status.Attempt).To(Equal(int32(1)))
-	w.Expect(operation.Status.CompletedAt).NotTo(BeNil())
-	w.Expect(operation.Status.Steps).To(HaveLen(1))
-	w.Expect(operation.Status.Steps[0].Changed).To(Equal(int32(4)))
-	w.Expect(operation.Status.Traffic.Requests).To(Equal(int64(3)))
-	w.Expect(operation.Labels).To(HaveKeyWithValue(v1alpha1.ClusterNameLabel, "demo"))
-	w.Expect(metav1.IsControlledBy(operation, c)).To(BeTrue())
+	w.Expect(operation.Status.Phase).To(gomega.Equal(v1alpha1.OperationSucceeded))
+	w.Expect(operation.Status.Attempt).To(gomega.Equal(int32(1)))
+	w.Expect(operation.Status.CompletedAt).NotTo(gomega.BeNil())
+	w.Expect(operation.Status.Steps).To(gomega.HaveLen(1))
+	w.Expect(operation.Status.Steps[0].Changed).To(gomega.Equal(int32(4)))
+	w.Expect(operation.Status.Traffic.Requests).To(gomega.Equal(int64(3)))
+	w.Expect(operation.Labels).To(gomega.HaveKeyWithValue(v1alpha1.ClusterNameLabel, "demo"))
+	w.Expect(metav1.IsControlledBy(operation, c)).To(gomega.BeTrue())
 
 	request := runner.calls()[0]
-	w.Expect(request.Hosts).To(HaveLen(4))
-	w.Expect(request.Hosts[0].Credentials).To(HaveKeyWithValue(v1alpha1.SSHPasswordKey, []byte("secret")))
-	w.Expect(request.Authorities.Etcd.Key).NotTo(BeEmpty())
-	w.Expect(request.Attempt).To(Equal(1))
+	w.Expect(request.Hosts).To(gomega.HaveLen(4))
+	w.Expect(request.Hosts[0].Credentials).To(gomega.HaveKeyWithValue(v1alpha1.SSHPasswordKey, []byte("secret")))
+	w.Expect(request.Authorities.Etcd.Key).NotTo(gomega.BeEmpty())
+	w.Expect(request.Attempt).To(gomega.Equal(1))
 
 	host := w.host("w1")
-	w.Expect(host.Status.Claim.ClusterUID).To(Equal(string(c.UID)))
-	w.Expect(host.Status.Claim.Role).To(Equal(v1alpha1.WorkerRole))
-	w.Expect(host.Status.Claim.Pool).To(Equal("pool"))
-	w.Expect(host.Status.Facts.Platform).To(Equal("linux/amd64"))
-	w.Expect(capi.IsTrue(host, v1alpha1.HostReachableCondition)).To(BeTrue())
-	w.Expect(host.Status.Step).To(Equal(&v1alpha1.HostStep{Operation: "demo-install-g1-1", Step: "node/ready", State: v1alpha1.StepChanged}))
+	w.Expect(host.Status.Claim.ClusterUID).To(gomega.Equal(string(c.UID)))
+	w.Expect(host.Status.Claim.Role).To(gomega.Equal(v1alpha1.WorkerRole))
+	w.Expect(host.Status.Claim.Pool).To(gomega.Equal("pool"))
+	w.Expect(host.Status.Facts.Platform).To(gomega.Equal("linux/amd64"))
+	w.Expect(capi.IsTrue(host, v1alpha1.HostReachableCondition)).To(gomega.BeTrue())
+	w.Expect(host.Status.Step).To(gomega.Equal(&v1alpha1.HostStep{Operation: "demo-install-g1-1", Step: "node/ready", State: v1alpha1.StepChanged}))
 
-	w.Eventually(func(g Gomega) {
+	w.Eventually(func(g gomega.Gomega) {
 		secret := &corev1.Secret{}
-		g.Expect(env.Client.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "demo-kubeconfig"}, secret)).To(Succeed())
-		g.Expect(string(secret.Type)).To(Equal("cluster.x-k8s.io/secret"))
-		g.Expect(secret.Labels).To(HaveKeyWithValue("cluster.x-k8s.io/cluster-name", "demo"))
+		g.Expect(env.Client.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "demo-kubeconfig"}, secret)).To(gomega.Succeed())
+		g.Expect(string(secret.Type)).To(gomega.Equal("cluster.x-k8s.io/secret"))
+		g.Expect(secret.Labels).To(gomega.HaveKeyWithValue("cluster.x-k8s.io/cluster-name", "demo"))
 		config, err := clientcmd.RESTConfigFromKubeConfig(secret.Data["value"])
-		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(config.Host).To(Equal("https://127.0.0.1:7443"))
-		g.Expect(config.CAData).To(Equal(request.Authorities.Cluster.Cert))
+		g.Expect(err).NotTo(gomega.HaveOccurred())
+		g.Expect(config.Host).To(gomega.Equal("https://127.0.0.1:7443"))
+		g.Expect(config.CAData).To(gomega.Equal(request.Authorities.Cluster.Cert))
 		block, _ := pem.Decode(config.CertData)
 		cert, err := x509.ParseCertificate(block.Bytes)
-		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(time.Until(cert.NotAfter)).To(BeNumerically("~", 365*24*time.Hour, time.Hour))
-	}).Should(Succeed())
+		g.Expect(err).NotTo(gomega.HaveOccurred())
+		g.Expect(time.Until(cert.NotAfter)).To(gomega.BeNumerically("~", 365*24*time.Hour, time.Hour))
+	}).Should(gomega.Succeed())
 }
 
 func TestNothingIsWrittenAtRest(t *testing.T) {
@@ -90,11 +90,11 @@ func TestNothingIsWrittenAtRest(t *testing.T) {
 	w.ready(c)
 	w.Eventually(func() error {
 		return env.Client.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "demo-kubeconfig"}, &corev1.Secret{})
-	}).Should(Succeed())
+	}).Should(gomega.Succeed())
 
 	versions := func() map[string]string {
 		manifest := &v1alpha1.OfflineManifest{}
-		w.Expect(env.Client.Get(t.Context(), client.ObjectKey{Name: w.manifest}, manifest)).To(Succeed())
+		w.Expect(env.Client.Get(t.Context(), client.ObjectKey{Name: w.manifest}, manifest)).To(gomega.Succeed())
 		out := map[string]string{
 			"cluster": w.cluster("demo").ResourceVersion, "operation": w.operation("demo-install-g1-1").ResourceVersion,
 			"manifest": manifest.ResourceVersion,
@@ -114,15 +114,15 @@ func TestNothingIsWrittenAtRest(t *testing.T) {
 		last := before
 		before = versions()
 		return equal(last, before)
-	}, patience, 2*time.Second).Should(BeTrue())
-	w.Consistently(versions, 2*time.Second, 100*time.Millisecond).Should(Equal(before))
+	}, patience, 2*time.Second).Should(gomega.BeTrue())
+	w.Consistently(versions, 2*time.Second, 100*time.Millisecond).Should(gomega.Equal(before))
 
 	// A new process looks at everything anew, opens the bundle again, and has nothing to say either.
 	stop()
 	runner := newRunner(nil)
 	w.start(runner)
-	w.Consistently(versions, 3*time.Second, 100*time.Millisecond).Should(Equal(before))
-	w.Expect(runner.calls()).To(BeEmpty())
+	w.Consistently(versions, 3*time.Second, 100*time.Millisecond).Should(gomega.Equal(before))
+	w.Expect(runner.calls()).To(gomega.BeEmpty())
 }
 
 func equal(a, b map[string]string) bool {
@@ -142,20 +142,20 @@ func TestAFailedOperationStallsUntilARetryIsAskedFor(t *testing.T) {
 	w.start(runner)
 	c := w.createCluster("demo", nil, "cp1")
 	message := w.stalled(c, cluster.ReasonOperationFailed)
-	w.Expect(message).To(ContainSubstring("demo-install-g1-1"))
-	w.Expect(message).To(ContainSubstring("port 6443 is in use on cp1"))
-	w.Expect(message).To(ContainSubstring(v1alpha1.RetryAnnotation))
+	w.Expect(message).To(gomega.ContainSubstring("demo-install-g1-1"))
+	w.Expect(message).To(gomega.ContainSubstring("port 6443 is in use on cp1"))
+	w.Expect(message).To(gomega.ContainSubstring(v1alpha1.RetryAnnotation))
 	failed := w.operation("demo-install-g1-1")
-	w.Expect(failed.Status.Phase).To(Equal(v1alpha1.OperationFailed))
-	w.Expect(failed.Status.Problems).To(HaveLen(1))
-	w.Expect(failed.Status.Problems[0].Reason).To(Equal("PortInUse"))
-	w.Consistently(func() int { return len(w.operations()) }, time.Second, glance).Should(Equal(1))
+	w.Expect(failed.Status.Phase).To(gomega.Equal(v1alpha1.OperationFailed))
+	w.Expect(failed.Status.Problems).To(gomega.HaveLen(1))
+	w.Expect(failed.Status.Problems[0].Reason).To(gomega.Equal("PortInUse"))
+	w.Consistently(func() int { return len(w.operations()) }, time.Second, glance).Should(gomega.Equal(1))
 
 	runner.set(succeed)
 	w.retry("demo", "once more")
 	w.ready(c)
-	w.Expect(w.operation("demo-install-g1-2").Status.Phase).To(Equal(v1alpha1.OperationSucceeded))
-	w.Expect(w.operations()).To(HaveLen(2))
+	w.Expect(w.operation("demo-install-g1-2").Status.Phase).To(gomega.Equal(v1alpha1.OperationSucceeded))
+	w.Expect(w.operations()).To(gomega.HaveLen(2))
 }
 
 func TestARetryOfAnInstalledClusterRunsTheSameOnceMore(t *testing.T) {
@@ -167,10 +167,10 @@ func TestARetryOfAnInstalledClusterRunsTheSameOnceMore(t *testing.T) {
 	c := w.createCluster("demo", nil, "cp1")
 	w.ready(c)
 	w.retry("demo", "again")
-	w.Eventually(func() int { return len(runner.calls()) }).Should(Equal(2))
-	w.Eventually(func() string { return w.cluster("demo").Status.LastOperation }).Should(Equal("demo-install-g1-2"))
+	w.Eventually(func() int { return len(runner.calls()) }).Should(gomega.Equal(2))
+	w.Eventually(func() string { return w.cluster("demo").Status.LastOperation }).Should(gomega.Equal("demo-install-g1-2"))
 	w.ready(c)
-	w.Consistently(func() int { return len(w.operations()) }, time.Second, glance).Should(Equal(2))
+	w.Consistently(func() int { return len(w.operations()) }, time.Second, glance).Should(gomega.Equal(2))
 }
 
 func TestASpecChangeIsBroughtAboutByAnotherInstall(t *testing.T) {
@@ -183,9 +183,9 @@ func TestASpecChangeIsBroughtAboutByAnotherInstall(t *testing.T) {
 	w.ready(c)
 	w.edit(c, func() { c.Spec.Workers = []v1alpha1.WorkerPool{{Name: "pool", Hosts: []string{"w1"}}} })
 	w.ready(c)
-	w.Expect(c.Status.InstalledGeneration).To(Equal(int64(2)))
-	w.Expect(c.Status.LastOperation).To(Equal("demo-install-g2-1"))
-	w.Expect(c.Status.Nodes).To(Equal(v1alpha1.NodeCounts{Desired: 2, Joined: 2, Ready: 2}))
+	w.Expect(c.Status.InstalledGeneration).To(gomega.Equal(int64(2)))
+	w.Expect(c.Status.LastOperation).To(gomega.Equal("demo-install-g2-1"))
+	w.Expect(c.Status.Nodes).To(gomega.Equal(v1alpha1.NodeCounts{Desired: 2, Joined: 2, Ready: 2}))
 }
 
 func TestAHostOfAnotherClusterIsRefused(t *testing.T) {
@@ -198,17 +198,17 @@ func TestAHostOfAnotherClusterIsRefused(t *testing.T) {
 	w.ready(first)
 	second := w.createCluster("second", nil, "cp1", "cp2", "cp3")
 	message := w.stalled(second, cluster.ReasonHostClaimedElsewhere)
-	w.Expect(message).To(ContainSubstring("host cp1 is claimed by cluster first"))
+	w.Expect(message).To(gomega.ContainSubstring("host cp1 is claimed by cluster first"))
 	claimed := capi.Condition(second, v1alpha1.HostsClaimedCondition)
-	w.Expect(claimed.Status).To(Equal(metav1.ConditionFalse))
-	w.Expect(claimed.Reason).To(Equal(cluster.ReasonHostClaimedElsewhere))
-	w.Expect(w.host("cp2").Status.Claim).To(BeNil(), "all hosts are claimed or none")
-	w.Expect(runner.calls()).To(HaveLen(1))
+	w.Expect(claimed.Status).To(gomega.Equal(metav1.ConditionFalse))
+	w.Expect(claimed.Reason).To(gomega.Equal(cluster.ReasonHostClaimedElsewhere))
+	w.Expect(w.host("cp2").Status.Claim).To(gomega.BeNil(), "all hosts are claimed or none")
+	w.Expect(runner.calls()).To(gomega.HaveLen(1))
 
 	w.delete(first) // policy Orphan: the claim goes, and the second cluster notices by itself
 	w.gone(first)
 	w.ready(second)
-	w.Expect(w.host("cp1").Status.Claim.ClusterName).To(Equal("second"))
+	w.Expect(w.host("cp1").Status.Claim.ClusterName).To(gomega.Equal("second"))
 }
 
 func TestOfTwoClustersThatWantOneHostExactlyOneGetsIt(t *testing.T) {
@@ -219,13 +219,13 @@ func TestOfTwoClustersThatWantOneHostExactlyOneGetsIt(t *testing.T) {
 	a := w.createCluster("a", nil, "cp1")
 	b := w.createCluster("b", nil, "cp1")
 	w.start(runner)
-	w.Eventually(func(g Gomega) {
-		g.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(a), a)).To(Succeed())
-		g.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(b), b)).To(Succeed())
-		g.Expect(capi.IsTrue(a, v1alpha1.ReadyCondition)).NotTo(Equal(capi.IsTrue(b, v1alpha1.ReadyCondition)))
-		g.Expect(capi.IsTrue(a, v1alpha1.StalledCondition)).NotTo(Equal(capi.IsTrue(b, v1alpha1.StalledCondition)))
-	}).Should(Succeed())
-	w.Expect(runner.calls()).To(HaveLen(1))
+	w.Eventually(func(g gomega.Gomega) {
+		g.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(a), a)).To(gomega.Succeed())
+		g.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(b), b)).To(gomega.Succeed())
+		g.Expect(capi.IsTrue(a, v1alpha1.ReadyCondition)).NotTo(gomega.Equal(capi.IsTrue(b, v1alpha1.ReadyCondition)))
+		g.Expect(capi.IsTrue(a, v1alpha1.StalledCondition)).NotTo(gomega.Equal(capi.IsTrue(b, v1alpha1.StalledCondition)))
+	}).Should(gomega.Succeed())
+	w.Expect(runner.calls()).To(gomega.HaveLen(1))
 }
 
 func TestBadInputIsNamedAndNothingIsRun(t *testing.T) {
@@ -264,12 +264,12 @@ func TestBadInputIsNamedAndNothingIsRun(t *testing.T) {
 			c := w.createCluster("demo", test.change, "cp1")
 			message := w.stalled(c, test.reason)
 			for _, part := range test.says {
-				w.Expect(message).To(ContainSubstring(part))
+				w.Expect(message).To(gomega.ContainSubstring(part))
 			}
-			w.Consistently(func() int { return len(w.operations()) + len(runner.calls()) }, time.Second/2, glance).Should(BeZero())
+			w.Consistently(func() int { return len(w.operations()) + len(runner.calls()) }, time.Second/2, glance).Should(gomega.BeZero())
 			secrets := &corev1.SecretList{}
-			w.Expect(env.Client.List(t.Context(), secrets, client.InNamespace(w.namespace))).To(Succeed())
-			w.Expect(secrets.Items).To(HaveLen(1), "no authorities for a cluster that cannot begin")
+			w.Expect(env.Client.List(t.Context(), secrets, client.InNamespace(w.namespace))).To(gomega.Succeed())
+			w.Expect(secrets.Items).To(gomega.HaveLen(1), "no authorities for a cluster that cannot begin")
 		})
 	}
 }
@@ -296,21 +296,21 @@ func TestAuthoritiesAreMadeOnce(t *testing.T) {
 	w.ready(c)
 	ca := &corev1.Secret{}
 	w.get(ca, "demo-ca")
-	w.Expect(metav1.IsControlledBy(ca, c)).To(BeTrue())
+	w.Expect(metav1.IsControlledBy(ca, c)).To(gomega.BeTrue())
 
 	w.edit(c, func() { c.Spec.Workers = []v1alpha1.WorkerPool{{Name: "pool", Hosts: []string{"w1"}}} })
 	w.ready(c)
-	w.Expect(runner.calls()[1].Authorities).To(Equal(runner.calls()[0].Authorities))
+	w.Expect(runner.calls()[1].Authorities).To(gomega.Equal(runner.calls()[0].Authorities))
 
 	w.delete(ca)
 	w.retry("demo", "without a CA")
 	message := w.stalled(c, cluster.ReasonAuthoritiesMissing)
-	w.Expect(message).To(ContainSubstring("demo-ca"))
+	w.Expect(message).To(gomega.ContainSubstring("demo-ca"))
 	w.Consistently(func() error {
 		return client.IgnoreNotFound(env.Client.Get(t.Context(), client.ObjectKeyFromObject(ca), &corev1.Secret{}))
-	}, time.Second, glance).Should(Succeed())
-	w.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(ca), &corev1.Secret{})).NotTo(Succeed())
-	w.Expect(runner.calls()).To(HaveLen(2))
+	}, time.Second, glance).Should(gomega.Succeed())
+	w.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(ca), &corev1.Secret{})).NotTo(gomega.Succeed())
+	w.Expect(runner.calls()).To(gomega.HaveLen(2))
 }
 
 func TestAuthoritiesOfTheUserAreTaken(t *testing.T) {
@@ -322,8 +322,8 @@ func TestAuthoritiesOfTheUserAreTaken(t *testing.T) {
 	w.start(runner)
 	c := w.createCluster("demo", nil, "cp1")
 	w.ready(c)
-	w.Expect(runner.calls()[0].Authorities.ServiceAccount.Key).To(Equal([]byte("private")))
-	w.Expect(runner.calls()[0].Authorities.Cluster.Key).NotTo(BeEmpty())
+	w.Expect(runner.calls()[0].Authorities.ServiceAccount.Key).To(gomega.Equal([]byte("private")))
+	w.Expect(runner.calls()[0].Authorities.Cluster.Key).NotTo(gomega.BeEmpty())
 }
 
 func TestWhatAnInstallCannotBringAboutIsRefused(t *testing.T) {
@@ -348,9 +348,9 @@ func TestWhatAnInstallCannotBringAboutIsRefused(t *testing.T) {
 			c := w.createCluster("demo", nil, "cp1", "cp2", "cp3")
 			w.ready(c)
 			w.edit(c, func() { test.change(c) })
-			w.Expect(w.stalled(c, test.reason)).To(ContainSubstring(test.says))
-			w.Expect(runner.calls()).To(HaveLen(1))
-			w.Expect(w.host("w1").Status.Claim).NotTo(BeNil())
+			w.Expect(w.stalled(c, test.reason)).To(gomega.ContainSubstring(test.says))
+			w.Expect(runner.calls()).To(gomega.HaveLen(1))
+			w.Expect(w.host("w1").Status.Claim).NotTo(gomega.BeNil())
 		})
 	}
 }
@@ -366,7 +366,7 @@ func TestAHostThatWasNeverReachedCanBeReplaced(t *testing.T) {
 	runner.set(succeed)
 	w.edit(c, func() { c.Spec.ControlPlane.Hosts = []string{"cp2"} })
 	w.ready(c)
-	w.Eventually(func() *v1alpha1.HostClaim { return w.host("cp1").Status.Claim }).Should(BeNil())
+	w.Eventually(func() *v1alpha1.HostClaim { return w.host("cp1").Status.Claim }).Should(gomega.BeNil())
 }
 
 func TestAPausedClusterWaits(t *testing.T) {
@@ -381,8 +381,8 @@ func TestAPausedClusterWaits(t *testing.T) {
 			return ready.Reason
 		}
 		return ""
-	}).Should(Equal(cluster.ReasonPaused))
-	w.Consistently(func() int { return len(w.operations()) }, time.Second/2, glance).Should(BeZero())
+	}).Should(gomega.Equal(cluster.ReasonPaused))
+	w.Consistently(func() int { return len(w.operations()) }, time.Second/2, glance).Should(gomega.BeZero())
 	w.edit(c, func() { c.Spec.Paused = false })
 	w.ready(c)
 }
@@ -397,8 +397,8 @@ func TestDeletionWithPolicyOrphanForgetsTheClusterAndTouchesNothing(t *testing.T
 	w.ready(c)
 	w.delete(c)
 	w.gone(c)
-	w.Expect(w.host("cp1").Status.Claim).To(BeNil())
-	w.Expect(runner.calls()).To(HaveLen(1))
+	w.Expect(w.host("cp1").Status.Claim).To(gomega.BeNil())
+	w.Expect(runner.calls()).To(gomega.HaveLen(1))
 	w.get(&corev1.Secret{}, "demo-ca")
 }
 
@@ -413,18 +413,18 @@ func TestDeletionWithPolicyResetResetsTheHostsFirst(t *testing.T) {
 	runner.set(failWith(errors.New("cp2 does not answer")))
 	w.delete(c)
 	message := w.stalled(c, cluster.ReasonResetFailed)
-	w.Expect(message).To(ContainSubstring("cp2 does not answer"))
-	w.Expect(w.host("cp1").Status.Claim).NotTo(BeNil())
+	w.Expect(message).To(gomega.ContainSubstring("cp2 does not answer"))
+	w.Expect(w.host("cp1").Status.Claim).NotTo(gomega.BeNil())
 	reset := runner.calls()[1]
-	w.Expect(reset.Operation.Spec.Type).To(Equal(v1alpha1.ResetOperation))
-	w.Expect(reset.Hosts).To(HaveLen(4))
+	w.Expect(reset.Operation.Spec.Type).To(gomega.Equal(v1alpha1.ResetOperation))
+	w.Expect(reset.Hosts).To(gomega.HaveLen(4))
 
 	runner.set(succeed)
 	w.retry("demo", "cp2 is back")
 	w.gone(c)
-	w.Expect(w.host("cp1").Status.Claim).To(BeNil())
+	w.Expect(w.host("cp1").Status.Claim).To(gomega.BeNil())
 	w.gone(&corev1.Secret{ObjectMeta: w.meta("demo-ca")})
-	w.Expect(runner.calls()).To(HaveLen(3))
+	w.Expect(runner.calls()).To(gomega.HaveLen(3))
 }
 
 func TestDeletionStopsTheOperationUnderWayFirst(t *testing.T) {
@@ -441,9 +441,9 @@ func TestDeletionStopsTheOperationUnderWayFirst(t *testing.T) {
 	w.gone(c)
 	w.gone(&v1alpha1.ClusterOperation{ObjectMeta: w.meta(install.Operation.Name)})
 	calls := runner.calls()
-	w.Expect(calls).To(HaveLen(2))
-	w.Expect(calls[1].Operation.Spec.Type).To(Equal(v1alpha1.ResetOperation))
-	w.Expect(runner.mostAtOnce()).To(Equal(1))
+	w.Expect(calls).To(gomega.HaveLen(2))
+	w.Expect(calls[1].Operation.Spec.Type).To(gomega.Equal(v1alpha1.ResetOperation))
+	w.Expect(runner.mostAtOnce()).To(gomega.Equal(1))
 }
 
 func TestTheKubeconfigIsRenewedWhenAThirdOfItsLifeIsLeft(t *testing.T) {
@@ -460,16 +460,16 @@ func TestTheKubeconfigIsRenewedWhenAThirdOfItsLifeIsLeft(t *testing.T) {
 		}
 		return string(secret.Data["value"])
 	}
-	w.Eventually(read).ShouldNot(BeEmpty())
+	w.Eventually(read).ShouldNot(gomega.BeEmpty())
 	first := read()
 	stop()
 
 	w.options.Now = func() time.Time { return time.Now().Add(200 * 24 * time.Hour) }
 	stop = w.start(newRunner(nil))
-	w.Consistently(read, time.Second, glance).Should(Equal(first))
+	w.Consistently(read, time.Second, glance).Should(gomega.Equal(first))
 	stop()
 
 	w.options.Now = func() time.Time { return time.Now().Add(250 * 24 * time.Hour) }
 	w.start(newRunner(nil))
-	w.Eventually(read).ShouldNot(Equal(first))
+	w.Eventually(read).ShouldNot(gomega.Equal(first))
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega"
 	"github.com/opencontainers/go-digest"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -34,7 +34,7 @@ const (
 
 // world is a namespace with controllers at work in it.
 type world struct {
-	*WithT
+	*gomega.WithT
 	t         *testing.T
 	namespace string
 	roots     string
@@ -46,11 +46,11 @@ type world struct {
 // newWorld makes a namespace, a bundle and its OfflineManifest. Controllers begin with start.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{WithT: NewWithT(t), t: t, roots: t.TempDir(), state: t.TempDir()}
+	w := &world{WithT: gomega.NewWithT(t), t: t, roots: t.TempDir(), state: t.TempDir()}
 	w.SetDefaultEventuallyTimeout(patience)
 	w.SetDefaultEventuallyPollingInterval(glance)
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
-	w.Expect(env.Client.Create(t.Context(), namespace)).To(Succeed())
+	w.Expect(env.Client.Create(t.Context(), namespace)).To(gomega.Succeed())
 	w.namespace = namespace.Name
 	w.manifest = namespace.Name
 	w.create(&corev1.Secret{ObjectMeta: w.meta("ssh"), Data: map[string][]byte{v1alpha1.SSHPasswordKey: []byte("secret")}})
@@ -63,12 +63,12 @@ func (w *world) meta(name string) metav1.ObjectMeta {
 
 func (w *world) create(object client.Object) {
 	w.t.Helper()
-	w.Expect(env.Client.Create(w.t.Context(), object)).To(Succeed())
+	w.Expect(env.Client.Create(w.t.Context(), object)).To(gomega.Succeed())
 }
 
 func (w *world) get(object client.Object, name string) {
 	w.t.Helper()
-	w.Expect(env.Client.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: name}, object)).To(Succeed())
+	w.Expect(env.Client.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: name}, object)).To(gomega.Succeed())
 }
 
 // start runs the controllers, as one process would, until stop is called or the test ends.
@@ -80,13 +80,13 @@ func (w *world) start(runner provision.Runner) (stop func()) {
 		Metrics:    server.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: &skip},
 	})
-	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(err).NotTo(gomega.HaveOccurred())
 	options := w.options
 	options.Runner = runner
 	options.Bundles = offlinemanifest.NewStore(w.state)
 	options.BundleRoots = []string{w.roots}
 	options.ProgressInterval = glance
-	w.Expect(controllers.Setup(mgr, options)).To(Succeed())
+	w.Expect(controllers.Setup(mgr, options)).To(gomega.Succeed())
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
@@ -97,7 +97,7 @@ func (w *world) start(runner provision.Runner) (stop func()) {
 		}
 		stopped = true
 		cancel()
-		w.Expect(<-ended).To(Succeed())
+		w.Expect(<-ended).To(gomega.Succeed())
 	}
 	w.t.Cleanup(stop)
 	return stop
@@ -118,7 +118,7 @@ func (w *world) writeBundle(release string) (string, digest.Digest) {
 	}}}
 	path := filepath.Join(w.roots, release+".bundle")
 	root, err := bundle.Write(w.t.Context(), path, config, map[digest.Digest]bundle.Blob{d: blob})
-	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(err).NotTo(gomega.HaveOccurred())
 	return path, root
 }
 
@@ -195,7 +195,7 @@ func (w *world) operation(name string) *v1alpha1.ClusterOperation {
 func (w *world) operations() []v1alpha1.ClusterOperation {
 	w.t.Helper()
 	var list v1alpha1.ClusterOperationList
-	w.Expect(env.Client.List(w.t.Context(), &list, client.InNamespace(w.namespace))).To(Succeed())
+	w.Expect(env.Client.List(w.t.Context(), &list, client.InNamespace(w.namespace))).To(gomega.Succeed())
 	return list.Items
 }
 
@@ -215,7 +215,7 @@ func (w *world) edit(object client.Object, change func()) {
 		}
 		change()
 		return env.Client.Update(w.t.Context(), object)
-	}).Should(Succeed())
+	}).Should(gomega.Succeed())
 }
 
 // retry sets the retry annotation of a cluster.
@@ -233,25 +233,25 @@ func (w *world) retry(name, value string) {
 // ready waits until an object has Ready=True for its present generation.
 func (w *world) ready(object capi.Object) {
 	w.t.Helper()
-	w.Eventually(func(g Gomega) {
-		g.Expect(env.Client.Get(w.t.Context(), client.ObjectKeyFromObject(object), object)).To(Succeed())
-		g.Expect(capi.IsTrueNow(object, v1alpha1.ReadyCondition)).To(BeTrue(), "conditions: %v", object.GetConditions())
-	}).Should(Succeed())
+	w.Eventually(func(g gomega.Gomega) {
+		g.Expect(env.Client.Get(w.t.Context(), client.ObjectKeyFromObject(object), object)).To(gomega.Succeed())
+		g.Expect(capi.IsTrueNow(object, v1alpha1.ReadyCondition)).To(gomega.BeTrue(), "conditions: %v", object.GetConditions())
+	}).Should(gomega.Succeed())
 }
 
 // stalled waits until an object is Stalled for a reason, and returns the message.
 func (w *world) stalled(object capi.Object, reason string) string {
 	w.t.Helper()
 	message := ""
-	w.Eventually(func(g Gomega) {
-		g.Expect(env.Client.Get(w.t.Context(), client.ObjectKeyFromObject(object), object)).To(Succeed())
+	w.Eventually(func(g gomega.Gomega) {
+		g.Expect(env.Client.Get(w.t.Context(), client.ObjectKeyFromObject(object), object)).To(gomega.Succeed())
 		condition := capi.Condition(object, v1alpha1.StalledCondition)
-		g.Expect(condition).NotTo(BeNil())
-		g.Expect(condition.Status).To(Equal(metav1.ConditionTrue), "conditions: %v", object.GetConditions())
-		g.Expect(condition.Reason).To(Equal(reason), condition.Message)
-		g.Expect(condition.ObservedGeneration).To(Equal(object.GetGeneration()))
+		g.Expect(condition).NotTo(gomega.BeNil())
+		g.Expect(condition.Status).To(gomega.Equal(metav1.ConditionTrue), "conditions: %v", object.GetConditions())
+		g.Expect(condition.Reason).To(gomega.Equal(reason), condition.Message)
+		g.Expect(condition.ObservedGeneration).To(gomega.Equal(object.GetGeneration()))
 		message = condition.Message
-	}).Should(Succeed())
+	}).Should(gomega.Succeed())
 	return message
 }
 
@@ -260,19 +260,19 @@ func (w *world) gone(object client.Object) {
 	w.t.Helper()
 	w.Eventually(func() bool {
 		return apierrors.IsNotFound(env.Client.Get(w.t.Context(), client.ObjectKeyFromObject(object), object))
-	}).Should(BeTrue())
+	}).Should(gomega.BeTrue())
 }
 
 func (w *world) delete(object client.Object) {
 	w.t.Helper()
-	w.Expect(env.Client.Delete(w.t.Context(), object)).To(Succeed())
+	w.Expect(env.Client.Delete(w.t.Context(), object)).To(gomega.Succeed())
 }
 
 // flip inverts one byte of a file.
 func (w *world) flip(path string, offset int64) {
 	w.t.Helper()
 	content, err := os.ReadFile(path)
-	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(err).NotTo(gomega.HaveOccurred())
 	content[offset] ^= 0xff
-	w.Expect(os.WriteFile(path, content, 0o600)).To(Succeed())
+	w.Expect(os.WriteFile(path, content, 0o600)).To(gomega.Succeed())
 }

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -24,11 +24,11 @@ func TestAHostHasAllConditionsFromTheFirstReconcile(t *testing.T) {
 		v1alpha1.HostReachableCondition: metav1.ConditionUnknown,
 	} {
 		condition := capi.Condition(h, kind)
-		w.Expect(condition).NotTo(BeNil(), kind)
-		w.Expect(condition.Status).To(Equal(status), kind)
-		w.Expect(condition.ObservedGeneration).To(Equal(h.Generation), kind)
+		w.Expect(condition).NotTo(gomega.BeNil(), kind)
+		w.Expect(condition.Status).To(gomega.Equal(status), kind)
+		w.Expect(condition.ObservedGeneration).To(gomega.Equal(h.Generation), kind)
 	}
-	w.Expect(h.Status.ObservedGeneration).To(Equal(h.Generation))
+	w.Expect(h.Status.ObservedGeneration).To(gomega.Equal(h.Generation))
 }
 
 func TestHostsWithOneAddressNameEachOther(t *testing.T) {
@@ -38,7 +38,7 @@ func TestHostsWithOneAddressNameEachOther(t *testing.T) {
 	w.ready(a)
 	b := w.createHost("b", "192.0.2.11")
 	for _, h := range []*v1alpha1.Host{a, b} {
-		w.Expect(w.stalled(h, host.ReasonDuplicateAddress)).To(ContainSubstring("hosts a and b have the same address 192.0.2.11:22"))
+		w.Expect(w.stalled(h, host.ReasonDuplicateAddress)).To(gomega.ContainSubstring("hosts a and b have the same address 192.0.2.11:22"))
 	}
 	w.edit(b, func() { b.Spec.Port = 2222 })
 	w.ready(a)
@@ -53,10 +53,10 @@ func TestAClaimedHostIsNotDeleted(t *testing.T) {
 	c := w.createCluster("demo", nil, "cp1")
 	w.ready(c)
 	w.delete(h)
-	w.Expect(w.stalled(h, host.ReasonDeletionBlocked)).To(ContainSubstring("cluster demo"))
+	w.Expect(w.stalled(h, host.ReasonDeletionBlocked)).To(gomega.ContainSubstring("cluster demo"))
 	w.Consistently(func() error {
 		return env.Client.Get(t.Context(), client.ObjectKeyFromObject(h), h)
-	}, time.Second/2, glance).Should(Succeed())
+	}, time.Second/2, glance).Should(gomega.Succeed())
 	w.delete(c)
 	w.gone(c)
 	w.gone(h)
@@ -73,7 +73,7 @@ func TestTheClaimOfAClusterThatVanishedEnds(t *testing.T) {
 	w.edit(c, func() { c.Finalizers = nil })
 	w.delete(c)
 	w.gone(c)
-	w.Expect(w.host("cp1").Status.Claim).NotTo(BeNil())
+	w.Expect(w.host("cp1").Status.Claim).NotTo(gomega.BeNil())
 	w.start(newRunner(nil))
-	w.Eventually(func() *v1alpha1.HostClaim { return w.host("cp1").Status.Claim }).Should(BeNil())
+	w.Eventually(func() *v1alpha1.HostClaim { return w.host("cp1").Status.Claim }).Should(gomega.BeNil())
 }

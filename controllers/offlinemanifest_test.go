@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
@@ -21,14 +21,14 @@ func TestABundleIsVerifiedAndDescribed(t *testing.T) {
 	m := w.createManifestOf(path, root)
 	w.ready(m)
 	info, err := os.Stat(path)
-	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(m.Status.SizeBytes).To(Equal(info.Size()))
-	w.Expect(m.Status.VerifiedAt).NotTo(BeNil())
-	w.Expect(m.Status.Releases).To(Equal([]v1alpha1.OfflineRelease{{
+	w.Expect(err).NotTo(gomega.HaveOccurred())
+	w.Expect(m.Status.SizeBytes).To(gomega.Equal(info.Size()))
+	w.Expect(m.Status.VerifiedAt).NotTo(gomega.BeNil())
+	w.Expect(m.Status.Releases).To(gomega.Equal([]v1alpha1.OfflineRelease{{
 		KubernetesVersion: version, Platforms: []string{"linux/amd64"}, Components: map[string]string{"kubewright": "v0.1.0"},
 	}}))
-	w.Expect(capi.IsTrue(m, v1alpha1.FetchedCondition)).To(BeTrue())
-	w.Expect(capi.IsTrue(m, v1alpha1.VerifiedCondition)).To(BeTrue())
+	w.Expect(capi.IsTrue(m, v1alpha1.FetchedCondition)).To(gomega.BeTrue())
+	w.Expect(capi.IsTrue(m, v1alpha1.VerifiedCondition)).To(gomega.BeTrue())
 }
 
 func TestABundleThatCannotBeUsedSaysWhy(t *testing.T) {
@@ -54,7 +54,7 @@ func TestABundleThatCannotBeUsedSaysWhy(t *testing.T) {
 		"a link leads out of the allowed directory": {
 			func(w *world, _ string, root digest.Digest) (string, digest.Digest) {
 				link := filepath.Join(w.roots, "link.bundle")
-				w.Expect(os.Symlink("/etc/hostname", link)).To(Succeed())
+				w.Expect(os.Symlink("/etc/hostname", link)).To(gomega.Succeed())
 				return link, root
 			},
 			offlinemanifest.ReasonSourceNotAllowed, "is a link to",
@@ -62,7 +62,7 @@ func TestABundleThatCannotBeUsedSaysWhy(t *testing.T) {
 		"it is a directory": {
 			func(w *world, _ string, root digest.Digest) (string, digest.Digest) {
 				dir := filepath.Join(w.roots, "dir")
-				w.Expect(os.Mkdir(dir, 0o700)).To(Succeed())
+				w.Expect(os.Mkdir(dir, 0o700)).To(gomega.Succeed())
 				return dir, root
 			},
 			offlinemanifest.ReasonNotFound, "is not a regular file",
@@ -70,8 +70,8 @@ func TestABundleThatCannotBeUsedSaysWhy(t *testing.T) {
 		"it was cut off": {
 			func(w *world, path string, root digest.Digest) (string, digest.Digest) {
 				info, err := os.Stat(path)
-				w.Expect(err).NotTo(HaveOccurred())
-				w.Expect(os.Truncate(path, info.Size()/2)).To(Succeed())
+				w.Expect(err).NotTo(gomega.HaveOccurred())
+				w.Expect(os.Truncate(path, info.Size()/2)).To(gomega.Succeed())
 				return path, root
 			},
 			offlinemanifest.ReasonCorrupt, "truncated in entry",
@@ -79,7 +79,7 @@ func TestABundleThatCannotBeUsedSaysWhy(t *testing.T) {
 		"one byte of content is another": {
 			func(w *world, path string, root digest.Digest) (string, digest.Digest) {
 				content, err := os.ReadFile(path)
-				w.Expect(err).NotTo(HaveOccurred())
+				w.Expect(err).NotTo(gomega.HaveOccurred())
 				w.flip(path, int64(indexOf(content, "helper of ")))
 				return path, root
 			},
@@ -92,8 +92,8 @@ func TestABundleThatCannotBeUsedSaysWhy(t *testing.T) {
 			path, root = test.spoil(w, path, root)
 			w.start(newRunner(nil))
 			m := w.createManifestOf(path, root)
-			w.Expect(w.stalled(m, test.reason)).To(ContainSubstring(test.says))
-			w.Expect(capi.IsTrue(m, v1alpha1.ReadyCondition)).To(BeFalse())
+			w.Expect(w.stalled(m, test.reason)).To(gomega.ContainSubstring(test.says))
+			w.Expect(capi.IsTrue(m, v1alpha1.ReadyCondition)).To(gomega.BeFalse())
 		})
 	}
 }
@@ -124,15 +124,15 @@ func TestAVerifiedFileIsNotHashedAgainUnlessItChanged(t *testing.T) {
 	stop = w.start(newRunner(nil))
 	w.ready(w.createCluster("demo", nil, "cp1")) // so the bundle was opened
 	w.ready(m)
-	w.Expect(m.Status.VerifiedAt.Time).To(Equal(first))
+	w.Expect(m.Status.VerifiedAt.Time).To(gomega.Equal(first))
 	stop()
 
-	w.Expect(os.Chtimes(path, later, later)).To(Succeed())
+	w.Expect(os.Chtimes(path, later, later)).To(gomega.Succeed())
 	w.start(newRunner(nil))
-	w.Eventually(func(g Gomega) {
+	w.Eventually(func(g gomega.Gomega) {
 		w.ready(m)
-		g.Expect(m.Status.VerifiedAt.Time).To(BeTemporally(">", first))
-	}).Should(Succeed())
+		g.Expect(m.Status.VerifiedAt.Time).To(gomega.BeTemporally(">", first))
+	}).Should(gomega.Succeed())
 }
 
 func TestABundleInUseIsNotDeleted(t *testing.T) {
@@ -146,9 +146,9 @@ func TestABundleInUseIsNotDeleted(t *testing.T) {
 	w.Eventually(func() []string {
 		w.ready(m)
 		return m.Status.Clusters
-	}).Should(Equal([]string{w.namespace + "/demo"}))
+	}).Should(gomega.Equal([]string{w.namespace + "/demo"}))
 	w.delete(m)
-	w.Expect(w.stalled(m, offlinemanifest.ReasonInUse)).To(ContainSubstring("demo"))
+	w.Expect(w.stalled(m, offlinemanifest.ReasonInUse)).To(gomega.ContainSubstring("demo"))
 	w.delete(c)
 	w.gone(m)
 }

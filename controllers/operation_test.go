@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -30,23 +30,23 @@ func TestARestartInTheMiddleBeginsTheNextAttempt(t *testing.T) {
 	stop := w.start(newRunner(untilCancelled(began)))
 	c := w.createCluster("demo", nil, "cp1")
 	first := <-began
-	w.Expect(first.Attempt).To(Equal(1))
-	w.Eventually(func() v1alpha1.OperationPhase { return w.operation("demo-install-g1-1").Status.Phase }).Should(Equal(v1alpha1.OperationRunning))
+	w.Expect(first.Attempt).To(gomega.Equal(1))
+	w.Eventually(func() v1alpha1.OperationPhase { return w.operation("demo-install-g1-1").Status.Phase }).Should(gomega.Equal(v1alpha1.OperationRunning))
 	stop()
 	interrupted := w.operation("demo-install-g1-1")
-	w.Expect(interrupted.Status.Phase).To(Equal(v1alpha1.OperationRunning), "what was cut off has not failed")
-	w.Expect(interrupted.Status.Attempt).To(Equal(int32(1)))
+	w.Expect(interrupted.Status.Phase).To(gomega.Equal(v1alpha1.OperationRunning), "what was cut off has not failed")
+	w.Expect(interrupted.Status.Attempt).To(gomega.Equal(int32(1)))
 
 	runner := newRunner(nil)
 	w.start(runner)
 	w.ready(c)
-	w.Expect(runner.calls()).To(HaveLen(1))
-	w.Expect(runner.calls()[0].Attempt).To(Equal(2))
-	w.Expect(runner.calls()[0].Authorities).To(Equal(first.Authorities))
+	w.Expect(runner.calls()).To(gomega.HaveLen(1))
+	w.Expect(runner.calls()[0].Attempt).To(gomega.Equal(2))
+	w.Expect(runner.calls()[0].Authorities).To(gomega.Equal(first.Authorities))
 	ended := w.operation("demo-install-g1-1")
-	w.Expect(ended.Status.Phase).To(Equal(v1alpha1.OperationSucceeded))
-	w.Expect(ended.Status.Attempt).To(Equal(int32(2)))
-	w.Expect(w.operations()).To(HaveLen(1))
+	w.Expect(ended.Status.Phase).To(gomega.Equal(v1alpha1.OperationSucceeded))
+	w.Expect(ended.Status.Attempt).To(gomega.Equal(int32(2)))
+	w.Expect(w.operations()).To(gomega.HaveLen(1))
 }
 
 func TestARetryAskedForInTheMiddleIsAnsweredByTheOperationUnderWay(t *testing.T) {
@@ -67,11 +67,11 @@ func TestARetryAskedForInTheMiddleIsAnsweredByTheOperationUnderWay(t *testing.T)
 	w.start(runner)
 	w.Eventually(func() string {
 		return w.operation("demo-install-g1-1").Annotations[v1alpha1.RetryAnnotation]
-	}).Should(Equal("the same command again"))
+	}).Should(gomega.Equal("the same command again"))
 	close(hold)
 	w.ready(c)
-	w.Consistently(func() int { return len(w.operations()) }, time.Second, glance).Should(Equal(1))
-	w.Expect(runner.calls()).To(HaveLen(1))
+	w.Consistently(func() int { return len(w.operations()) }, time.Second, glance).Should(gomega.Equal(1))
+	w.Expect(runner.calls()).To(gomega.HaveLen(1))
 }
 
 func TestOneOperationRunsAtATimeUponACluster(t *testing.T) {
@@ -96,19 +96,19 @@ func TestOneOperationRunsAtATimeUponACluster(t *testing.T) {
 		}})
 	}
 	w.retry("demo", "and an install")
-	w.Eventually(func() int { return len(runner.calls()) }).Should(Equal(2))
-	w.Consistently(func() int { return len(runner.calls()) }, time.Second, glance).Should(Equal(2))
+	w.Eventually(func() int { return len(runner.calls()) }).Should(gomega.Equal(2))
+	w.Consistently(func() int { return len(runner.calls()) }, time.Second, glance).Should(gomega.Equal(2))
 	waiting := 0
 	for _, o := range w.operations() {
 		if ready := capi.Condition(&o, v1alpha1.ReadyCondition); ready != nil && ready.Reason == operation.ReasonQueued {
 			waiting++
 		}
 	}
-	w.Expect(waiting).To(Equal(2))
+	w.Expect(waiting).To(gomega.Equal(2))
 	close(hold)
-	w.Eventually(func() int { return len(runner.calls()) }).Should(Equal(5))
+	w.Eventually(func() int { return len(runner.calls()) }).Should(gomega.Equal(5))
 	w.ready(c)
-	w.Expect(runner.mostAtOnce()).To(Equal(1))
+	w.Expect(runner.mostAtOnce()).To(gomega.Equal(1))
 }
 
 func TestTheLimitOnOperationsHolds(t *testing.T) {
@@ -127,11 +127,11 @@ func TestTheLimitOnOperationsHolds(t *testing.T) {
 	a := w.createCluster("a", nil, "cp1")
 	b := w.createCluster("b", nil, "cp2")
 	<-began
-	w.Consistently(began, time.Second, glance).ShouldNot(Receive())
+	w.Consistently(began, time.Second, glance).ShouldNot(gomega.Receive())
 	close(hold)
 	w.ready(a)
 	w.ready(b)
-	w.Expect(runner.mostAtOnce()).To(Equal(1))
+	w.Expect(runner.mostAtOnce()).To(gomega.Equal(1))
 }
 
 func TestProgressIsVisibleWhileAnOperationRuns(t *testing.T) {
@@ -148,23 +148,23 @@ func TestProgressIsVisibleWhileAnOperationRuns(t *testing.T) {
 		return succeed(ctx, request)
 	}))
 	c := w.createCluster("demo", nil, "cp1", "cp2", "cp3")
-	w.Eventually(func(g Gomega) {
+	w.Eventually(func(g gomega.Gomega) {
 		o := &v1alpha1.ClusterOperation{}
-		g.Expect(env.Client.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "demo-install-g1-1"}, o)).To(Succeed())
-		g.Expect(o.Status.Steps).To(HaveLen(2))
-		g.Expect(o.Status.Steps[1].ID).To(Equal("control-plane/init"))
-		g.Expect(o.Status.Steps[1].State).To(Equal(v1alpha1.StepRunning))
-		g.Expect(o.Status.Problems).To(HaveLen(1))
-		g.Expect(w.host("cp1").Status.Step).To(Equal(&v1alpha1.HostStep{
+		g.Expect(env.Client.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "demo-install-g1-1"}, o)).To(gomega.Succeed())
+		g.Expect(o.Status.Steps).To(gomega.HaveLen(2))
+		g.Expect(o.Status.Steps[1].ID).To(gomega.Equal("control-plane/init"))
+		g.Expect(o.Status.Steps[1].State).To(gomega.Equal(v1alpha1.StepRunning))
+		g.Expect(o.Status.Problems).To(gomega.HaveLen(1))
+		g.Expect(w.host("cp1").Status.Step).To(gomega.Equal(&v1alpha1.HostStep{
 			Operation: "demo-install-g1-1", Step: "control-plane/init", State: v1alpha1.StepRunning, Message: "waiting for etcd"}))
 		ready := capi.Condition(w.cluster("demo"), v1alpha1.ReadyCondition)
-		g.Expect(ready.Reason).To(Equal(cluster.ReasonOperationRunning))
-		g.Expect(ready.Message).To(ContainSubstring("demo-install-g1-1, attempt 1: 0 of 2 steps done"))
-		g.Expect(capi.IsTrue(w.cluster("demo"), v1alpha1.ReconcilingCondition)).To(BeTrue())
-	}).Should(Succeed())
+		g.Expect(ready.Reason).To(gomega.Equal(cluster.ReasonOperationRunning))
+		g.Expect(ready.Message).To(gomega.ContainSubstring("demo-install-g1-1, attempt 1: 0 of 2 steps done"))
+		g.Expect(capi.IsTrue(w.cluster("demo"), v1alpha1.ReconcilingCondition)).To(gomega.BeTrue())
+	}).Should(gomega.Succeed())
 	close(hold)
 	w.ready(c)
-	w.Expect(w.host("cp1").Status.Step.Message).To(BeEmpty(), "a message goes with its step")
+	w.Expect(w.host("cp1").Status.Step.Message).To(gomega.BeEmpty(), "a message goes with its step")
 }
 
 func TestTheStatusOfAnOperationIsBounded(t *testing.T) {
@@ -179,13 +179,13 @@ func TestTheStatusOfAnOperationIsBounded(t *testing.T) {
 		return &provision.Outcome{}, errors.New(strings.Repeat("everything is wrong ", 10_000))
 	}))
 	c := w.createCluster("demo", nil, "cp1")
-	w.Expect(len(w.stalled(c, cluster.ReasonOperationFailed))).To(BeNumerically("<", 4096))
+	w.Expect(len(w.stalled(c, cluster.ReasonOperationFailed))).To(gomega.BeNumerically("<", 4096))
 	o := w.operation("demo-install-g1-1")
-	w.Expect(o.Status.Problems).To(HaveLen(50))
-	w.Expect(o.Status.ProblemsLeftOut).To(Equal(int32(350)))
+	w.Expect(o.Status.Problems).To(gomega.HaveLen(50))
+	w.Expect(o.Status.ProblemsLeftOut).To(gomega.Equal(int32(350)))
 	content, err := json.Marshal(o)
-	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(len(content)).To(BeNumerically("<", 256<<10))
+	w.Expect(err).NotTo(gomega.HaveOccurred())
+	w.Expect(len(content)).To(gomega.BeNumerically("<", 256<<10))
 }
 
 func TestWhyAHostCannotBeUsedStandsInItsCondition(t *testing.T) {
@@ -205,14 +205,14 @@ func TestWhyAHostCannotBeUsedStandsInItsCondition(t *testing.T) {
 	c := w.createCluster("demo", nil, "cp1", "cp2", "cp3")
 	w.stalled(c, cluster.ReasonOperationFailed)
 	message := w.stalled(w.host("cp2"), operation.ReasonHostKeyChanged)
-	w.Expect(message).To(ContainSubstring("SHA256:new"))
-	w.Expect(message).To(ContainSubstring("status.hostKey"))
+	w.Expect(message).To(gomega.ContainSubstring("SHA256:new"))
+	w.Expect(message).To(gomega.ContainSubstring("status.hostKey"))
 	w.stalled(w.host("cp3"), "SudoWrongPassword")
 	w.ready(w.host("cp1"))
 	problems := w.operation("demo-install-g1-1").Status.Problems
-	w.Expect(problems).To(HaveLen(2))
-	w.Expect(problems[0].Host).To(Equal("cp2"))
-	w.Expect(problems[0].Reason).To(Equal(operation.ReasonHostKeyChanged))
+	w.Expect(problems).To(gomega.HaveLen(2))
+	w.Expect(problems[0].Host).To(gomega.Equal("cp2"))
+	w.Expect(problems[0].Reason).To(gomega.Equal(operation.ReasonHostKeyChanged))
 
 	runner.set(succeed)
 	w.retry("demo", "the machine was reinstalled")
@@ -234,10 +234,10 @@ func TestAHostKeyIsRecordedOnceAndNeverReplaced(t *testing.T) {
 	}))
 	c := w.createCluster("demo", nil, "cp1")
 	w.ready(c)
-	w.Expect(<-results).To(Succeed())
-	w.Expect(<-results).To(Succeed())
-	w.Expect(<-results).To(MatchError(ContainSubstring("another key")))
-	w.Expect(w.host("cp1").Status.HostKey).To(Equal(key))
+	w.Expect(<-results).To(gomega.Succeed())
+	w.Expect(<-results).To(gomega.Succeed())
+	w.Expect(<-results).To(gomega.MatchError(gomega.ContainSubstring("another key")))
+	w.Expect(w.host("cp1").Status.HostKey).To(gomega.Equal(key))
 }
 
 func TestMissingCredentialsAreNamed(t *testing.T) {
@@ -249,9 +249,9 @@ func TestMissingCredentialsAreNamed(t *testing.T) {
 	w.start(runner)
 	c := w.createCluster("demo", nil, "cp1")
 	message := w.stalled(c, cluster.ReasonOperationFailed)
-	w.Expect(message).To(ContainSubstring("host cp1: the Secret ssh does not exist"))
-	w.Expect(runner.calls()).To(BeEmpty())
-	w.Expect(w.operation("demo-install-g1-1").Status.Problems[0].Reason).To(Equal(operation.ReasonCredentialsMissing))
+	w.Expect(message).To(gomega.ContainSubstring("host cp1: the Secret ssh does not exist"))
+	w.Expect(runner.calls()).To(gomega.BeEmpty())
+	w.Expect(w.operation("demo-install-g1-1").Status.Problems[0].Reason).To(gomega.Equal(operation.ReasonCredentialsMissing))
 }
 
 func TestBastionsComeWithTheHosts(t *testing.T) {
@@ -267,8 +267,8 @@ func TestBastionsComeWithTheHosts(t *testing.T) {
 	for _, access := range runner.calls()[0].Hosts {
 		names = append(names, access.Host.Name)
 	}
-	w.Expect(names).To(Equal([]string{"cp1", "gate"}))
-	w.Expect(w.host("gate").Status.Claim).To(BeNil())
+	w.Expect(names).To(gomega.Equal([]string{"cp1", "gate"}))
+	w.Expect(w.host("gate").Status.Claim).To(gomega.BeNil())
 }
 
 func TestAnOperationOnlyTouchesHostsOfItsCluster(t *testing.T) {
@@ -283,8 +283,8 @@ func TestAnOperationOnlyTouchesHostsOfItsCluster(t *testing.T) {
 	}}
 	w.create(o)
 	w.stalled(o, operation.ReasonHostNotFound)
-	w.Expect(o.Status.Phase).To(Equal(v1alpha1.OperationFailed))
-	w.Expect(runner.calls()).To(BeEmpty())
+	w.Expect(o.Status.Phase).To(gomega.Equal(v1alpha1.OperationFailed))
+	w.Expect(runner.calls()).To(gomega.BeEmpty())
 }
 
 func TestADeletedOperationIsCancelledAndThenGoes(t *testing.T) {
@@ -311,7 +311,7 @@ func TestADeletedOperationIsCancelledAndThenGoes(t *testing.T) {
 	w.delete(o)
 	w.Consistently(func() error {
 		return env.Client.Get(t.Context(), client.ObjectKeyFromObject(o), o)
-	}, time.Second/2, glance).Should(Succeed())
+	}, time.Second/2, glance).Should(gomega.Succeed())
 	close(release)
 	w.gone(o)
 }
@@ -339,7 +339,7 @@ func TestReasonsForUnusableHosts(t *testing.T) {
 		"anything else":               {errors.New("disk too small"), operation.ReasonCheckFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			NewWithT(t).Expect(operation.HostReason(test.err)).To(Equal(test.reason))
+			gomega.NewWithT(t).Expect(operation.HostReason(test.err)).To(gomega.Equal(test.reason))
 		})
 	}
 }

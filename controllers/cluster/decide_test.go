@@ -3,7 +3,7 @@ package cluster
 import (
 	"testing"
 
-	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -65,19 +65,19 @@ func TestWhatIsDueAboutOperations(t *testing.T) {
 		"names of an earlier cluster are not used again":                        {generation: 1, operations: []v1alpha1.ClusterOperation{op("demo-install-g1-1", 1, succeeded, ofUID("before"))}, act: install, names: "demo-install-g1-2"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := NewWithT(t)
+			g := gomega.NewWithT(t)
 			c := &v1alpha1.Cluster{ObjectMeta: metav1.ObjectMeta{Name: "demo", UID: "now", Generation: test.generation}}
 			c.Status.InstalledGeneration = test.installed
 			if test.retry != "" {
 				c.Annotations = map[string]string{v1alpha1.RetryAnnotation: test.retry}
 			}
 			got := decide(c, test.operations)
-			g.Expect(got.act).To(Equal(test.act))
+			g.Expect(got.act).To(gomega.Equal(test.act))
 			switch {
 			case got.act == install:
-				g.Expect(got.name).To(Equal(test.names))
+				g.Expect(got.name).To(gomega.Equal(test.names))
 			case test.names != "":
-				g.Expect(got.operation.Name).To(Equal(test.names))
+				g.Expect(got.operation.Name).To(gomega.Equal(test.names))
 			}
 		})
 	}
@@ -99,13 +99,13 @@ func TestWhetherAHostMayHaveBeenChanged(t *testing.T) {
 		"a host that was blocked was not":               {v1alpha1.HostStatus{Step: at(v1alpha1.StepBlocked)}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			NewWithT(t).Expect(wasTouched(&v1alpha1.Host{Status: test.status})).To(Equal(test.want))
+			gomega.NewWithT(t).Expect(wasTouched(&v1alpha1.Host{Status: test.status})).To(gomega.Equal(test.want))
 		})
 	}
 }
 
 func TestOnlyTheNewestRecordsAreKept(t *testing.T) {
-	g := NewWithT(t)
+	g := gomega.NewWithT(t)
 	c := &v1alpha1.Cluster{ObjectMeta: metav1.ObjectMeta{Name: "demo", UID: "now"}}
 	operations := []v1alpha1.ClusterOperation{
 		op("by-hand", 0, v1alpha1.OperationSucceeded, ofUID("else")),
@@ -113,9 +113,9 @@ func TestOnlyTheNewestRecordsAreKept(t *testing.T) {
 	}
 	for i := range keptRecords + 2 {
 		operations = append(operations, op(nextName("demo-install-g1-", operations), 1, v1alpha1.OperationFailed))
-		g.Expect(surplus(c, operations)).To(HaveLen(max(0, i+1-keptRecords)))
+		g.Expect(surplus(c, operations)).To(gomega.HaveLen(max(0, i+1-keptRecords)))
 	}
 	old := surplus(c, operations)
-	g.Expect(old[0].Name).To(Equal("demo-install-g1-2"))
-	g.Expect(old[1].Name).To(Equal("demo-install-g1-1"))
+	g.Expect(old[0].Name).To(gomega.Equal("demo-install-g1-2"))
+	g.Expect(old[1].Name).To(gomega.Equal("demo-install-g1-1"))
 }

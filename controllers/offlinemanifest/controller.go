@@ -157,7 +157,7 @@ func verifyFile(_ context.Context, s *scope) (phase.Next, error) {
 	if _, _, ok := s.Store.lookup(s.manifest.Name, s.identity); ok {
 		return phase.Continue(), nil
 	}
-	at := s.verifier.ensure(s.manifest.Name, s.identity)
+	at := s.verifier.ensure(s.manifest.Name, s.identity) //nolint:contextcheck // a verification outlives the reconcile
 	switch {
 	case at.ended && errors.Is(at.err, context.Canceled):
 		return phase.Stop(), nil
@@ -165,7 +165,7 @@ func verifyFile(_ context.Context, s *scope) (phase.Next, error) {
 		s.Store.drop(s.manifest.Name)
 		reason := reasonOf(at.err)
 		capi.SetCondition(s.manifest, v1alpha1.VerifiedCondition, metav1.ConditionFalse, reason, at.err.Error())
-		return s.refuse(reason, at.err), nil
+		return s.refuse(reason, at.err), nil //nolint:nilerr // the reconcile did what it should: it says what is wrong
 	}
 	if alreadyVerified(s.manifest) {
 		// After a restart the file is opened anew. What is known of it stays as it is, and nothing is written.

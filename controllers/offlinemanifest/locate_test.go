@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 )
@@ -45,17 +45,17 @@ func TestWhichSourcesAreAllowed(t *testing.T) {
 		"a digest that is none":                 {"file://" + root + "/a.bundle", "abc", ReasonInvalidDigest},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := NewWithT(t)
+			g := gomega.NewWithT(t)
 			id, err := locate(v1alpha1.OfflineManifestSpec{Source: test.source, Digest: test.digest}, []string{root})
 			if test.reason == "" {
-				g.Expect(err).NotTo(HaveOccurred())
-				g.Expect(id.Path).To(Equal(filepath.Join(root, "a.bundle")))
-				g.Expect(id.Inode).NotTo(BeZero())
+				g.Expect(err).NotTo(gomega.HaveOccurred())
+				g.Expect(id.Path).To(gomega.Equal(filepath.Join(root, "a.bundle")))
+				g.Expect(id.Inode).NotTo(gomega.BeZero())
 				return
 			}
 			refused, ok := errors.AsType[*refusal](err)
-			g.Expect(ok).To(BeTrue(), "%v", err)
-			g.Expect(refused.reason).To(Equal(test.reason), refused.message)
+			g.Expect(ok).To(gomega.BeTrue(), "%v", err)
+			g.Expect(refused.reason).To(gomega.Equal(test.reason), refused.message)
 		})
 	}
 }

@@ -24,9 +24,9 @@ type verifier struct {
 	// slots bounds how many bundles are hashed at a time: one alone keeps all CPUs busy.
 	slots chan struct{}
 
-	ctx    context.Context
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	life context.Context //nolint:containedctx // it bounds goroutines that outlive every call
+	end  context.CancelFunc
+	wg   sync.WaitGroup
 
 	mu   sync.Mutex
 	jobs map[string]*job
@@ -44,14 +44,14 @@ type job struct {
 
 func newVerifier(store *Store, waker *wake.Waker, now func() time.Time) *verifier {
 	v := &verifier{store: store, waker: waker, now: now, slots: make(chan struct{}, 1), jobs: map[string]*job{}}
-	v.ctx, v.cancel = context.WithCancel(context.Background())
+	v.life, v.end = context.WithCancel(context.Background())
 	return v
 }
 
 // Start waits for the end of the manager and then stops what goes on.
 func (v *verifier) Start(ctx context.Context) error {
 	<-ctx.Done()
-	v.cancel()
+	v.end()
 	v.wg.Wait()
 	v.store.Close()
 	return nil
@@ -75,7 +75,7 @@ func (v *verifier) ensure(name string, id identity) state {
 	if j != nil {
 		j.cancel()
 	}
-	ctx, cancel := context.WithCancel(v.ctx)
+	ctx, cancel := context.WithCancel(v.life)
 	j = &job{identity: id, cancel: cancel, total: id.Size}
 	v.jobs[name] = j
 	v.wg.Go(func() {

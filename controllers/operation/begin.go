@@ -51,7 +51,9 @@ func begin(ctx context.Context, s *scope) (phase.Next, error) {
 	request.Bundle = lease.Bundle
 	request.Attempt = int(status.Attempt)
 	request.Operation = *s.operation.DeepCopy()
-	s.written = append(s.written, func() { s.executor.start(slot, request, lease.Release) })
+	s.written = append(s.written, func() { //nolint:contextcheck // an execution outlives the reconcile
+		s.executor.start(slot, request, lease.Release)
+	})
 	s.unwritten = append(s.unwritten, lease.Release, slot.giveBack)
 	s.announce("Normal", "OperationStarted", fmt.Sprintf("%s, attempt %d", s.operation.Spec.Type, status.Attempt))
 	return phase.Stop(), nil

@@ -20,7 +20,7 @@ type executor struct {
 	limit    int
 	interval time.Duration
 
-	life context.Context
+	life context.Context //nolint:containedctx // it bounds goroutines that outlive every call
 	end  context.CancelFunc
 	wg   sync.WaitGroup
 
@@ -96,7 +96,7 @@ func (e *executor) start(s *slot, request provision.Request, release func()) {
 		if e.life.Err() != nil {
 			return
 		}
-		e.reporter.record(e.life, request, outcome, err)
+		e.reporter.record(e.life, request, outcome) //nolint:contextcheck // it is written also when the operation was cancelled
 		x.finish(outcome, err)
 		e.waker.Wake(s.key)
 	})
@@ -124,7 +124,7 @@ func (e *executor) carryOut(ctx context.Context, key client.ObjectKey, request p
 	outcome, err := e.runner.Run(ctx, request)
 	close(done)
 	telling.Wait()
-	e.reporter.recordSteps(e.life, request, x)
+	e.reporter.recordSteps(e.life, request, x) //nolint:contextcheck // it is written also when the operation was cancelled
 	return outcome, err
 }
 

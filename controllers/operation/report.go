@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -96,30 +97,29 @@ func (r *reporter) writeStep(ctx context.Context, namespace, name string, step v
 
 // record writes what an execution learned, before the operation is said to have ended: that a cluster is initialized must not be
 // lost. It goes on until everything is written or ctx ends.
-func (r *reporter) record(ctx context.Context, request provision.Request, outcome *provision.Outcome, _ error) {
+func (r *reporter) record(ctx context.Context, request provision.Request, outcome *provision.Outcome) {
 	if outcome == nil {
 		return
 	}
 	log := ctrl.Log.WithName("operation").WithValues("operation", request.Operation.Name)
-	left := make(map[string]provision.HostOutcome, len(outcome.Hosts))
-	for name, host := range outcome.Hosts {
-		left[name] = host
-	}
+	left := maps.Clone(outcome.Hosts)
 	clusterWritten := false
 	err := wait.PollUntilContextCancel(ctx, retryInterval, true, func(ctx context.Context) (bool, error) {
 		if !clusterWritten {
-			if err := r.recordCluster(ctx, request, outcome); err != nil {
+			err := r.recordCluster(ctx, request, outcome)
+			if err != nil {
 				log.Error(err, "write what was observed of the cluster")
-			} else {
-				clusterWritten = true
 			}
+			clusterWritten = err == nil || refused(err)
 		}
 		for name, host := range left {
-			if err := r.recordHost(ctx, request.Operation.Namespace, name, host); err != nil {
+			err := r.recordHost(ctx, request.Operation.Namespace, name, host)
+			if err != nil {
 				log.Error(err, "write what was observed of a host", "host", name)
-				continue
 			}
-			delete(left, name)
+			if err == nil || refused(err) {
+				delete(left, name)
+			}
 		}
 		return clusterWritten && len(left) == 0, nil
 	})
@@ -127,6 +127,9 @@ func (r *reporter) record(ctx context.Context, request provision.Request, outcom
 		log.Error(err, "the outcome was not written completely; the next attempt observes it again")
 	}
 }
+
+// refused says that writing the same again will be refused again, so that an operation must not wait for it.
+func refused(err error) bool { return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) }
 
 func (r *reporter) recordCluster(ctx context.Context, request provision.Request, outcome *provision.Outcome) error {
 	return onConflict(ctx, func() error {

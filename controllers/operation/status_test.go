@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
@@ -23,7 +23,7 @@ func TestTheEndOfAnOutputIsKept(t *testing.T) {
 		"an output that is one line and its end": {strings.Repeat("x", 20) + "\n", 5, "xxxx\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			NewWithT(t).Expect(tail(test.text, test.limit)).To(Equal(test.want))
+			gomega.NewWithT(t).Expect(tail(test.text, test.limit)).To(gomega.Equal(test.want))
 		})
 	}
 }
@@ -54,7 +54,7 @@ func TestWhoseTurnItIs(t *testing.T) {
 			if first := firstOf("demo", test.operations); first != nil {
 				got = first.Name
 			}
-			NewWithT(t).Expect(got).To(Equal(test.want))
+			gomega.NewWithT(t).Expect(got).To(gomega.Equal(test.want))
 		})
 	}
 }
