@@ -257,7 +257,7 @@ func TestAUnitIsStartedRestartedForNewInputsAndRemovedByReset(t *testing.T) {
 	if err != nil || report.Errors != 0 {
 		t.Fatalf("reset: %+v, %v", report, err)
 	}
-	if got := m.run(t, nil, "systemctl list-unit-files kw-test.service --no-legend; ls /etc/systemd/system/multi-user.target.wants | grep kw- || true"); got != "" {
+	if got := m.run(t, nil, "systemctl list-unit-files kw-test.service --no-legend; systemctl list-units --all --no-legend kw-test.service; ls /etc/systemd/system/multi-user.target.wants | grep kw- || true"); got != "" {
 		t.Errorf("reset left %q", got)
 	}
 }

@@ -22,7 +22,16 @@ func (r *Resetter) stopUnit(ctx context.Context, e ledger.Entry) {
 		if err := r.systemctl(ctx, "stop", "--", e.Name); err != nil {
 			return err
 		}
-		if strings.Contains(state, "UnitFileState=enabled") && e.Created {
+		if !e.Created {
+			return nil
+		}
+		if strings.Contains(state, "ActiveState=failed") {
+			// Or systemd goes on listing a failed unit whose file is gone.
+			if err := r.systemctl(ctx, "reset-failed", "--", e.Name); err != nil {
+				return err
+			}
+		}
+		if strings.Contains(state, "UnitFileState=enabled") {
 			return r.systemctl(ctx, "disable", "--", e.Name)
 		}
 		return nil
