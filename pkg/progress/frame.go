@@ -35,7 +35,7 @@ var marks = map[engine.State]string{
 	engine.StateFailed: "✗", engine.StateBlocked: "■", engine.StateSkipped: "-",
 }
 
-// Frame draws a view into width columns and at most height rows; hint is the last row.
+// Frame draws a view into width columns and at most height rows; hint is the last row, if there is one.
 func Frame(v View, width, height int, style Style, hint string) string {
 	width, height = max(width, 20), max(height, 8)
 	title := "Kubewright  " + v.Cluster
@@ -54,7 +54,9 @@ func Frame(v View, width, height int, style Style, hint string) string {
 	rows = append(rows, stepRows(v.Steps, room, width, style)...)
 	rows = append(rows, "")
 	rows = append(rows, hosts...)
-	rows = append(rows, "", style(engine.StatePending, fit(hint, width)))
+	if hint != "" {
+		rows = append(rows, "", style(engine.StatePending, fit(hint, width)))
+	}
 	return strings.Join(rows, "\n")
 }
 
@@ -73,7 +75,7 @@ func stepRows(steps []StepView, room, width int, style Style) []string {
 	}
 	var rows []string
 	if from > 0 {
-		rows = append(rows, style(engine.StateDone, fit(fmt.Sprintf("  ✓ %d steps before", from), width)))
+		rows = append(rows, style(engine.StateDone, fit("  ✓ "+plural(from, "step")+" before", width)))
 	}
 	for _, s := range steps[from:to] {
 		count, took := "", ""
@@ -86,7 +88,7 @@ func stepRows(steps []StepView, room, width int, style Style) []string {
 		rows = append(rows, style(s.State, fit(fmt.Sprintf("  %s %-32s %7s %8s", marks[s.State], s.ID, count, took), width)))
 	}
 	if to < len(steps) {
-		rows = append(rows, style(engine.StatePending, fit(fmt.Sprintf("  · %d steps to come", len(steps)-to), width)))
+		rows = append(rows, style(engine.StatePending, fit("  · "+plural(len(steps)-to, "step")+" to come", width)))
 	}
 	return rows
 }
@@ -128,7 +130,7 @@ func hostRows(hosts []HostView, room, width int, style Style) []string {
 		rows = append(rows, style(h.State, row(h.Name, h.Role, h.Step, string(h.State), Clean(h.Message))))
 	}
 	if more > 0 {
-		rows = append(rows, style(engine.StatePending, fit(fmt.Sprintf("  ... and %d more hosts", more), width)))
+		rows = append(rows, style(engine.StatePending, fit("  ... and "+plural(more, "more host"), width)))
 	}
 	return rows
 }

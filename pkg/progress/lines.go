@@ -135,7 +135,7 @@ func andMore(n int) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf("(and %d more steps) ", n)
+	return "(and " + plural(n, "more step") + ") "
 }
 
 // String renders the line: time of day, host, step, state, how long it took, message.

@@ -38,7 +38,7 @@ func (s Summary) Render(w io.Writer) error {
 	var b strings.Builder
 	status := s.Cluster.Status
 	fmt.Fprintf(&b, "Cluster %s/%s is ready: %d of %d nodes at %s, %s, after %s.\n", s.Cluster.Namespace, s.Cluster.Name,
-		status.Nodes.Ready, status.Nodes.Desired, orDash(status.Version), members(status.EtcdMembers), Duration(s.Took))
+		status.Nodes.Ready, status.Nodes.Desired, orDash(status.Version), plural(int(status.EtcdMembers), "etcd member"), Duration(s.Took))
 	t := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(t, "  Endpoint\t%s\n", orDash(status.Endpoint))
 	if s.Operation != nil {
@@ -71,11 +71,11 @@ func (s Summary) Render(w io.Writer) error {
 	return err
 }
 
-func members(n int32) string {
+func plural(n int, what string) string {
 	if n == 1 {
-		return "1 etcd member"
+		return "1 " + what
 	}
-	return fmt.Sprintf("%d etcd members", n)
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // StepCounts sums up steps in words: "12 steps, 3 changed something".
@@ -89,7 +89,7 @@ func StepCounts(steps []v1alpha1.OperationStep) string {
 			failed++
 		}
 	}
-	text := fmt.Sprintf("%d steps", len(steps))
+	text := plural(len(steps), "step")
 	switch {
 	case failed > 0:
 		text += fmt.Sprintf(", %d failed or blocked", failed)

@@ -77,6 +77,12 @@ func Start(ctx context.Context, o Options) (_ *ControlPlane, err error) {
 	if err := removeFiles(o.Dir.AdminKubeconfig(), filepath.Join(o.Dir.runPath(), clientSocket), filepath.Join(o.Dir.runPath(), peerSocket)); err != nil {
 		return nil, err
 	}
+	if err := o.Dir.dropOtherPrograms(o.Programs); err != nil {
+		return nil, err
+	}
+	if err := o.Dir.record(o.Programs); err != nil {
+		return nil, err
+	}
 	creds, err := o.Dir.prepareCredentials(time.Now())
 	if err != nil {
 		return nil, err

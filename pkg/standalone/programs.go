@@ -30,8 +30,8 @@ type Programs struct {
 	Digest string `json:"digest,omitempty"`
 }
 
-// ProgramsFrom takes the programs out of a bundle's newest release, or uses those taken out before, and records them as the ones
-// to start the next time no bundle is given. The content is checked against its digests while it is taken out.
+// ProgramsFrom takes the programs out of a bundle's newest release, or uses those taken out before. The content is checked against its
+// digest while it is taken out.
 func (d *Dir) ProgramsFrom(ctx context.Context, b *bundle.Bundle) (Programs, error) {
 	releases := b.Config().Releases
 	if len(releases) == 0 {
@@ -43,12 +43,16 @@ func (d *Dir) ProgramsFrom(ctx context.Context, b *bundle.Bundle) (Programs, err
 		return Programs{}, fmt.Errorf("make a directory for the embedded programs: %w", err)
 	}
 	for _, program := range []string{etcdProgram, apiServerProgram} {
+		to := filepath.Join(dir, program)
+		if info, err := os.Lstat(to); err == nil && info.Mode().IsRegular() {
+			// It was put there whole, after its digest was found right, where only this user can write.
+			continue
+		}
 		image, err := release.Image(program)
 		if err != nil {
 			return Programs{}, fmt.Errorf("find the image of %s: %w", program, err)
 		}
-		err = b.ExtractFromImage(ctx, image, "linux/"+runtime.GOARCH, imageBinDir+"/"+program, filepath.Join(dir, program))
-		if err != nil {
+		if err := b.ExtractFromImage(ctx, image, "linux/"+runtime.GOARCH, imageBinDir+"/"+program, to); err != nil {
 			return Programs{}, fmt.Errorf("take %s out of the bundle: %w", program, err)
 		}
 	}
@@ -56,16 +60,36 @@ func (d *Dir) ProgramsFrom(ctx context.Context, b *bundle.Bundle) (Programs, err
 	if err != nil {
 		return Programs{}, fmt.Errorf("find bundle %s: %w", b.Path(), err)
 	}
-	p := Programs{
+	return Programs{
 		Etcd:      filepath.Join(dir, etcdProgram),
 		APIServer: filepath.Join(dir, apiServerProgram),
 		Version:   release.KubernetesVersion,
 		Bundle:    path,
 		Digest:    b.Digest().String(),
-	}
-	return p, d.record(p)
+	}, nil
 }
 
+// dropOtherPrograms removes those of other bundles: each set takes well over a hundred megabytes, and can be taken out again. The
+// directory must be locked.
+func (d *Dir) dropOtherPrograms(used Programs) error {
+	parent := filepath.Join(d.path, "programs")
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return fmt.Errorf("look for programs of other bundles: %w", err)
+	}
+	for _, entry := range entries {
+		path := filepath.Join(parent, entry.Name())
+		if path == filepath.Dir(used.Etcd) || path == filepath.Dir(used.APIServer) {
+			continue
+		}
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("remove programs of another bundle: %w", err)
+		}
+	}
+	return nil
+}
+
+// record notes the programs as the ones to start the next time no bundle is given. The directory must be locked.
 func (d *Dir) record(p Programs) error {
 	content, err := json.Marshal(p)
 	if err != nil {
@@ -74,7 +98,7 @@ func (d *Dir) record(p Programs) error {
 	return WriteFile(d.recordPath(), content)
 }
 
-// RecordedPrograms are the ones used the last time. It returns ErrNoState (wrapped) when there was no last time.
+// RecordedPrograms are the ones started the last time. It returns ErrNoState (wrapped) when there was no last time.
 func (d *Dir) RecordedPrograms() (Programs, error) {
 	content, err := os.ReadFile(d.recordPath())
 	if err != nil {

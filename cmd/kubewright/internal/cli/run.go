@@ -211,9 +211,17 @@ func (r *run) conclude(done *result) (*result, error) {
 		return done, nil
 	}
 	out := r.env.Err
-	_, _ = fmt.Fprintf(out, "\nError: cluster %s is not ready: %s\n", r.key, done.verdict.Message)
-	if operation := done.verdict.Operation; operation != nil {
-		_, _ = fmt.Fprintf(out, "Operation %s, attempt %d: %s\n", operation.Name, operation.Status.Attempt, progress.StepCounts(operation.Status.Steps))
+	goal := "is not ready"
+	if r.goal.Deletion {
+		goal = "is not gone"
+	}
+	operation := done.verdict.Operation
+	if operation == nil || len(operation.Status.Problems) == 0 {
+		_, _ = fmt.Fprintf(out, "\nError: cluster %s %s: %s\n", r.key, goal, done.verdict.Message)
+	} else {
+		// The problems say all that the message would, one below the other.
+		_, _ = fmt.Fprintf(out, "\nError: cluster %s %s: operation %s failed in attempt %d (%s):\n", r.key, goal, operation.Name,
+			operation.Status.Attempt, progress.StepCounts(operation.Status.Steps))
 		if err := progress.Problems(out, operation.Status); err != nil {
 			return nil, err
 		}
