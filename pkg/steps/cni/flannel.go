@@ -17,7 +17,7 @@ import (
 // flannelConf makes the flannel plugin delegate to bridge with the subnet flanneld was given.
 const flannelConf = `{
   "name": "cbr0",
-  "cniVersion": "1.0.0",
+  "cniVersion": "0.3.1",
   "plugins": [
     {"type": "flannel", "delegate": {"hairpinMode": true, "isDefaultGateway": true}}
   ]

@@ -53,7 +53,7 @@ func Resources(files []bundle.File, config []byte) []hostapi.Resource {
 	inputs.Write(config)
 	inputs.Write([]byte(unit))
 	return append(resources,
-		hostapi.Resource{ID: "dir/containerd", Dir: &hostapi.Dir{Path: layout.ContainerdDir, Mode: 0o711, Purge: true}},
+		hostapi.Resource{ID: "dir/containerd", Dir: &hostapi.Dir{Path: layout.ContainerdDir, Purge: true}},
 		layout.Text("/etc/containerd/config.toml", config),
 		layout.Text(layout.UnitDir+"/containerd.service", []byte(unit)),
 		hostapi.Resource{ID: "unit/containerd", Unit: &hostapi.Unit{

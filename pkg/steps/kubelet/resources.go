@@ -39,7 +39,7 @@ ExecStart=` + layout.BinDir + `/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG
 // clients such as metrics-server need not trust kubelets blindly; one that is already there stays.
 func Resources(files []bundle.File, serving pki.KeyPair) []hostapi.Resource {
 	resources := []hostapi.Resource{
-		{ID: "dir/kubelet", Dir: &hostapi.Dir{Path: layout.KubeletDir, Mode: 0o700, Purge: true}},
+		{ID: "dir/kubelet", Dir: &hostapi.Dir{Path: layout.KubeletDir, Purge: true}},
 		{ID: "dir/kubernetes", Dir: &hostapi.Dir{Path: layout.KubernetesDir, Purge: true}},
 	}
 	for _, f := range files {
