@@ -14,6 +14,8 @@ const (
 	quickStep = 2 * time.Second
 	// messageEvery is how often a step under way tells its progress in plain lines.
 	messageEvery = 10 * time.Second
+	// shownTook is what a line says of how long something took, at least: less would be written as 0.0s.
+	shownTook = 50 * time.Millisecond
 )
 
 // Line is one thing to tell, about one step on the hosts it holds for.
@@ -144,7 +146,7 @@ func (l Line) String() string {
 		return strings.TrimRight(fmt.Sprintf("%s  %s", l.At.Format(time.TimeOnly), l.Message), " ")
 	}
 	state := strings.ToLower(string(l.State))
-	if l.Took > 0 {
+	if l.Took >= shownTook {
 		state += " " + Duration(l.Took)
 	}
 	return strings.TrimRight(fmt.Sprintf("%s  %-20s %-28s %-15s %s", l.At.Format(time.TimeOnly), strings.Join(l.Hosts, ","), l.Step, state, l.Message), " ")

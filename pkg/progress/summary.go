@@ -37,7 +37,7 @@ type Summary struct {
 func (s Summary) Render(w io.Writer) error {
 	var b strings.Builder
 	status := s.Cluster.Status
-	fmt.Fprintf(&b, "Cluster %s/%s is ready: %d of %d nodes at %s, %s, after %s.\n", s.Cluster.Namespace, s.Cluster.Name,
+	fmt.Fprintf(&b, "\nCluster %s/%s is ready: %d of %d nodes at %s, %s, after %s.\n", s.Cluster.Namespace, s.Cluster.Name,
 		status.Nodes.Ready, status.Nodes.Desired, orDash(status.Version), plural(int(status.EtcdMembers), "etcd member"), Duration(s.Took))
 	t := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(t, "  Endpoint\t%s\n", orDash(status.Endpoint))

@@ -127,7 +127,11 @@ func lastOperation(s *follow.Snapshot) *v1alpha1.ClusterOperation {
 }
 
 func writeOperation(b *strings.Builder, o *v1alpha1.ClusterOperation) error {
-	fmt.Fprintf(b, "\nOperation %s: %s, %s, attempt %d: %s\n", o.Name, o.Spec.Type, o.Status.Phase, o.Status.Attempt, progress.StepCounts(o.Status.Steps))
+	fmt.Fprintf(b, "\nOperation %s: %s, %s, attempt %d", o.Name, o.Spec.Type, o.Status.Phase, o.Status.Attempt)
+	if follow.Ended(o) {
+		b.WriteString(": " + progress.StepCounts(o.Status.Steps))
+	}
+	b.WriteString("\n")
 	t := tabwriter.NewWriter(b, 0, 4, 2, ' ', 0)
 	for _, step := range o.Status.Steps {
 		took := "-"
