@@ -99,6 +99,8 @@ type Unit struct {
 	Name    string `json:"name"`
 	Enabled bool   `json:"enabled,omitempty"`
 	Active  bool   `json:"active,omitempty"`
+	// LeaveRunning neither starts nor stops the unit: something else does. Active says nothing then.
+	LeaveRunning bool `json:"leaveRunning,omitempty"`
 	// Inputs is a digest over everything the unit was configured from. A running unit started with other Inputs is
 	// restarted.
 	Inputs string `json:"inputs,omitempty"`

@@ -109,8 +109,10 @@ func checkUnit(ctx context.Context, t *Task, r *api.Resource) (finding, error) {
 		return needed("the unit file of " + u.Name + " changed")
 	case !s.enabledIs(u.Enabled):
 		return needed(fmt.Sprintf("unit %s is %s", u.Name, s.file))
-	case u.Active && s.active != "active":
+	case u.Active && !u.LeaveRunning && s.active != "active":
 		return needed(fmt.Sprintf("unit %s is %s (%s)", u.Name, s.active, s.sub))
+	case u.LeaveRunning:
+		return done()
 	case !u.Active && s.active != "inactive" && s.active != "failed":
 		return needed(fmt.Sprintf("unit %s is %s (%s)", u.Name, s.active, s.sub))
 	case u.Active && u.Inputs != "" && t.startedWith(u.Name) != u.Inputs:
@@ -134,6 +136,9 @@ func applyUnit(ctx context.Context, t *Task, r *api.Resource) error {
 	}
 	if s, err = t.configure(ctx, r, s); err != nil {
 		return err
+	}
+	if u.LeaveRunning {
+		return nil
 	}
 	if !u.Active {
 		if err := t.systemctl(ctx, r, "stop", "--", u.Name); err != nil {

@@ -54,7 +54,7 @@ func Resources(files []bundle.File, serving pki.KeyPair) []hostapi.Resource {
 	return append(resources, key, cert,
 		layout.Text(layout.UnitDir+"/kubelet.service", []byte(unit)),
 		layout.Text(layout.UnitDir+"/kubelet.service.d/10-kubeadm.conf", []byte(dropIn)),
-		hostapi.Resource{ID: "unit/kubelet", Unit: &hostapi.Unit{Name: "kubelet.service", Enabled: true}},
+		hostapi.Resource{ID: "unit/kubelet", Unit: &hostapi.Unit{Name: "kubelet.service", Enabled: true, LeaveRunning: true}},
 	)
 }
 

@@ -11,11 +11,15 @@ import (
 )
 
 // leftovers refuses hosts with traces of a Kubernetes or a container runtime that is not ours: mixing the two breaks in ways that
-// are hard to see, and removing somebody's data is not ours to decide.
+// are hard to see, and removing somebody's data is not ours to decide. A host that is ours was free of them when it was claimed; what
+// runs there since is our doing.
 func leftovers(j *judge) {
+	if j.ours() {
+		return
+	}
 	var found []string
 	for _, p := range j.facts.Paths {
-		if !p.Owned && !(j.ours() && belowOwned(p.Path)) {
+		if !p.Owned {
 			found = append(found, p.Path)
 		}
 	}
@@ -29,16 +33,6 @@ func leftovers(j *judge) {
 		j.object("Leftovers", fmt.Sprintf("found what another installation left: %s; remove it, or reset the host with the tool that installed it",
 			strings.Join(found, ", ")))
 	}
-}
-
-// belowOwned names the directories that kubeadm and kubelet fill once we have started them.
-func belowOwned(path string) bool {
-	for _, dir := range []string{"/etc/kubernetes", "/var/lib/kubelet", "/var/lib/etcd", "/var/lib/containerd", "/etc/cni/net.d"} {
-		if path == dir || strings.HasPrefix(path, dir+"/") {
-			return true
-		}
-	}
-	return false
 }
 
 func hasEtcdData(paths []hostapi.PathFact) bool {
