@@ -47,7 +47,7 @@ func smallBundle(ctx context.Context, path, version string) error {
 		}
 		manifest, err := json.Marshal(ocispec.Manifest{
 			Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
-			Config: ocispec.Descriptor(ociOf(ip.Config)), Layers: []ocispec.Descriptor{ociOf(ip.Layers[0])},
+			Config: ociOf(ip.Config), Layers: []ocispec.Descriptor{ociOf(ip.Layers[0])},
 		})
 		if err != nil {
 			return err

@@ -25,7 +25,7 @@ type Environment struct {
 
 // Run runs the command that the arguments name and returns the exit code. ctx ends when the user wants to stop.
 func Run(ctx context.Context, env Environment, args []string) int {
-	root := newRoot(env)
+	root := newRoot(env) //nolint:contextcheck // commands get the context from cobra when they run
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {

@@ -56,9 +56,10 @@ func (r *run) run(ctx context.Context) (*result, error) {
 
 	board := progress.NewBoard(progress.New(r.key.String(), r.began))
 	tee := &session.Tee{Runner: r.env.Runner, Sink: board, Ended: r.ended}
-	mgr, release, err := session.NewManager(r.session.Config, r.session.Scheme, session.ManagerOptions{
+	options := session.ManagerOptions{
 		Runner: tee, BundleRoots: r.bundleRoots, CacheDir: filepath.Join(r.session.Dir.Path(), "verified"), Log: log,
-	})
+	}
+	mgr, release, err := session.NewManager(r.session.Config, r.session.Scheme, options) //nolint:contextcheck // a manager gets its context when it starts
 	if err != nil {
 		return nil, err
 	}
