@@ -13,7 +13,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -53,6 +55,7 @@ func newWorld(t *testing.T) *world {
 	w.Expect(env.Client.Create(t.Context(), namespace)).To(gomega.Succeed())
 	w.namespace = namespace.Name
 	w.manifest = namespace.Name
+	t.Cleanup(w.dropManifest)
 	w.create(&corev1.Secret{ObjectMeta: w.meta("ssh"), Data: map[string][]byte{v1alpha1.SSHPasswordKey: []byte("secret")}})
 	return w
 }
@@ -71,6 +74,18 @@ func (w *world) get(object client.Object, name string) {
 	w.Expect(env.Client.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: name}, object)).To(gomega.Succeed())
 }
 
+// dropManifest takes the OfflineManifest away, which is in no namespace and would be looked at by the next test's controllers.
+func (w *world) dropManifest() {
+	manifest := &v1alpha1.OfflineManifest{ObjectMeta: metav1.ObjectMeta{Name: w.manifest}}
+	ctx := context.Background()
+	if env.Client.Get(ctx, client.ObjectKeyFromObject(manifest), manifest) != nil {
+		return
+	}
+	w.Expect(client.IgnoreNotFound(env.Client.Delete(ctx, manifest))).To(gomega.Succeed())
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
+	w.Expect(client.IgnoreNotFound(env.Client.Patch(ctx, manifest, patch))).To(gomega.Succeed())
+}
+
 // start runs the controllers, as one process would, until stop is called or the test ends.
 func (w *world) start(runner provision.Runner) (stop func()) {
 	w.t.Helper()
@@ -79,6 +94,7 @@ func (w *world) start(runner provision.Runner) (stop func()) {
 		Scheme:     env.Scheme,
 		Metrics:    server.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: &skip},
+		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{w.namespace: {}}},
 	})
 	w.Expect(err).NotTo(gomega.HaveOccurred())
 	options := w.options

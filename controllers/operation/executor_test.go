@@ -1,0 +1,46 @@
+package operation
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/onsi/gomega"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/controllers/internal/wake"
+	"github.com/kubewright/kubewright/pkg/provision"
+)
+
+type runnerFunc func(context.Context, provision.Request) (*provision.Outcome, error)
+
+func (f runnerFunc) Run(ctx context.Context, r provision.Request) (*provision.Outcome, error) {
+	return f(ctx, r)
+}
+
+func TestAnExecutionThatTheEndOfTheProcessCutOffHasNoResult(t *testing.T) {
+	g := gomega.NewWithT(t)
+	key := client.ObjectKey{Namespace: "default", Name: "demo-install-g1-1"}
+	began := make(chan struct{})
+	e := newExecutor(runnerFunc(func(ctx context.Context, _ provision.Request) (*provision.Outcome, error) {
+		close(began)
+		<-ctx.Done()
+		return &provision.Outcome{Initialized: true}, ctx.Err()
+	}), &reporter{}, wake.New(), 1, time.Hour)
+	slot, ok := e.reserve(key)
+	g.Expect(ok).To(gomega.BeTrue())
+	released := false
+	e.start(slot, provision.Request{Operation: v1alpha1.ClusterOperation{}, Attempt: 1}, func() { released = true })
+	<-began
+	_, free := e.reserve(client.ObjectKey{Namespace: "default", Name: "other"})
+	g.Expect(free).To(gomega.BeFalse())
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	g.Expect(e.Start(ctx)).To(gomega.Succeed())
+	g.Expect(e.find(key).finished()).To(gomega.BeFalse(), "a reconcile on its way must not take it for failed")
+	g.Expect(released).To(gomega.BeTrue())
+	_, free = e.reserve(client.ObjectKey{Namespace: "default", Name: "other"})
+	g.Expect(free).To(gomega.BeTrue())
+}
