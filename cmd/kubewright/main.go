@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/cli"
 	"github.com/kubewright/kubewright/pkg/provision"
@@ -13,7 +14,11 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// After the first signal the usual handling is back: a second one ends the program at once.
-	context.AfterFunc(ctx, stop)
+	// A while after the first signal the usual handling is back: a second one ends the program at once. Not earlier, because one
+	// Ctrl-C may arrive twice: from the terminal, and passed on by the program that started this one.
+	context.AfterFunc(ctx, func() {
+		<-time.After(time.Second)
+		stop()
+	})
 	os.Exit(cli.Run(ctx, cli.Environment{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Runner: provision.NewRunner(provision.Options{})}, os.Args[1:]))
 }
