@@ -29,7 +29,7 @@ func Run(ctx context.Context, env Environment, args []string) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		err = &failure{err: errors.New("stopped"), code: ExitInterrupted}
+		err = &failure{err: errStopped, hint: "run the same command to go on", code: ExitInterrupted}
 	}
 	return report(env.Err, err)
 }
