@@ -25,7 +25,7 @@ spec:
   template:
     metadata: {labels: {app: echo}}
     spec:
-      tolerations: [{operator: Exists, effect: NoSchedule}]
+      tolerations: [{key: node-role.kubernetes.io/control-plane, operator: Exists, effect: NoSchedule}]
       affinity:
         podAntiAffinity:
           requiredDuringSchedulingIgnoredDuringExecution:
