@@ -1,0 +1,97 @@
+//go:build e2e
+
+package install
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestThreeControlPlanesAndAWorkerComeUpFromOneBundle(t *testing.T) {
+	ctx := testContext(t)
+	fleet, i := prepare(t, ctx, "install", "ops")
+	for _, h := range fleet.Hosts() {
+		if routes := run(t, ctx, fleet, h.Name, "ip", "route", "show", "default"); routes != "" {
+			t.Fatalf("%s has a way out: %s", h.Name, routes)
+		}
+	}
+	out, err := i.Up(ctx)
+	if err != nil {
+		t.Fatalf("kubewright up: %v\n%s", err, out)
+	}
+	t.Log(tail(out, 12))
+	requireWholeCluster(t, ctx, fleet, i)
+
+	t.Run("a Service of pods on different nodes answers by its DNS name", func(t *testing.T) {
+		report, err := i.AskService(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(report, `"asked":40,"failed":0`) {
+			t.Errorf("questions stayed unanswered: %s", report)
+		}
+		if names := regexp.MustCompile(`"echo-[^"]+":`).FindAllString(report, -1); len(names) != 2 {
+			t.Errorf("%d replicas answered, want both: %s", len(names), report)
+		}
+	})
+	t.Run("kubectl top knows every node", func(t *testing.T) {
+		top, err := i.TopNodes(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines := strings.Count(strings.TrimSpace(top), "\n"); lines != 4 {
+			t.Errorf("kubectl top nodes says\n%s", top)
+		}
+	})
+	t.Run("the operation's status shows every step and how long it took", func(t *testing.T) {
+		command := i.Command(ctx, "status")
+		command.Stdout, command.Stderr = nil, nil
+		status, err := command.CombinedOutput()
+		if err != nil {
+			t.Fatalf("kubewright status: %v\n%s", err, status)
+		}
+		for _, step := range []string{"host/connect", "host/preflight", "content/blobs", "runtime/images", "control-plane/init", "control-plane/etcd", "node/join", "cluster/dns"} {
+			if !regexp.MustCompile(regexp.QuoteMeta(step) + `.*[0-9]+(\.[0-9]+)?(ms|s)`).Match(status) {
+				t.Errorf("the status shows no duration of %s:\n%s", step, status)
+			}
+		}
+	})
+	t.Run("the logs of the operation are read from the hosts", func(t *testing.T) {
+		logs, err := i.Command(ctx, "logs", "--host", "n1", "--tail", "0").CombinedOutput()
+		if err != nil || !strings.Contains(string(logs), "kubeadm") {
+			t.Errorf("kubewright logs: %v\n%s", err, logs)
+		}
+	})
+	t.Run("the same command again changes nothing and costs at most 3 requests per host", func(t *testing.T) {
+		before := kubectl(t, ctx, i, "get", "nodes,deployments,daemonsets", "-A", "-o", "jsonpath={range .items[*]}{.metadata.uid} {.metadata.generation}{\"\\n\"}{end}")
+		out, err := i.Up(ctx)
+		if err != nil {
+			t.Fatalf("kubewright up: %v\n%s", err, out)
+		}
+		t.Log(tail(out, 10))
+		if strings.Contains(out, "changed") {
+			t.Errorf("something was changed:\n%s", out)
+		}
+		counts := regexp.MustCompile(`\bn[1-4] (\d+)/(\d+)`).FindAllStringSubmatch(out, -1)
+		if len(counts) != 4 {
+			t.Fatalf("the summary does not count connections and requests of 4 hosts:\n%s", out)
+		}
+		for _, c := range counts {
+			connections, _ := strconv.Atoi(c[1])
+			requests, _ := strconv.Atoi(c[2])
+			if connections > 1 || requests > 3 {
+				t.Errorf("%d connections and %d requests to one host", connections, requests)
+			}
+		}
+		if after := kubectl(t, ctx, i, "get", "nodes,deployments,daemonsets", "-A", "-o", "jsonpath={range .items[*]}{.metadata.uid} {.metadata.generation}{\"\\n\"}{end}"); after != before {
+			t.Errorf("objects changed from\n%sto\n%s", before, after)
+		}
+	})
+}
+
+func tail(text string, lines int) string {
+	all := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
