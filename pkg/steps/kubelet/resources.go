@@ -41,6 +41,8 @@ func Resources(files []bundle.File, serving pki.KeyPair) []hostapi.Resource {
 	resources := []hostapi.Resource{
 		{ID: "dir/kubelet", Dir: &hostapi.Dir{Path: layout.KubeletDir, Purge: true}},
 		{ID: "dir/kubernetes", Dir: &hostapi.Dir{Path: layout.KubernetesDir, Purge: true}},
+		// Kubelet watches this directory from its start on. If it appears later, kubelet only notices by looking every 20 seconds.
+		{ID: "dir/manifests", Dir: &hostapi.Dir{Path: layout.ManifestDir, Purge: true}},
 	}
 	for _, f := range files {
 		if f.Kind == bundle.FileCNIPlugin || isProgram(f.Name) {

@@ -15,6 +15,7 @@ const (
 	ToolDir            = "/opt/kubewright/tools"
 	UnitDir            = "/etc/systemd/system"
 	KubernetesDir      = "/etc/kubernetes"
+	ManifestDir        = "/etc/kubernetes/manifests"
 	PKIDir             = "/etc/kubernetes/pki"
 	EtcdDataDir        = "/var/lib/etcd"
 	KubeletDir         = "/var/lib/kubelet"
