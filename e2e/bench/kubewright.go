@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/kubewright/kubewright/e2e/fixture"
+	"github.com/kubewright/kubewright/e2e/hosts"
+	"github.com/kubewright/kubewright/e2e/kubewright"
+)
+
+// kubewright measures `kubewright up` from nothing, with the start of its own etcd and API server, and once more with nothing to do.
+func (b *bench) kubewright(ctx context.Context, fleet *hosts.Fleet, bundlePath string) error {
+	repository, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	program, err := kubewright.Program(repository)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "kubewright-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	installation := &kubewright.Installation{Program: program, Bundle: bundlePath, Dir: dir, Name: "bench"}
+	if b.verbose {
+		installation.Output = b.out
+	}
+	if err := installation.Describe(fleet, options()); err != nil {
+		return err
+	}
+	load := loadAverage()
+	b.say("==> kubewright up, load average %s", load)
+	began := time.Now()
+	output, err := installation.Up(ctx)
+	if err != nil {
+		return withOutput(err, output)
+	}
+	b.results.kubewright = measured(began, load, output)
+	b.say("    %s", b.results.kubewright.took)
+
+	load = loadAverage()
+	b.say("==> kubewright up with nothing to do, load average %s", load)
+	began = time.Now()
+	output, err = installation.Up(ctx)
+	if err != nil {
+		return withOutput(err, output)
+	}
+	b.results.again = measured(began, load, output)
+	b.say("    %s", b.results.again.took)
+	return nil
+}
+
+// options are the cluster of both runs.
+func options() fixture.Options {
+	return fixture.Options{
+		Version: version, ControlPlanes: []string{"n1", "n2", "n3"}, Workers: []string{"n4"}, CgroupV1: fixture.CgroupV1(),
+	}
+}
+
+func withOutput(err error, output string) error {
+	return fmt.Errorf("%w; it printed:\n%s", err, tail(output, 40))
+}
