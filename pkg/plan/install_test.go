@@ -4,13 +4,10 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/kubewright/kubewright/pkg/engine"
@@ -61,20 +58,7 @@ func TestTheInstallGraphOfThreeControlPlanesAndAWorkerIsAsWrittenDown(t *testing
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := describe(steps)
-	golden := filepath.Join("testdata", "install-3-1.txt")
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("the graph changed (-golden +now); run the test with -update if that is meant:\n%s", diff)
-	}
+	plantest.Golden(t, *update, "install-3-1.txt", []byte(describe(steps)))
 }
 
 func TestWhoRunsKubeadmInit(t *testing.T) {

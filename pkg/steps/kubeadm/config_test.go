@@ -1,0 +1,98 @@
+package kubeadm_test
+
+import (
+	"flag"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/desired"
+	"github.com/kubewright/kubewright/pkg/pki"
+	"github.com/kubewright/kubewright/pkg/plan/plantest"
+	"github.com/kubewright/kubewright/pkg/steps/kubeadm"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+func cluster(t *testing.T, edit func(*v1alpha1.Cluster)) *desired.Cluster {
+	t.Helper()
+	spec, hosts := plantest.Spec(3, 1)
+	if edit != nil {
+		edit(spec)
+	}
+	authorities, err := pki.NewAuthorities(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := desired.New(spec, hosts, plantest.Release(), authorities)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func raw(text string) *runtime.RawExtension { return &runtime.RawExtension{Raw: []byte(text)} }
+
+func TestConfigurationsAreRenderedAsWrittenDown(t *testing.T) {
+	for _, c := range []struct {
+		name, golden string
+		edit         func(*v1alpha1.Cluster)
+		render       func(*desired.Cluster) ([]byte, error)
+	}{
+		{"init with nothing overridden", "init.yaml", nil, func(c *desired.Cluster) ([]byte, error) { return kubeadm.Init(c, c.Hosts[0], "/work") }},
+		{"init with overrides of every kind and an external endpoint", "init-overrides.yaml", func(c *v1alpha1.Cluster) {
+			c.Spec.ControlPlane.Endpoint = v1alpha1.ControlPlaneEndpoint{Type: v1alpha1.ExternalEndpoint, Host: "api.example.com"}
+			c.Spec.ControlPlane.CertSANs = []string{"192.0.2.99"}
+			c.Spec.Overrides.Kubelet = raw(`{"failSwapOn":false,"featureGates":{"KubeletInUserNamespace":true}}`)
+			c.Spec.Overrides.KubeProxy = raw(`{"conntrack":{"maxPerCore":0}}`)
+			c.Spec.Overrides.Kubeadm = raw(`{"apiServer":{"extraArgs":[{"name":"v","value":"2"}]},"encryptionAlgorithm":"RSA-2048"}`)
+			c.Spec.Overrides.IgnorePreflightErrors = []string{"SystemVerification"}
+		}, func(c *desired.Cluster) ([]byte, error) { return kubeadm.Init(c, c.Hosts[0], "/work") }},
+		{"joining a control plane", "join-control-plane.yaml", nil, func(c *desired.Cluster) ([]byte, error) { return kubeadm.Join(c.Hosts[1], "/work") }},
+		{"joining a worker", "join-worker.yaml", nil, func(c *desired.Cluster) ([]byte, error) { return kubeadm.Join(c.Hosts[3], "/work") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := c.render(cluster(t, c.edit))
+			if err != nil {
+				t.Fatal(err)
+			}
+			plantest.Golden(t, *update, c.golden, got)
+		})
+	}
+}
+
+func TestAnOverrideThatIsNoObjectIsNamedByItsField(t *testing.T) {
+	c := cluster(t, func(c *v1alpha1.Cluster) { c.Spec.Overrides.Kubeadm = raw(`["not","an","object"]`) })
+	_, err := kubeadm.Init(c, c.Hosts[0], "/work")
+	if err == nil || !strings.Contains(err.Error(), "spec.overrides.kubeadm") {
+		t.Errorf("got %v, want an error that names spec.overrides.kubeadm", err)
+	}
+}
+
+func TestAJoiningHostPresentsACertificateThatMayOnlyBootstrap(t *testing.T) {
+	c := cluster(t, nil)
+	text, err := kubeadm.Discovery(c, c.Hosts[3], time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := clientcmd.Load(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := config.Clusters["join"].Server; got != "https://127.0.0.1:7443" {
+		t.Errorf("it goes to %s, want the local proxy", got)
+	}
+	cert := parse(t, config.AuthInfos["join"].ClientCertificateData)
+	groups := slices.Sorted(slices.Values(cert.Subject.Organization))
+	if cert.Subject.CommonName != "system:bootstrap:w1" || strings.Join(groups, ",") != "system:bootstrappers,system:bootstrappers:kubeadm:default-node-token" {
+		t.Errorf("its identity is %s", cert.Subject)
+	}
+	if life := cert.NotAfter.Sub(time.Now()); life > 30*time.Minute {
+		t.Errorf("it lives %s, want at most 30 minutes", life)
+	}
+}
