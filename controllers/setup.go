@@ -83,7 +83,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 			Events: mgr.GetEventRecorder("kubewright-operation"), Now: options.Now,
 		}},
 		{"Cluster", &cluster.Reconciler{
-			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Scheme: mgr.GetScheme(),
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
 			Events: mgr.GetEventRecorder("kubewright-cluster"), Now: options.Now,
 		}},
 	} {

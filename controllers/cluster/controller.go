@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,8 +30,6 @@ type Reconciler struct {
 	Client client.Client
 	// Live reads from the API server. Secrets are read only through it, so that no cache holds them.
 	Live client.Reader
-	// Scheme knows the kinds of this API.
-	Scheme *runtime.Scheme
 	// Events tells people what was begun.
 	Events events.EventRecorder
 	// Now is the time of day.
