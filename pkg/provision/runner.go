@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/desired"
@@ -120,8 +121,17 @@ func (x *execution) close(outcome *Outcome) {
 	x.content.close()
 }
 
-// run hands a graph to the engine.
+// run hands a graph to the engine. What is ahead is announced first, so that whoever watches knows how much there is.
 func (x *execution) run(ctx context.Context, steps []engine.Step, mode engine.Mode) (*engine.Result, error) {
+	if x.request.Sink != nil {
+		for _, s := range steps {
+			for _, host := range s.Hosts {
+				x.request.Sink.Emit(engine.Event{
+					Operation: x.request.Operation.Name, Attempt: x.request.Attempt, Step: s.ID, Host: host, State: engine.StatePending, At: time.Now(),
+				})
+			}
+		}
+	}
 	return engine.Run(ctx, engine.Graph{Steps: steps}, engine.Options{
 		Operation: x.request.Operation.Name, Attempt: x.request.Attempt, Mode: mode, Sink: x.request.Sink,
 	})
