@@ -14,6 +14,19 @@ func foreignOwner(j *judge) {
 	}
 }
 
+// foreign tells that the host is another cluster's. What that cluster left and runs there is then no problem of its own: listed beside
+// the cause it would invite people to remove it piece by piece.
+func (j *judge) foreign() bool {
+	if j.facts.Owner != nil && !j.ours() {
+		return true
+	}
+	if j.facts.CAHash == "" {
+		return false
+	}
+	want, err := j.cluster.Authorities.Cluster.PublicKeyHash()
+	return err == nil && j.facts.CAHash != want
+}
+
 // foreignAuthority refuses a host that carries the certificate authority of a cluster that is not this one.
 func foreignAuthority(j *judge) {
 	if j.facts.CAHash == "" {

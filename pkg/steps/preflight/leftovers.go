@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -14,7 +15,7 @@ import (
 // are hard to see, and removing somebody's data is not ours to decide. A host that is ours was free of them when it was claimed; what
 // runs there since is our doing.
 func leftovers(j *judge) {
-	if j.ours() {
+	if j.ours() || j.foreign() {
 		return
 	}
 	var found []string
@@ -46,7 +47,7 @@ func hasEtcdData(paths []hostapi.PathFact) bool {
 
 // ports refuses ports in use by somebody else. On a host that is ours already the listeners are ours.
 func ports(j *judge) {
-	if j.ours() {
+	if j.ours() || j.foreign() {
 		return
 	}
 	wanted := []int{10250, 10256}
@@ -56,15 +57,16 @@ func ports(j *judge) {
 	if j.cluster.Endpoint.Type == v1alpha1.LocalProxyEndpoint {
 		wanted = append(wanted, j.cluster.Endpoint.Port)
 	}
-	for _, l := range j.facts.Listening {
-		for _, port := range wanted {
-			if l.Port == port {
-				who := l.Process
-				if who == "" {
-					who = "another process"
-				}
-				j.object(fmt.Sprintf("Port-%d", port), fmt.Sprintf("TCP port %d is in use by %s (pid %d); stop it or move it to another port", port, who, l.PID))
-			}
+	for _, port := range wanted {
+		// A program that listens over IPv4 and over IPv6 is there twice.
+		at := slices.IndexFunc(j.facts.Listening, func(l hostapi.Listening) bool { return l.Port == port })
+		if at < 0 {
+			continue
 		}
+		who, l := "another process", j.facts.Listening[at]
+		if l.Process != "" {
+			who = fmt.Sprintf("%s (pid %d)", l.Process, l.PID)
+		}
+		j.object(fmt.Sprintf("Port-%d", port), fmt.Sprintf("TCP port %d is in use by %s; stop it or move it to another port", port, who))
 	}
 }
