@@ -35,6 +35,7 @@ func connectReason(err error) string {
 		place       *ssh.PlaceError
 		owned       *hostapi.OwnedByOtherError
 		protocol    *hostapi.ProtocolMismatchError
+		platform    *PlatformError
 	)
 	switch {
 	case errors.As(err, &changed):
@@ -53,6 +54,8 @@ func connectReason(err error) string {
 		return "HostOwnedByOtherCluster"
 	case errors.As(err, &protocol):
 		return "HelperProtocolMismatch"
+	case errors.As(err, &platform):
+		return "PlatformNotInBundle"
 	}
 	return "ConnectFailed"
 }

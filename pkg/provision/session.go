@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -152,13 +153,16 @@ func (s *sessions) connect(ctx context.Context, host string, one *session) error
 // helperDir holds helpers by digest, so that operations of different versions never share one.
 const helperDir = "/var/lib/kubewright-helper"
 
-// startHelper runs the helper, and places it only when the host does not have it: one round trip where it does.
+// startHelper runs the helper, and places it only when the host does not have it: one round trip where it does. A host that has none
+// is asked for its platform first, so that nothing is placed on a machine that the bundle is not for.
 func (s *sessions) startHelper(ctx context.Context, host string, client *ssh.Client, sudo bool) (*ssh.Process, error) {
-	// The platform is not known before the helper runs; bundles with several platforms are tried in order and a foreign
-	// program fails to execute at once.
 	var last error
-	for _, platform := range s.release.Platforms {
-		file, err := s.release.File("kubewright-host", platform)
+	platform := ""
+	for i, candidate := range s.release.Platforms {
+		if platform != "" && candidate != platform {
+			continue
+		}
+		file, err := s.release.File("kubewright-host", candidate)
 		if err != nil {
 			return nil, fmt.Errorf("host %s: the bundle holds no host helper: %w", host, err)
 		}
@@ -167,6 +171,17 @@ func (s *sessions) startHelper(ctx context.Context, host string, client *ssh.Cli
 		process, err := client.RunHelper(ctx, command)
 		if !notThere(err) {
 			return process, err
+		}
+		if i == 0 {
+			if platform, err = askPlatform(ctx, client); err != nil {
+				return nil, err
+			}
+			if platform != "" && !slices.Contains(s.release.Platforms, platform) {
+				return nil, &PlatformError{Host: host, Platform: platform, Version: s.release.KubernetesVersion, Available: s.release.Platforms}
+			}
+			if platform != "" && candidate != platform {
+				continue
+			}
 		}
 		if err := client.Place(ctx, ssh.Placement{
 			Path: path, Digest: file.Digest.Encoded(), Size: file.Size, Mode: 0o755,

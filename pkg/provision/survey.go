@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -52,7 +53,7 @@ func (x *execution) connect(ctx context.Context, host string) (*hostapi.Facts, e
 		var unreachable *ssh.UnreachableError
 		if errors.As(err, &unreachable) && unreachable.Phase == ssh.PhaseTCP {
 			// A machine that is off, or an address that is wrong: people wait for this answer.
-			return nil, engine.Permanent(err)
+			return nil, engine.Permanent(fmt.Errorf("%w; see that the machine is on, that sshd listens, and that spec.address and spec.port of the Host are right", err))
 		}
 		return nil, err
 	}
