@@ -228,7 +228,7 @@ func (s *System) ctr(ctx context.Context, args []string) (sys.Output, error) {
 	case "rm":
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		delete(s.images, args[i+2])
+		delete(s.images, args[len(args)-1])
 		return sys.Output{}, nil
 	}
 	return s.pull(ctx, args[i+2:])

@@ -26,7 +26,16 @@ func applyImage(ctx context.Context, t *Task, r *api.Resource) error {
 		return err
 	}
 	if ok && have.digest == i.Manifest.Digest {
-		return t.ctr(ctx, r, "label", i.Name, pinnedLabel)
+		lacks, err := t.lackingContent(i)
+		if err != nil {
+			return err
+		}
+		if lacks == "" {
+			return t.ctr(ctx, r, "label", i.Name, pinnedLabel)
+		}
+		if err := t.removeImage(ctx, r); err != nil {
+			return err
+		}
 	}
 	for _, d := range append([]api.Descriptor{i.Manifest}, i.Blobs...) {
 		h, err := api.DigestHex(d.Digest)
@@ -52,7 +61,41 @@ func applyImage(ctx context.Context, t *Task, r *api.Resource) error {
 	if damaged := m.damaged(); err != nil && damaged != nil {
 		return damaged
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	lacks, err := t.lackingContent(i)
+	if err != nil || lacks == "" {
+		return err
+	}
+	if err := t.removeImage(ctx, r); err != nil {
+		return err
+	}
+	return &api.ResourceError{Reason: api.ReasonHost, Retryable: true, Digest: lacks, Message: fmt.Sprintf("containerd pulled %s but does not keep blob %s", i.Name, lacks)}
+}
+
+// lackingContent names a blob of the image that containerd does not hold, or "". A pull that was cut off can leave an unpacked layer
+// behind; the next pull then skips fetching that layer, and when containerd clears up after the first one the image is left without it.
+func (t *Task) lackingContent(i *api.Image) (string, error) {
+	for _, d := range append([]api.Descriptor{i.Manifest}, i.Blobs...) {
+		h, err := api.DigestHex(d.Digest)
+		if err != nil {
+			return "", err
+		}
+		fi, err := os.Stat(t.Sys.Path(contentPath(h)))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return "", err
+		}
+		if err != nil || fi.Size() != d.Size {
+			return d.Digest, nil
+		}
+	}
+	return "", nil
+}
+
+// removeImage takes back an image that is not whole, with whatever was unpacked of it, so that the next pull starts afresh.
+func (t *Task) removeImage(ctx context.Context, r *api.Resource) error {
+	return t.ctr(ctx, r, "rm", "--sync", r.Image.Name)
 }
 
 // ctr runs one "ctr images" command.

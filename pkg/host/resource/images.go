@@ -107,5 +107,12 @@ func checkImage(ctx context.Context, t *Task, r *api.Resource) (finding, error) 
 	case i.Pin && !have.pinned:
 		return needed("it is not pinned")
 	}
+	lacks, err := t.lackingContent(i)
+	if err != nil {
+		return finding{}, err
+	}
+	if lacks != "" {
+		return needed("containerd lacks its blob " + lacks)
+	}
 	return done()
 }

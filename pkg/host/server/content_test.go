@@ -270,6 +270,35 @@ func TestImagesArePulledFromStagedBlobsWhichThenGo(t *testing.T) {
 	}
 }
 
+func TestAnImageThatLostABlobIsTakenBackAndPulledAnew(t *testing.T) {
+	h := hosttest.New(t)
+	h.Write(t, "/run/containerd/containerd.sock", "")
+	img, contents := testImage("registry.k8s.io/kube-proxy:v1", "x")
+	tunnel, bs := newStore(contents...)
+	s := h.Connect(t, "op", tunnel)
+	lease(t, s)
+	rs := append(blobs(bs), api.Resource{ID: img.Name, Image: img})
+	apply(t, s, rs...)
+	layer := h.Path(hosttest.Content(img.Blobs[1].Digest))
+	if err := os.Remove(layer); err != nil {
+		t.Fatal(err)
+	}
+	vs, err := s.Check(t.Context(), api.CheckRequest{Resources: rs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := vs[len(vs)-1]; last.State != api.Needed || !strings.Contains(last.Why, img.Blobs[1].Digest) {
+		t.Fatalf("an image without a layer is judged %+v", last)
+	}
+	apply(t, s, rs...)
+	if _, err := os.Stat(layer); err != nil {
+		t.Errorf("the layer is not back: %v", err)
+	}
+	if n := len(h.System.Calls("ctr --namespace k8s.io --connect-timeout 10s images rm --sync " + img.Name)); n != 1 {
+		t.Errorf("the broken image was removed %d times, want once", n)
+	}
+}
+
 func TestAnImageWithoutContainerdIsNeededAndCannotBePulled(t *testing.T) {
 	h := hosttest.New(t)
 	img, _ := testImage("registry.k8s.io/pause:3", "p")

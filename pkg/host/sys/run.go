@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -43,6 +44,11 @@ func (Exec) Run(ctx context.Context, argv ...string) (Output, error) {
 	cmd.Env = []string{"PATH=" + SearchPath, "LC_ALL=C", "HOME=/root", "SYSTEMD_PAGER=", "SYSTEMD_COLORS=0"}
 	cmd.Dir = "/"
 	cmd.WaitDelay = 2 * time.Second
+	// What we started must not go on when we are killed: an orphaned pull would work against the next one. The kernel counts the
+	// starting thread as the parent, so that thread has to stay.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, stderr := &capped{}, &capped{}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	err = cmd.Run()
