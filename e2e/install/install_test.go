@@ -3,10 +3,17 @@
 package install
 
 import (
+	"context"
+	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kubewright/kubewright/e2e/hosts"
 )
 
 func TestThreeControlPlanesAndAWorkerComeUpFromOneBundle(t *testing.T) {
@@ -16,6 +23,10 @@ func TestThreeControlPlanesAndAWorkerComeUpFromOneBundle(t *testing.T) {
 		if routes := run(t, ctx, fleet, h.Name, "ip", "route", "show", "default"); routes != "" {
 			t.Fatalf("%s has a way out: %s", h.Name, routes)
 		}
+	}
+	before := map[string]string{}
+	for _, h := range fleet.Hosts() {
+		before[h.Name] = traces(t, ctx, fleet, h.Name)
 	}
 	out, err := i.Up(ctx)
 	if err != nil {
@@ -89,6 +100,46 @@ func TestThreeControlPlanesAndAWorkerComeUpFromOneBundle(t *testing.T) {
 			t.Errorf("objects changed from\n%sto\n%s", before, after)
 		}
 	})
+	t.Run("deleting it with --reset leaves the hosts as they were", func(t *testing.T) {
+		out, err := i.Command(ctx, "delete", i.Name, "--reset", "--yes").CombinedOutput()
+		if err != nil {
+			t.Fatalf("kubewright delete: %v\n%s", err, out)
+		}
+		for _, h := range fleet.Hosts() {
+			if diff := cmp.Diff(before[h.Name], traces(t, ctx, fleet, h.Name)); diff != "" {
+				t.Errorf("%s is not as it was (-before +after):\n%s", h.Name, diff)
+			}
+		}
+	})
+}
+
+// traces lists what an installation changes on a host: files, units, programs that run, links, kernel parameters. The helper itself, with
+// the journal it keeps, stays on a host.
+func traces(t *testing.T, ctx context.Context, fleet *hosts.Fleet, host string) string {
+	t.Helper()
+	var b strings.Builder
+	for _, argv := range [][]string{
+		{"find", "/etc", "/opt", "/usr/local", "/root", "/var/lib/etcd", "/var/lib/cni", "/var/lib/containerd", "/var/lib/kubelet", "/run/flannel", "/run/kubewright", "-not", "-path", "/etc/.*"},
+		{"systemctl", "list-unit-files", "--no-legend", "--state=enabled"},
+		{"systemctl", "list-units", "--plain", "--no-legend", "--state=failed"},
+		{"ps", "-e", "-o", "comm="},
+		{"ip", "-o", "-br", "link"},
+		{"ip", "route"},
+		{"sysctl", "net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables"},
+	} {
+		// find reports missing directories by its exit code; that they are missing is what is to be seen.
+		out, _ := fleet.Exec(ctx, host, argv...)
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		slices.Sort(lines)
+		if argv[0] == "ps" {
+			// Logins come and go, and so does what asks.
+			lines = slices.DeleteFunc(slices.Compact(lines), func(name string) bool {
+				return slices.Contains([]string{"sshd", "ps", "(sd-pam)", "systemd", "sudo"}, strings.TrimSpace(name))
+			})
+		}
+		fmt.Fprintf(&b, "%s\n  %s\n", strings.Join(argv[:2], " "), strings.Join(lines, "\n  "))
+	}
+	return b.String()
 }
 
 func tail(text string, lines int) string {
