@@ -1,0 +1,146 @@
+//go:build e2e
+
+package badinput
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/kubewright/kubewright/pkg/bundle"
+)
+
+// openBundle opens the real bundle.
+func (w *world) openBundle(t *testing.T) *bundle.Bundle {
+	t.Helper()
+	b, err := bundle.Open(w.bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	return b
+}
+
+// copyBundle copies the first bytes of the bundle; 0 means all.
+func (w *world) copyBundle(t *testing.T, bytes int64) string {
+	t.Helper()
+	from, err := os.Open(w.bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = from.Close() }()
+	path := filepath.Join(t.TempDir(), "copy.bundle")
+	to, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var source io.Reader = from
+	if bytes > 0 {
+		source = io.LimitReader(from, bytes)
+	}
+	_, err = io.Copy(to, source)
+	if closing := to.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// flip turns one bit round in the middle of the bundle's kubelet, which nothing reads before hosts are prepared.
+func (w *world) flip(t *testing.T, path string) (entry string) {
+	t.Helper()
+	b := w.openBundle(t)
+	release, err := b.Release(version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kubelet, err := release.File("kubelet", release.Platforms[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob, err := b.Blob(kubelet.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, start, size := blob.Outer()
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	one := make([]byte, 1)
+	if _, err := file.ReadAt(one, start+size/2); err != nil {
+		t.Fatal(err)
+	}
+	one[0] ^= 1
+	if _, err := file.WriteAt(one, start+size/2); err != nil {
+		t.Fatal(err)
+	}
+	return "blobs/sha256/" + kubelet.Digest.Encoded()
+}
+
+// foreignBundle writes a bundle whose release of the tested version is for a platform that is nobody's here. With local, another
+// release holds the programs that run on this machine, as a bundle for several platforms would.
+func (w *world) foreignBundle(t *testing.T, local bool) string {
+	t.Helper()
+	real := w.openBundle(t)
+	release, err := real.Release(version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	platform := release.Platforms[0]
+	blobs := map[digest.Digest]bundle.Blob{}
+	take := func(d digest.Digest) {
+		content, err := real.Blob(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blobs[d] = bundle.Blob{Size: content.Size(), Copy: func(to io.Writer) error {
+			_, err := io.Copy(to, io.NewSectionReader(content, 0, content.Size()))
+			return err
+		}}
+	}
+	helper, err := release.File("kubewright-host", platform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Only its platform and its name matter: nothing may run it, nor place it on a host.
+	content, blob := bundle.BytesBlob([]byte("\x7fELF for another machine"))
+	foreignHelper := *helper
+	foreignHelper.Platform, foreignHelper.Digest, foreignHelper.Size = "linux/riscv64", content, blob.Size
+	blobs[content] = blob
+	images := func(platform string) []bundle.Image {
+		var out []bundle.Image
+		for _, component := range []string{"etcd", "kube-apiserver"} {
+			image, err := release.Image(component)
+			if err != nil {
+				t.Fatal(err)
+			}
+			own := *image
+			own.Platforms = []bundle.ImagePlatform{image.Platforms[0]}
+			own.Platforms[0].Platform = platform
+			for _, d := range append([]bundle.Descriptor{own.Platforms[0].Manifest, own.Platforms[0].Config}, own.Platforms[0].Layers...) {
+				take(d.Digest)
+			}
+			out = append(out, own)
+		}
+		return out
+	}
+	config := &bundle.Config{Name: "foreign", Created: time.Unix(0, 0), Releases: []bundle.Release{{
+		KubernetesVersion: version, Platforms: []string{"linux/riscv64"}, Files: []bundle.File{foreignHelper}, Images: images("linux/riscv64"),
+	}}}
+	if local {
+		config.Releases = append(config.Releases, bundle.Release{KubernetesVersion: "v1.36.99", Platforms: []string{platform}, Images: images(platform)})
+	}
+	path := filepath.Join(t.TempDir(), "foreign.bundle")
+	if _, err := bundle.Write(t.Context(), path, config, blobs); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
