@@ -10,8 +10,10 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/kubewright/kubewright/controllers/cluster"
+	"github.com/kubewright/kubewright/controllers/cluster/health"
 	"github.com/kubewright/kubewright/controllers/host"
 	"github.com/kubewright/kubewright/controllers/internal/index"
+	"github.com/kubewright/kubewright/controllers/internal/wake"
 	"github.com/kubewright/kubewright/controllers/offlinemanifest"
 	"github.com/kubewright/kubewright/controllers/operation"
 	"github.com/kubewright/kubewright/pkg/provision"
@@ -22,6 +24,8 @@ const (
 	defaultConcurrentOperations = 10
 	// defaultProgressInterval is how often the status of something under way is written at most.
 	defaultProgressInterval = time.Second
+	// defaultHealthInterval is how often a cluster at rest is looked at unless told otherwise.
+	defaultHealthInterval = 30 * time.Second
 )
 
 // Options of Setup.
@@ -36,6 +40,10 @@ type Options struct {
 	MaxConcurrentOperations int
 	// ProgressInterval is how often the status of an operation under way is written at most; 1 s when zero.
 	ProgressInterval time.Duration
+	// HealthInterval is how often a cluster at rest is looked at; 30 s when zero.
+	HealthInterval time.Duration
+	// HealthChecker looks at a cluster; through its API server when nil.
+	HealthChecker health.Checker
 	// Now is the time of day; the machine's when nil.
 	Now func() time.Time
 }
@@ -62,11 +70,22 @@ func Setup(mgr ctrl.Manager, options Options) error {
 	if options.ProgressInterval == 0 {
 		options.ProgressInterval = defaultProgressInterval
 	}
+	if options.HealthInterval == 0 {
+		options.HealthInterval = defaultHealthInterval
+	}
+	if options.HealthChecker == nil {
+		options.HealthChecker = &health.API{Secrets: mgr.GetAPIReader()}
+	}
 	if options.Now == nil {
 		options.Now = time.Now
 	}
 	if err := index.Install(context.Background(), mgr.GetFieldIndexer()); err != nil {
 		return fmt.Errorf("set up controllers: %w", err)
+	}
+	waker := wake.New()
+	monitor := health.New(options.HealthChecker, options.HealthInterval, waker.Wake)
+	if err := mgr.Add(monitor); err != nil {
+		return fmt.Errorf("set up the watch over clusters at rest: %w", err)
 	}
 	for _, controller := range []struct {
 		name  string
@@ -84,7 +103,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		}},
 		{"Cluster", &cluster.Reconciler{
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
-			Events: mgr.GetEventRecorder("kubewright-cluster"), Now: options.Now,
+			Events: mgr.GetEventRecorder("kubewright-cluster"), Now: options.Now, Health: monitor, Wake: waker,
 		}},
 	} {
 		if err := controller.setup.Setup(mgr); err != nil {

@@ -17,15 +17,35 @@ func conclude(_ context.Context, s *scope) (phase.Next, error) {
 	if last == nil || !ended(last) {
 		return phase.Continue(), nil
 	}
+	// What was found since the operation ended stands, and is not what another operation, which ended later, was about.
+	seen := s.cluster.Status.LastOperation == last.Name && (!wasWorking(s.cluster) || outlived(last, s.operations))
 	s.cluster.Status.LastOperation = last.Name
 	if last.Status.Phase == v1alpha1.OperationSucceeded {
 		s.cluster.Status.InstalledGeneration = max(s.cluster.Status.InstalledGeneration, last.Spec.ClusterGeneration)
-		capi.SetCondition(s.cluster, v1alpha1.AvailableCondition, metav1.ConditionTrue, ReasonAnswered, "")
+		if !seen || !watched(s.cluster) {
+			capi.SetCondition(s.cluster, v1alpha1.AvailableCondition, metav1.ConditionTrue, ReasonAnswered, "")
+		}
 		return phase.Continue(), nil
 	}
-	if s.cluster.Status.Initialized && s.cluster.Status.InstalledGeneration == 0 {
+	if s.cluster.Status.Initialized && s.cluster.Status.InstalledGeneration == 0 && (!seen || !watched(s.cluster)) {
 		capi.SetCondition(s.cluster, v1alpha1.AvailableCondition, metav1.ConditionUnknown, ReasonNotAnswered,
 			"the last operation ended before the whole cluster was observed")
 	}
 	return phase.Continue(), nil
+}
+
+// wasWorking says whether the last reconcile saw an operation under way, so that its end is news.
+func wasWorking(cluster *v1alpha1.Cluster) bool {
+	ready := capi.Condition(cluster, v1alpha1.ReadyCondition)
+	return ready != nil && ready.Reason == ReasonOperationRunning
+}
+
+// outlived says whether an operation ended after the given one.
+func outlived(last *v1alpha1.ClusterOperation, operations []v1alpha1.ClusterOperation) bool {
+	for i := range operations {
+		if at := operations[i].Status.CompletedAt; at != nil && last.Status.CompletedAt.Before(at) {
+			return true
+		}
+	}
+	return false
 }

@@ -55,6 +55,14 @@ const (
 	ReasonAnswered = "AnsweredLastOperation"
 	// ReasonNotAnswered is given when the last operation ended without an answer of the API.
 	ReasonNotAnswered = "NoAnswerInLastOperation"
+	// ReasonAPIReachable is given while the API answers.
+	ReasonAPIReachable = "APIReachable"
+	// ReasonAPIUnreachable is given when the API failed to answer, or to answer well, twice in a row.
+	ReasonAPIUnreachable = "APIUnreachable"
+	// ReasonCredentialsUnusable is given when the kubeconfig Secret cannot be used to ask the API.
+	ReasonCredentialsUnusable = "CredentialsUnusable"
+	// ReasonNodesNotReady is given when nodes are missing, not ready, or at another version.
+	ReasonNodesNotReady = "NodesNotReady"
 	// ReasonNotChecked is given to what no phase has judged yet.
 	ReasonNotChecked = "NotChecked"
 )

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/controllers/cluster/health"
 	"github.com/kubewright/kubewright/controllers/internal/phase"
+	"github.com/kubewright/kubewright/controllers/internal/wake"
 	"github.com/kubewright/kubewright/pkg/capi"
 )
 
@@ -32,6 +35,10 @@ type Reconciler struct {
 	Live client.Reader
 	// Events tells people what was begun.
 	Events events.EventRecorder
+	// Health looks at clusters at rest.
+	Health *health.Monitor
+	// Wake asks for a reconcile when Health found something new.
+	Wake *wake.Waker
 	// Now is the time of day.
 	Now func() time.Time
 }
@@ -44,6 +51,8 @@ type scope struct {
 	operations []v1alpha1.ClusterOperation
 	// authorities are known once ensureAuthorities has run.
 	authorities *authorities
+	// found is what Health knows, once takeHealth has run.
+	found health.Record
 	// standing is the verdict so far.
 	standing phase.Standing
 	// gone is set when the finalizer was dropped: there is nothing left to write to.
@@ -54,6 +63,9 @@ type scope struct {
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (result ctrl.Result, err error) {
 	cluster := &v1alpha1.Cluster{}
 	if err := r.Client.Get(ctx, request.NamespacedName, cluster); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.Health.Drop(request.NamespacedName)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if err := capi.EnsureFinalizer(ctx, r.Client, cluster, v1alpha1.ClusterFinalizer); err != nil {
@@ -64,6 +76,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	phases := keep()
 	if !cluster.DeletionTimestamp.IsZero() {
 		phases = remove()
+		r.Health.Drop(request.NamespacedName)
 	}
 	result, err = phase.Run(ctx, s, phases...)
 	if s.gone {
@@ -85,6 +98,7 @@ func keep() []phase.Phase[*scope] {
 		load,
 		follow,
 		conclude,
+		takeHealth,
 		handOutKubeconfig,
 		claimHosts,
 		releaseHosts,

@@ -18,6 +18,7 @@ func follow(ctx context.Context, s *scope) (phase.Next, error) {
 	if running == nil {
 		return phase.Continue(), nil
 	}
+	s.Health.Drop(client.ObjectKeyFromObject(s.cluster)) // its API may come and go while it is worked upon
 	if err := s.answer(ctx, running); err != nil {
 		return phase.Stop(), err
 	}

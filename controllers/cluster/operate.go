@@ -22,8 +22,7 @@ func operate(ctx context.Context, s *scope) (phase.Next, error) {
 	}
 	switch next.act {
 	case rest:
-		s.standing = phase.Ready(ReasonInstalled, fmt.Sprintf("%d of %d nodes are ready at %s",
-			s.cluster.Status.Nodes.Ready, s.cluster.Status.Nodes.Desired, s.cluster.Status.Version))
+		s.standing = s.atRest()
 	case wait:
 		s.standing = phase.Working(ReasonOperationRunning, progress(next.operation))
 	case giveUp:

@@ -135,6 +135,7 @@ func (s *scope) create(ctx context.Context, operation *v1alpha1.ClusterOperation
 		return fmt.Errorf("create operation %s: %w", operation.Name, err)
 	}
 	s.cluster.Status.LastOperation = operation.Name
+	s.Health.Drop(client.ObjectKeyFromObject(s.cluster)) // what was found is of before the operation
 	s.Events.Eventf(s.cluster, operation, "Normal", "OperationCreated", string(operation.Spec.Type), "created operation %s", operation.Name)
 	return nil
 }

@@ -25,6 +25,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.ClusterOperation{}, handler.EnqueueRequestsFromMapFunc(clusterOfOperation)).
 		Watches(&v1alpha1.Host{}, handler.EnqueueRequestsFromMapFunc(r.clustersOfHost), builder.WithPredicates(hostMatters())).
 		Watches(&v1alpha1.OfflineManifest{}, handler.EnqueueRequestsFromMapFunc(r.clustersOfManifest), builder.WithPredicates(manifestMatters())).
+		WatchesRawSource(r.Wake.Source()).
 		Complete(r)
 }
 

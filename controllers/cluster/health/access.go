@@ -1,0 +1,72 @@
+package health
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewright/kubewright/pkg/capi"
+)
+
+// access is a way to one cluster's API server.
+type access struct {
+	server string
+	client *http.Client
+}
+
+// access reads the kubeconfig of a cluster.
+func (a *API) access(ctx context.Context, cluster client.ObjectKey) (*access, error) {
+	key := client.ObjectKey{Namespace: cluster.Namespace, Name: capi.SecretName(cluster.Name, capi.Kubeconfig)}
+	secret := &corev1.Secret{}
+	if err := a.Secrets.Get(ctx, key, secret); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, &CredentialsError{key.String(), "does not exist"}
+		}
+		return nil, &CredentialsError{key.String(), "cannot be read"}
+	}
+	found, reason := newAccess(capi.KubeconfigFrom(secret))
+	if reason != "" {
+		return nil, &CredentialsError{key.String(), reason + "; delete it, and it is made anew"}
+	}
+	return found, nil
+}
+
+// newAccess makes a client of a kubeconfig as the Cluster controller writes it, with the certificates inside. All else that a
+// kubeconfig can say is refused: files of this machine and programs to be run here are not for a Secret to choose, and a server that
+// is not verified is not the cluster. The reason never holds a value.
+func newAccess(kubeconfig []byte) (found *access, reason string) {
+	config, err := clientcmd.Load(kubeconfig)
+	if err != nil {
+		return nil, "holds no kubeconfig"
+	}
+	at := config.Contexts[config.CurrentContext]
+	if at == nil || config.Clusters[at.Cluster] == nil || config.AuthInfos[at.AuthInfo] == nil {
+		return nil, "holds a kubeconfig without a current context"
+	}
+	server, user := config.Clusters[at.Cluster], config.AuthInfos[at.AuthInfo]
+	roots := x509.NewCertPool()
+	if server.InsecureSkipTLSVerify || !strings.HasPrefix(server.Server, "https://") || !roots.AppendCertsFromPEM(server.CertificateAuthorityData) {
+		return nil, "names no https server with a certificate authority"
+	}
+	pair, err := tls.X509KeyPair(user.ClientCertificateData, user.ClientKeyData)
+	if err != nil {
+		return nil, "holds no client certificate with its key"
+	}
+	return &access{
+		server: strings.TrimSuffix(server.Server, "/"),
+		client: &http.Client{
+			Transport: &http.Transport{TLSClientConfig: &tls.Config{
+				MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: []tls.Certificate{pair}, ServerName: server.TLSServerName,
+			}},
+			// An API server sends nobody elsewhere; who does is none.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, ""
+}

@@ -1,0 +1,64 @@
+package health
+
+import (
+	"context"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Target is a cluster to be checked.
+type Target struct {
+	// Key of the Cluster object.
+	Key client.ObjectKey
+	// Version the kubelets of the cluster should have; empty for any.
+	Version string
+}
+
+// Nodes is what a cluster's API says about its nodes.
+type Nodes struct {
+	// Joined counts all nodes.
+	Joined int32
+	// Ready counts those that are Ready at the wanted version.
+	Ready int32
+	// Wrong names some of the others and says what is wrong with them; empty when all are ready.
+	Wrong string
+}
+
+// Checker looks at one cluster once. An error says in words why the cluster is not available, in the same words as long as the cause
+// is the same; a *CredentialsError says that nothing could be found out.
+type Checker interface {
+	Check(ctx context.Context, target Target) (Nodes, error)
+}
+
+// CredentialsError says that there are no usable credentials to ask a cluster with.
+type CredentialsError struct {
+	// Secret that should hold them, as namespace/name.
+	Secret string
+	// Reason they cannot be used, and what to do; never a value.
+	Reason string
+}
+
+func (e *CredentialsError) Error() string { return "the Secret " + e.Secret + " " + e.Reason }
+
+// Verdict is what is known of a cluster.
+type Verdict int
+
+const (
+	// Unseen means that nothing was found out since the cluster is watched, or only a single failure.
+	Unseen Verdict = iota
+	// Reachable means that the last successful check is not older than a single failure.
+	Reachable
+	// Unreachable means that the cluster failed its checks several times in a row.
+	Unreachable
+	// Unknown means that there were no credentials to check with, several times in a row.
+	Unknown
+)
+
+// Record is the newest finding about a cluster.
+type Record struct {
+	Verdict Verdict
+	// Message says why a cluster is not Reachable.
+	Message string
+	// Nodes of a cluster that is Reachable.
+	Nodes Nodes
+}
