@@ -2,7 +2,9 @@ package plan
 
 import (
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/engine"
+	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/steps/cni"
 )
 
@@ -32,6 +34,12 @@ func (b *builder) cluster() error {
 			workloads = append(workloads, Workload{"Deployment", kubeSystem, "metrics-server"})
 		}
 	}
+	if flannel {
+		if err := b.add(Step{ID: StepPodNetwork, Title: "Open nodes to pods", Hosts: b.all, Needs: append(onSame(StepControlPlane, StepJoin), append(initialised, onAll(StepNetwork)...)...)},
+			func(desired.Host) ([]hostapi.Resource, error) { return cni.HostResources(), nil }); err != nil {
+			return err
+		}
+	}
 	labels := map[string]map[string]string{}
 	for _, h := range c.Hosts {
 		labels[h.Name] = h.Labels
@@ -39,7 +47,7 @@ func (b *builder) cluster() error {
 	var members []string
 	members = append(members, b.controlPlanes...)
 	b.steps = append(b.steps,
-		Step{ID: StepNodes, Title: "See nodes Ready", Hosts: b.all, Needs: append(onSame(StepControlPlane, StepJoin), initialised...),
+		Step{ID: StepNodes, Title: "See nodes Ready", Hosts: b.all, Needs: append(onSame(StepControlPlane, StepJoin, StepPodNetwork), initialised...),
 			Action: AwaitNode{Version: c.Version, Labels: labels, NeedReady: flannel}},
 		Step{ID: StepMembers, Title: "See etcd members healthy", Hosts: at, Needs: append(onAll(StepControlPlane), initialised...), Action: AwaitEtcd{members}},
 	)

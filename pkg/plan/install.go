@@ -193,9 +193,6 @@ func (b *builder) node() error {
 			}
 			resources = append(resources, identity...)
 		}
-		if b.in.Cluster.Network.CNI.Type == v1alpha1.FlannelCNI {
-			resources = append(resources, cni.HostResources()...)
-		}
 		return resources, nil
 	}); err != nil {
 		return err

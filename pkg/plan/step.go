@@ -101,6 +101,7 @@ const (
 	StepJoin           = "node/join"
 	StepNetwork        = "cluster/network"
 	StepMetricsServer  = "cluster/metrics-server"
+	StepPodNetwork     = "node/pod-network"
 	StepNodes          = "cluster/nodes"
 	StepMembers        = "cluster/etcd-members"
 	StepWorkloads      = "cluster/workloads"

@@ -158,8 +158,10 @@ type CommandFile struct {
 	Secret bool `json:"secret,omitempty"`
 }
 
-// Probe is something that should answer. It is only ever checked; exactly one of TCP and URL is set.
+// Probe is something that should answer, or be there. It is only ever checked; exactly one of TCP, URL and Path is set.
 type Probe struct {
+	// Path is a file or directory that something else makes.
+	Path string `json:"path,omitempty"`
 	// TCP is host:port.
 	TCP string `json:"tcp,omitempty"`
 	// URL is http or https.

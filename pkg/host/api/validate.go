@@ -206,9 +206,17 @@ func (c *Command) FilePath(f CommandFile) (string, error) {
 }
 
 func (p *Probe) validate() error {
+	set := 0
+	for _, target := range []string{p.Path, p.TCP, p.URL} {
+		if target != "" {
+			set++
+		}
+	}
 	switch {
-	case (p.TCP == "") == (p.URL == ""):
-		return fmt.Errorf("a probe needs exactly one of tcp and url")
+	case set != 1:
+		return fmt.Errorf("a probe needs exactly one of path, tcp and url")
+	case p.Path != "":
+		return absPath(p.Path)
 	case p.TCP != "":
 		if _, _, err := net.SplitHostPort(p.TCP); err != nil {
 			return fmt.Errorf("probe address: %w", err)

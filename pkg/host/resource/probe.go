@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/host/sys"
 )
 
 const (
@@ -50,6 +51,13 @@ func applyProbe(ctx context.Context, t *Task, r *api.Resource) error {
 func probe(ctx context.Context, t *Task, p *api.Probe) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTry)
 	defer cancel()
+	if p.Path != "" {
+		_, err := os.Stat(t.Sys.Path(p.Path))
+		if sys.Missing(err) {
+			return fmt.Errorf("%s does not exist", p.Path)
+		}
+		return err
+	}
 	if p.TCP != "" {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.TCP)
 		if err != nil {

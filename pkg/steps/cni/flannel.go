@@ -24,9 +24,16 @@ const flannelConf = `{
 }
 `
 
-// HostResources lists the CNI configuration of a host.
+// subnetWait bounds the wait for flanneld, whose image is on the host already.
+const subnetWait = 300
+
+// HostResources lists the CNI configuration of a host. It is put down only once flanneld has told the host its subnet: a node that is
+// Ready before is given pods whose network cannot be set up, and kubelet takes its time to try again.
 func HostResources() []hostapi.Resource {
-	return []hostapi.Resource{layout.Text(layout.CNIConfDir+"/10-flannel.conflist", []byte(flannelConf))}
+	return []hostapi.Resource{
+		{ID: "probe/flannel-subnet", Probe: &hostapi.Probe{Path: "/run/flannel/subnet.env", TimeoutSeconds: subnetWait}},
+		layout.Text(layout.CNIConfDir+"/10-flannel.conflist", []byte(flannelConf)),
+	}
 }
 
 // SetFlannel writes the pod range, the backend and the API endpoint of nodes into flannel's ConfigMap among objects: the pod network
