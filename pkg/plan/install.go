@@ -10,7 +10,6 @@ import (
 	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/engine"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
-	"github.com/kubewright/kubewright/pkg/steps/cni"
 	"github.com/kubewright/kubewright/pkg/steps/containerd"
 	"github.com/kubewright/kubewright/pkg/steps/content"
 	"github.com/kubewright/kubewright/pkg/steps/images"
