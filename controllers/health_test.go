@@ -256,3 +256,15 @@ func TestAPausedClusterIsNotLookedAt(t *testing.T) {
 	from := api.looked()
 	w.Consistently(api.looked, 10*often, glance).Should(gomega.BeNumerically("<=", from+1), "one look may have been under way")
 }
+
+func TestAKubeconfigThatIsDeletedIsMadeAnew(t *testing.T) {
+	w, c, _, _, _ := newWatchedWorld(t)
+	secret := &corev1.Secret{}
+	w.get(secret, "demo-kubeconfig")
+	w.delete(secret)
+	w.Eventually(func() error {
+		return env.Client.Get(t.Context(), client.ObjectKeyFromObject(secret), &corev1.Secret{})
+	}).Should(gomega.Succeed())
+	w.available(c, metav1.ConditionTrue, cluster.ReasonAPIReachable)
+	w.ready(c)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -26,10 +27,13 @@ func (a *API) access(ctx context.Context, cluster client.ObjectKey) (*access, er
 	key := client.ObjectKey{Namespace: cluster.Namespace, Name: capi.SecretName(cluster.Name, capi.Kubeconfig)}
 	secret := &corev1.Secret{}
 	if err := a.Secrets.Get(ctx, key, secret); err != nil {
-		if apierrors.IsNotFound(err) {
+		switch {
+		case apierrors.IsNotFound(err):
 			return nil, &CredentialsError{key.String(), "does not exist"}
+		case apierrors.IsForbidden(err):
+			return nil, &CredentialsError{key.String(), "must not be read: give the controllers' account the right to get it"}
 		}
-		return nil, &CredentialsError{key.String(), "cannot be read"}
+		return nil, fmt.Errorf("%w: read the Secret %s: %w", ErrNotChecked, key, err)
 	}
 	found, reason := newAccess(capi.KubeconfigFrom(secret))
 	if reason != "" {

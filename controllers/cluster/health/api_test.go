@@ -25,13 +25,17 @@ import (
 	"github.com/kubewright/kubewright/pkg/pki"
 )
 
-// oneSecret is an API server with a single Secret; nil is none.
+// oneSecret is an API server with a single Secret; nil is none. With err it does not answer.
 type oneSecret struct {
 	client.Reader
 	secret *corev1.Secret
+	err    error
 }
 
 func (o oneSecret) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
+	if o.err != nil {
+		return o.err
+	}
 	if o.secret == nil || client.ObjectKeyFromObject(o.secret) != key {
 		return apierrors.NewNotFound(schema.GroupResource{Resource: "secrets"}, key.Name)
 	}
@@ -225,5 +229,12 @@ func TestOnlyAKubeconfigWithItsCertificatesInsideIsUsed(t *testing.T) {
 	_, err := (&health.API{Secrets: oneSecret{}}).Check(t.Context(), demo)
 	if _, ok := errors.AsType[*health.CredentialsError](err); !ok {
 		t.Errorf("without a Secret: %v", err)
+	}
+}
+
+func TestAManagementAPIThatDoesNotAnswerSaysNothingAboutClusters(t *testing.T) {
+	_, err := (&health.API{Secrets: oneSecret{err: errors.New("connection refused")}}).Check(t.Context(), demo)
+	if !errors.Is(err, health.ErrNotChecked) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -142,6 +142,9 @@ func (m *Monitor) note(key client.ObjectKey, w *watch, nodes Nodes, err error) b
 		return false
 	}
 	m.schedule(key, w)
+	if errors.Is(err, ErrNotChecked) {
+		return false
+	}
 	before := w.record
 	if err == nil {
 		w.failures = 0

@@ -3,6 +3,7 @@ package health_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -153,6 +154,18 @@ func TestWithoutCredentialsNothingIsKnown(t *testing.T) {
 		b.checked()
 		b.checked()
 		b.expect(health.Unknown, "the Secret fleet/demo-kubeconfig does not exist", 1)
+	})
+}
+
+func TestACheckThatDidNotComeAboutCountsForNothing(t *testing.T) {
+	onBench(t, func(b *bench) {
+		b.Keep(demo)
+		b.checked()
+		b.checker.answer(health.Nodes{}, fmt.Errorf("%w: no management API", health.ErrNotChecked))
+		b.checked()
+		b.checked()
+		b.checked()
+		b.expect(health.Reachable, "", 1)
 	})
 }
 

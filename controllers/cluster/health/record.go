@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"errors"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -25,10 +26,13 @@ type Nodes struct {
 }
 
 // Checker looks at one cluster once. An error says in words why the cluster is not available, in the same words as long as the cause
-// is the same; a *CredentialsError says that nothing could be found out.
+// is the same; a *CredentialsError says that there is no way to find out, and ErrNotChecked that it was not tried.
 type Checker interface {
 	Check(ctx context.Context, target Target) (Nodes, error)
 }
+
+// ErrNotChecked says that a check did not come about for a reason that has nothing to do with the cluster. It counts for nothing.
+var ErrNotChecked = errors.New("the cluster was not checked")
 
 // CredentialsError says that there are no usable credentials to ask a cluster with.
 type CredentialsError struct {
