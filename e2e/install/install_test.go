@@ -119,7 +119,7 @@ func traces(t *testing.T, ctx context.Context, fleet *hosts.Fleet, host string) 
 	t.Helper()
 	var b strings.Builder
 	for _, argv := range [][]string{
-		{"find", "/etc", "/opt", "/usr/local", "/root", "/var/lib/etcd", "/var/lib/cni", "/var/lib/containerd", "/var/lib/kubelet", "/run/flannel", "/run/kubewright", "-not", "-path", "/etc/.*"},
+		{"find", "/etc", "/opt", "/usr/local", "/root", "/var/lib/etcd", "/var/lib/cni", "/var/lib/containerd", "/var/lib/kubelet", "/run/flannel", "-not", "-path", "/etc/.*"},
 		{"systemctl", "list-unit-files", "--no-legend", "--state=enabled"},
 		{"systemctl", "list-units", "--plain", "--no-legend", "--state=failed"},
 		{"ps", "-e", "-o", "comm="},

@@ -52,8 +52,11 @@ func Resources(files []bundle.File, config []byte) []hostapi.Resource {
 	}
 	inputs.Write(config)
 	inputs.Write([]byte(unit))
+	// What containerd and CNI plugins make by themselves is taken over beforehand, so that a reset knows it for ours.
+	for _, dir := range []string{layout.ContainerdDir, "/opt/containerd", layout.CNIConfDir, "/var/lib/cni", "/run/flannel"} {
+		resources = append(resources, hostapi.Resource{ID: "dir" + dir, Dir: &hostapi.Dir{Path: dir, Purge: true}})
+	}
 	return append(resources,
-		hostapi.Resource{ID: "dir/containerd", Dir: &hostapi.Dir{Path: layout.ContainerdDir, Purge: true}},
 		layout.Text("/etc/containerd/config.toml", config),
 		layout.Text(layout.UnitDir+"/containerd.service", []byte(unit)),
 		hostapi.Resource{ID: "unit/containerd", Unit: &hostapi.Unit{
