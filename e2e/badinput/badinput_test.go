@@ -131,6 +131,13 @@ func TestBadInput(t *testing.T) {
 				for _, h := range []string{"n1", "n2"} {
 					w.exec(t, h, "rm", "-rf", "/var/lib/kubewright-helper")
 				}
+				t.Cleanup(func() {
+					for _, h := range []string{"n1", "n2"} {
+						if found := w.exec(t, h, "find", "/var/lib", "-maxdepth", "1", "-name", "kubewright-helper"); found != "" {
+							t.Errorf("a helper that cannot run was placed on %s", h)
+						}
+					}
+				})
 				return nil
 			},
 			code: failed, says: []string{"n1: host/connect: PlatformNotInBundle", "n2: host/connect: PlatformNotInBundle", "host n1 is linux/amd64", "for linux/riscv64 only", "bundle with that platform"},
