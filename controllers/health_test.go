@@ -172,6 +172,16 @@ func (w *world) nothingWritten(c *v1alpha1.Cluster, api *standIn) {
 	w.Expect(w.cluster(c.Name)).To(gomega.Equal(before))
 }
 
+// nothingWrittenByANewProcess starts one, and sees that it does not take back what it has not looked at yet.
+func (w *world) nothingWrittenByANewProcess(c *v1alpha1.Cluster, api *standIn) {
+	w.t.Helper()
+	before := w.cluster(c.Name)
+	from := api.looked()
+	w.start(newRunner(nil))
+	w.Eventually(api.looked).Should(gomega.BeNumerically(">=", from+4))
+	w.Expect(w.cluster(c.Name)).To(gomega.Equal(before))
+}
+
 func TestAClusterThatStopsAnsweringIsUnavailableUntilItAnswersAgain(t *testing.T) {
 	w, c, api, runner, _ := newWatchedWorld(t)
 	api.set(func() { api.broken = true })
@@ -195,15 +205,8 @@ func TestANodeThatIsNotReadyShows(t *testing.T) {
 	w.Expect(capi.IsTrue(c, v1alpha1.AvailableCondition)).To(gomega.BeTrue())
 	w.nothingWritten(c, api)
 
-	// A new process does not take back what it has not looked at yet.
 	stop()
-	before := w.cluster(c.Name)
-	stop = w.start(newRunner(nil))
-	from := api.looked()
-	w.Eventually(api.looked).Should(gomega.BeNumerically(">=", from+3))
-	w.Expect(w.cluster(c.Name)).To(gomega.Equal(before))
-	defer stop()
-
+	w.nothingWrittenByANewProcess(c, api)
 	api.set(func() { delete(api.nodes, "w1") })
 	w.Eventually(func() int32 { return w.cluster(c.Name).Status.Nodes.Joined }).Should(gomega.Equal(int32(3)))
 	w.unready(c, cluster.ReasonNodesNotReady)
@@ -212,12 +215,14 @@ func TestANodeThatIsNotReadyShows(t *testing.T) {
 }
 
 func TestAClusterThatIsWatchedIsNotWrittenAtRest(t *testing.T) {
-	w, c, api, _, _ := newWatchedWorld(t)
+	w, c, api, _, stop := newWatchedWorld(t)
 	w.nothingWritten(c, api)
 	api.set(api.server.CloseClientConnections)
 	api.set(func() { api.broken = true })
 	w.unready(c, cluster.ReasonAPIUnreachable)
 	w.nothingWritten(c, api)
+	stop()
+	w.nothingWrittenByANewProcess(c, api)
 }
 
 func TestAnOperationUnderWayIsNotDisturbedByHealth(t *testing.T) {
