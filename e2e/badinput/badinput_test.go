@@ -69,7 +69,7 @@ func TestBadInput(t *testing.T) {
 		{
 			name: "a Cluster without a version is told which field is missing",
 			edit: without("Cluster", "spec", "version"),
-			code: badInput, says: []string{"Cluster badinput", "spec.version"},
+			code: badInput, says: []string{"Cluster badinput", "spec.version is missing"},
 		},
 		{
 			name: "a Cluster that names a Host the file does not hold is told where",
@@ -82,6 +82,11 @@ func TestBadInput(t *testing.T) {
 			name: "a Cluster without control planes is told which field is missing",
 			edit: without("Cluster", "spec", "controlPlane", "hosts"),
 			code: badInput, says: []string{"Cluster badinput", "spec.controlPlane.hosts"},
+		},
+		{
+			name: "a Cluster without a bundle reference is told which field is missing",
+			edit: without("Cluster", "spec", "offlineManifestRef"),
+			code: badInput, says: []string{"spec.offlineManifestRef"},
 		},
 		{
 			name: "an address that a shell would run is refused as an address",

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -43,6 +44,9 @@ func (p *parser) document(d document) error {
 	}
 	if object.GetName() == "" {
 		return fail("metadata.name is missing")
+	}
+	if wrong := validation.IsDNS1123Subdomain(object.GetName()); len(wrong) > 0 {
+		return fail("metadata.name: %q is not a name: %s", object.GetName(), strings.Join(wrong, "; "))
 	}
 	// The decoder leaves the type out of typed objects; server-side apply needs it.
 	object.GetObjectKind().SetGroupVersionKind(*kind)

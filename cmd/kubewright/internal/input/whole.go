@@ -18,6 +18,9 @@ func (p *parser) whole() error {
 	if o.Cluster == nil {
 		return &Error{File: o.File, Message: fmt.Sprintf("it holds no Cluster of %s", v1alpha1.GroupVersion)}
 	}
+	if err := o.missing(); err != nil {
+		return err
+	}
 	roles := map[string]string{}
 	for _, named := range HostsOf(o.Cluster) {
 		if first, twice := roles[named.Name]; twice {
@@ -41,6 +44,21 @@ func (p *parser) whole() error {
 	if m := o.Manifest; m != nil && m.Name != o.Cluster.Spec.OfflineManifestRef.Name {
 		return &Error{File: o.Where(m), Message: fmt.Sprintf("metadata.name: the Cluster's spec.offlineManifestRef names %q, not %q",
 			o.Cluster.Spec.OfflineManifestRef.Name, m.Name)}
+	}
+	return nil
+}
+
+// missing names a field without which nothing else of the Cluster can be looked at. The API server requires them too, but it is not
+// asked before bundle and version are known.
+func (o *Objects) missing() error {
+	for _, required := range []struct{ field, value, next string }{
+		{"spec.version", o.Cluster.Spec.Version, "write a Kubernetes version of the bundle, as `kubewright bundle inspect` lists them"},
+		{"spec.offlineManifestRef.name", o.Cluster.Spec.OfflineManifestRef.Name, "write a name for the bundle that --bundle gives"},
+		{"spec.controlPlane.hosts", strings.Join(o.Cluster.Spec.ControlPlane.Hosts, ""), "name 1, 3 or 5 Hosts"},
+	} {
+		if required.value == "" {
+			return &Error{File: o.Where(o.Cluster), Message: required.field + " is missing: " + required.next}
+		}
 	}
 	return nil
 }
