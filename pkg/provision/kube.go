@@ -92,7 +92,7 @@ func (k *kube) objects() (client.Client, error) {
 	}
 	mapper, err := apiutil.NewDynamicRESTMapper(config, httpClient)
 	if err != nil {
-		return nil, fmt.Errorf("ask the API server for its kinds: %w", err)
+		return nil, fmt.Errorf("the cluster's API does not answer yet: %w", err)
 	}
 	k.client, err = client.New(config, client.Options{HTTPClient: httpClient, Mapper: mapper, Scheme: scheme})
 	if err != nil {
