@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -21,7 +22,7 @@ const settle = "300s"
 
 // floor installs by a script that knows the hosts and takes every shortcut a good administrator would: no checks beforehand, nothing
 // verified, everything in parallel that can be.
-func (b *bench) floor(ctx context.Context, fleet *hosts.Fleet, opened *bundle.Bundle) error {
+func (b *bench) floor(ctx context.Context, fleet *hosts.Fleet, opened *bundle.Bundle) (err error) {
 	release, err := opened.Release(version)
 	if err != nil {
 		return err
@@ -40,7 +41,9 @@ func (b *bench) floor(ctx context.Context, fleet *hosts.Fleet, opened *bundle.Bu
 		ended, cancel := context.WithCancel(ctx)
 		cancel()
 		_ = server.Shutdown(ended)
-		<-served
+		if broken := <-served; broken != nil {
+			err = errors.Join(err, broken)
+		}
 	}()
 	over, err := overrides(fleet)
 	if err != nil {

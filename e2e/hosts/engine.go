@@ -183,8 +183,11 @@ func startDaemon(ctx context.Context, o EngineOptions) error {
 		return last == nil, nil
 	})
 	if err != nil {
+		if last != nil {
+			err = fmt.Errorf("%w (%w)", err, last)
+		}
 		text, _ := os.ReadFile(o.logFile())
-		return fmt.Errorf("%w: dockerd does not answer: %w (%v); the end of %s:\n%s", ErrNoEngine, err, last, o.logFile(), tail(string(text), 2000))
+		return fmt.Errorf("%w: dockerd does not answer: %w; the end of %s:\n%s", ErrNoEngine, err, o.logFile(), tail(string(text), 2000))
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -30,16 +31,19 @@ func cstring(s string) []byte { return append([]byte(s), 0) }
 
 // message encodes one netlink message.
 func message(typ, flags uint16, seq uint32, body ...[]byte) []byte {
-	b := make([]byte, unix.NLMSG_HDRLEN)
+	n := unix.NLMSG_HDRLEN
 	for _, p := range body {
-		b = append(b, p...)
+		n += len(p)
 	}
-	order.PutUint32(b, uint32(len(b)))
+	// The padding is not counted in the message's length.
+	b := make([]byte, (n+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1))
+	order.PutUint32(b, uint32(n))
 	order.PutUint16(b[4:], typ)
 	order.PutUint16(b[6:], flags)
 	order.PutUint32(b[8:], seq)
-	for len(b)%unix.NLMSG_ALIGNTO != 0 {
-		b = append(b, 0)
+	at := unix.NLMSG_HDRLEN
+	for _, p := range body {
+		at += copy(b[at:], p)
 	}
 	return b
 }
@@ -94,12 +98,16 @@ func talk(family int, want uint32, messages ...[]byte) error {
 
 // DeleteLink removes a network interface; one that is not there is no error.
 func DeleteLink(name string) (found bool, err error) {
-	ifi, err := net.InterfaceByName(name)
+	all, err := net.Interfaces()
 	if err != nil {
+		return false, fmt.Errorf("look for network interface %s: %w", name, err)
+	}
+	i := slices.IndexFunc(all, func(one net.Interface) bool { return one.Name == name })
+	if i < 0 {
 		return false, nil
 	}
 	info := make([]byte, unix.SizeofIfInfomsg)
-	order.PutUint32(info[4:], uint32(ifi.Index))
+	order.PutUint32(info[4:], uint32(all[i].Index))
 	err = talk(unix.NETLINK_ROUTE, 1, message(unix.RTM_DELLINK, unix.NLM_F_REQUEST|unix.NLM_F_ACK, 1, info))
 	if errors.Is(err, unix.ENODEV) {
 		return false, nil

@@ -50,7 +50,7 @@ func applyImage(ctx context.Context, t *Task, r *api.Resource) error {
 	if err != nil {
 		return err
 	}
-	defer m.stop()
+	defer m.stop() //nolint:contextcheck // the mirror is taken down also when the pull was cancelled
 	t.say(r, "pull and unpack "+i.Name)
 	// Without --skip-metadata the manifests of platforms that are not on this host would be asked for, too.
 	args := []string{"pull", "--hosts-dir", m.hostsDir, "--skip-metadata"}
@@ -83,10 +83,12 @@ func (t *Task) lackingContent(i *api.Image) (string, error) {
 			return "", err
 		}
 		fi, err := os.Stat(t.Sys.Path(contentPath(h)))
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			return d.Digest, nil
+		case err != nil:
 			return "", err
-		}
-		if err != nil || fi.Size() != d.Size {
+		case fi.Size() != d.Size:
 			return d.Digest, nil
 		}
 	}

@@ -2,6 +2,7 @@ package resource
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -90,10 +91,10 @@ func checkImage(ctx context.Context, t *Task, r *api.Resource) (finding, error) 
 	i := r.Image
 	images, err := t.listImages(ctx)
 	if err != nil {
-		if notRunning, ok := err.(*notRunningError); ok {
+		if notRunning, ok := errors.AsType[*notRunningError](err); ok {
 			return needed(notRunning.why)
 		}
-		if missing, ok := err.(*sys.NotFoundError); ok {
+		if missing, ok := errors.AsType[*sys.NotFoundError](err); ok {
 			return needed(missing.Error())
 		}
 		return finding{}, err

@@ -45,7 +45,7 @@ func startMirror(t *Task, image *api.Image) (*mirror, error) {
 	// "server" is set as well, or containerd would turn to the registry in the image's name next.
 	config := fmt.Sprintf("server = %q\n\n[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", url, url)
 	dir := t.Sys.Path(m.hostsDir, "_default")
-	if err := os.MkdirAll(dir, 0o755); err == nil {
+	if err = os.MkdirAll(dir, 0o755); err == nil {
 		err = sys.WriteFile(filepath.Join(dir, "hosts.toml"), []byte(config), 0o644)
 	}
 	if err != nil {
