@@ -224,7 +224,7 @@ func (r *Recorder) Problems() []Problem {
 		for _, id := range r.order {
 			for _, h := range r.steps[id].hosts {
 				e := &r.pairs[pairKey{id, h}].event
-				if slices.Contains(pass, e.State) && !(e.State == StateBlocked && named[h]) {
+				if slices.Contains(pass, e.State) && (e.State != StateBlocked || !named[h]) {
 					out = append(out, problemOf(e))
 					named[h] = named[h] || e.State == StateBlocked
 				}

@@ -137,11 +137,11 @@ func (b *hostSteps) apply(ctx context.Context, s plan.Step, host string, report 
 		func(p hostapi.Progress) {
 			if p.Total > 0 {
 				// Bytes arrive faster than anybody reads.
-				if now := time.Now(); p.Done < p.Total && now.Sub(last) < 500*time.Millisecond {
+				now := time.Now()
+				if p.Done < p.Total && now.Sub(last) < 500*time.Millisecond {
 					return
-				} else {
-					last = now
 				}
+				last = now
 				report(fmt.Sprintf("%d of %d MiB", p.Done>>20, p.Total>>20))
 				return
 			}

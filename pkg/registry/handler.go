@@ -115,11 +115,11 @@ func (h *Handler) allowed(r *http.Request) bool {
 
 // serveV2 answers below /v2/. A repository's name may contain slashes, so the path is read from its end.
 func (h *Handler) serveV2(w http.ResponseWriter, r *http.Request, c *catalog, rest string) {
-	switch {
-	case rest == "":
+	switch rest {
+	case "":
 		writeJSON(w, r, http.StatusOK, struct{}{})
 		return
-	case rest == "_catalog":
+	case "_catalog":
 		names, more := page(c.names, r)
 		link(w, r, names, more)
 		writeJSON(w, r, http.StatusOK, map[string][]string{"repositories": names})

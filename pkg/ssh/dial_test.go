@@ -272,8 +272,7 @@ func TestTargetsThatCannotBe(t *testing.T) {
 	_, pub := userKey(t, "")
 	good := kssh.Target{Name: "n1", Address: "127.0.0.1", Port: 1, User: "ops", Auth: kssh.Auth{Password: "swordfish"},
 		HostKeys: kssh.HostKeyPolicy{Known: []string{sshtest.Line(pub)}}}
-	var loop kssh.Target
-	loop = good
+	loop := good
 	loop.Bastion = &loop
 	for _, tc := range []struct {
 		name, field string

@@ -190,15 +190,15 @@ func (e *ExitError) Error() string {
 type SudoReason string
 
 const (
-	// WrongPassword: sudo refused the password.
+	// WrongPassword means that sudo refused the password.
 	WrongPassword SudoReason = "WrongPassword"
-	// PasswordRequired: sudo wants a password and none was given.
+	// PasswordRequired means that sudo wants a password and none was given.
 	PasswordRequired SudoReason = "PasswordRequired"
-	// NotAllowed: the user may not use sudo for this.
+	// NotAllowed means that the user may not use sudo for this.
 	NotAllowed SudoReason = "NotAllowed"
-	// NotInstalled: there is no sudo on the host.
+	// NotInstalled means that there is no sudo on the host.
 	NotInstalled SudoReason = "NotInstalled"
-	// NoAnswer: sudo neither asked for a password nor ran the program in time.
+	// NoAnswer means that sudo neither asked for a password nor ran the program in time.
 	NoAnswer SudoReason = "NoAnswer"
 )
 

@@ -159,7 +159,7 @@ func TestAWrongDefinitionNamesTheField(t *testing.T) {
 		from, to string
 		says     string
 	}{
-		"an unknown field":             {"name: small", "nmae: small", `unknown field "nmae"`},
+		"an unknown field":             {"name: small", "title: small", `unknown field "title"`},
 		"no name":                      {"name: small", `name: ""`, "name: it is missing"},
 		"a version without a v":        {"v1.36.3", "1.36.3", "kubernetesVersion"},
 		"no toolchain":                 {"\ngo: ", "\ngo: x", "go: "},

@@ -39,11 +39,11 @@ func TestACommandRunsOnceForItsKey(t *testing.T) {
 	if vs := apply(t, s, r); vs[0].Changed || h.System.Starts("job") != 1 {
 		t.Errorf("again: %+v, started %d times", vs, h.System.Starts("job"))
 	}
-	f, err := s.Facts(t.Context())
-	if err != nil {
+	// The first answer is from the opening of the session; the next one is asked for.
+	if _, err := s.Facts(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if f, err = s.Facts(t.Context()); err != nil || !slices.Equal(f.Receipts, []string{"job"}) {
+	if f, err := s.Facts(t.Context()); err != nil || !slices.Equal(f.Receipts, []string{"job"}) {
 		t.Errorf("receipts are %q, %v", f.Receipts, err)
 	}
 	other := command(h, "k2", "echo hello")
