@@ -10,7 +10,7 @@ import (
 )
 
 // HardPassword is the default password of the user "pw": it holds every character that breaks naive quoting.
-const HardPassword = `it's a "hard" $PASS\word`
+const HardPassword = `it's a "hard" $PASS\word` //nolint:gosec // it opens nothing but the throw-away hosts of tests
 
 // Sudo says how a user may become root.
 type Sudo string

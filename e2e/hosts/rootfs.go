@@ -87,7 +87,7 @@ func customise(in io.Reader, out io.Writer, r recipe, now time.Time) error {
 		if err := writer.WriteHeader(header); err != nil {
 			return fmt.Errorf("copy %s: %w", name, err)
 		}
-		if _, err := io.Copy(writer, reader); err != nil {
+		if _, err := io.Copy(writer, reader); err != nil { //nolint:gosec // nothing is decompressed here
 			return fmt.Errorf("copy %s: %w", name, err)
 		}
 	}

@@ -115,7 +115,7 @@ func classify(err error) (kind Kind, known bool) {
 		if k, ok := ownKind(e); ok {
 			return k, true
 		}
-		switch u := e.(type) {
+		switch u := e.(type) { //nolint:errorlint // the chain is walked here, one error at a time
 		case interface{ Unwrap() error }:
 			e = u.Unwrap()
 		case interface{ Unwrap() []error }:
@@ -129,7 +129,7 @@ func classify(err error) (kind Kind, known bool) {
 
 // ownKind judges one error without looking into its chain.
 func ownKind(err error) (Kind, bool) {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // the chain is walked here, one error at a time
 	case *kindError:
 		return e.kind, true
 	case interface{ Retryable() bool }:
@@ -144,7 +144,7 @@ func ownKind(err error) (Kind, bool) {
 			return KindRetryable, true
 		}
 	}
-	if err == context.Canceled || err == context.DeadlineExceeded {
+	if err == context.Canceled || err == context.DeadlineExceeded { //nolint:errorlint // the chain is walked here, one error at a time
 		return KindRetryable, true
 	}
 	return KindPermanent, false

@@ -356,5 +356,5 @@ func (p RetryPolicy) wait(try int) time.Duration {
 		d *= 2
 	}
 	d = min(d, p.Max)
-	return d - time.Duration(rand.Int64N(int64(d)/2+1))
+	return d - time.Duration(rand.Int64N(int64(d)/2+1)) //nolint:gosec // it spreads load and guards nothing
 }

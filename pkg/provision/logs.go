@@ -20,7 +20,7 @@ func (r *runner) Logs(ctx context.Context, request Request, host, operation stri
 	if err != nil {
 		return nil, err
 	}
-	defer x.content.close()
+	defer x.content.close() //nolint:contextcheck // it is closed also when the caller gave up
 	defer x.sessions.closeAll()
 	helper, err := x.sessions.helper(ctx, host)
 	if err != nil {

@@ -44,7 +44,7 @@ func (r *runner) Run(ctx context.Context, request Request) (*Outcome, error) {
 	if err != nil {
 		return outcome, err
 	}
-	defer x.close(outcome)
+	defer x.close(outcome) //nolint:contextcheck // it is closed also when the operation was cancelled
 	switch request.Operation.Spec.Type {
 	case v1alpha1.InstallOperation, v1alpha1.CheckOperation:
 		return outcome, x.install(ctx, outcome)

@@ -164,7 +164,10 @@ func get(t testing.TB, method, url string, header ...string) (answer, []byte) {
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	resp := must[*http.Response](t)(http.DefaultClient.Do(req))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer resp.Body.Close() //nolint:errcheck // read only
 	return answer{resp.StatusCode, resp.Header}, must[[]byte](t)(io.ReadAll(resp.Body))
 }

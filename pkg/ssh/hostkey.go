@@ -132,7 +132,7 @@ func (p hostKeyPolicy) judge(ctx context.Context, e Endpoint, key ssh.PublicKey)
 // verifier judges the host key of one connection. Every key exchange brings the key again; the first verdict holds for
 // that key, and another key within one connection is refused.
 type verifier struct {
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // SSH asks for a verdict without a context; this one bounds the handshake
 	endpoint Endpoint
 	policy   hostKeyPolicy
 

@@ -25,4 +25,4 @@ const (
 )
 
 // TokenHeader carries the fencing token of the lease, in decimal.
-const TokenHeader = "Kubewright-Fencing-Token"
+const TokenHeader = "Kubewright-Fencing-Token" //nolint:gosec // the name of a header, not a secret

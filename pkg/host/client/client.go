@@ -231,7 +231,7 @@ func (c *Client) Done() <-chan struct{} { return c.done }
 
 // call sends one request and decodes one JSON answer.
 func (c *Client) call(ctx context.Context, path string, in, out any) error {
-	resp, err := c.send(ctx, path, in)
+	resp, err := c.send(ctx, path, in) //nolint:bodyclose // drain closes it
 	if err != nil {
 		return err
 	}
@@ -278,7 +278,7 @@ func (c *Client) send(ctx context.Context, path string, in any) (*http.Response,
 
 // stream sends one request and reads its events up to the last.
 func (c *Client) stream(ctx context.Context, path string, in any, progress func(api.Progress)) (*api.Result, []api.Verdict, error) {
-	resp, err := c.send(ctx, path, in)
+	resp, err := c.send(ctx, path, in) //nolint:bodyclose // drain closes it
 	if err != nil {
 		return nil, nil, err
 	}

@@ -89,7 +89,7 @@ func readJSON[T any](path string) (*T, error) {
 	var v T
 	if err := json.Unmarshal(data, &v); err != nil {
 		// Written in one step, so this is damage of the disk: as good as no record.
-		return nil, nil
+		return nil, nil //nolint:nilerr // the command runs again, as without a record
 	}
 	return &v, nil
 }

@@ -31,7 +31,7 @@ func disks(s *sys.System) []api.Disk {
 		d := api.Disk{Path: p, TotalBytes: int64(st.Blocks) * st.Bsize, FreeBytes: int64(st.Bavail) * st.Bsize, ReadOnly: st.Flags&unix.ST_RDONLY != 0}
 		if fi, err := os.Stat(s.Path(at)); err == nil {
 			if sst, ok := fi.Sys().(*syscall.Stat_t); ok {
-				d.Device = uint64(sst.Dev)
+				d.Device = uint64(sst.Dev) //nolint:unconvert // the field's type differs between systems
 			}
 		}
 		all = append(all, d)

@@ -63,7 +63,7 @@ func (c *Cache) stat(path string) (stamp, error) {
 	if !ok || !fi.Mode().IsRegular() {
 		return stamp{}, fmt.Errorf("%s is not a regular file", path)
 	}
-	return stamp{Size: st.Size, Mtime: st.Mtim.Nano(), Ctime: st.Ctim.Nano(), Inode: st.Ino, Dev: uint64(st.Dev), Boot: c.boot}, nil
+	return stamp{Size: st.Size, Mtime: st.Mtim.Nano(), Ctime: st.Ctim.Nano(), Inode: st.Ino, Dev: uint64(st.Dev), Boot: c.boot}, nil //nolint:unconvert // the field's type differs between systems
 }
 
 // Known returns the digest of path when it is stamped and unchanged since.
