@@ -10,15 +10,17 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kubewright/kubewright/e2e/fixture"
 	"github.com/kubewright/kubewright/e2e/hosts"
 )
 
 func TestThreeControlPlanesAndAWorkerComeUpFromOneBundle(t *testing.T) {
 	ctx := testContext(t)
-	fleet, i := prepare(t, ctx, "install", "ops")
+	fleet, i := prepare(t, ctx, "install", fixture.Options{ControlPlanes: controlPlanes, Workers: workers, User: "ops"})
 	for _, h := range fleet.Hosts() {
 		if routes := run(t, ctx, fleet, h.Name, "ip", "route", "show", "default"); routes != "" {
 			t.Fatalf("%s has a way out: %s", h.Name, routes)
@@ -98,6 +100,32 @@ func TestThreeControlPlanesAndAWorkerComeUpFromOneBundle(t *testing.T) {
 		}
 		if after := kubectl(t, ctx, i, "get", "nodes,deployments,daemonsets", "-A", "-o", "jsonpath={range .items[*]}{.metadata.uid} {.metadata.generation}{\"\\n\"}{end}"); after != before {
 			t.Errorf("objects changed from\n%sto\n%s", before, after)
+		}
+	})
+	t.Run("the loss of the first control plane cuts off no worker", func(t *testing.T) {
+		if err := fleet.Kill(ctx, "n1"); err != nil {
+			t.Fatal(err)
+		}
+		// Kubelet renews its node's lease every 10 seconds, through the proxy on its host.
+		seen := map[string]bool{}
+		patience, cancel := context.WithTimeout(ctx, 2*time.Minute)
+		defer cancel()
+		ticker := time.NewTicker(time.Second)
+		defer ticker.Stop()
+		for len(seen) < 3 {
+			renewed, err := fleet.Exec(ctx, "n2", "/usr/local/bin/kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "--request-timeout=5s",
+				"-n", "kube-node-lease", "get", "lease", "n4", "-o", "jsonpath={.spec.renewTime}")
+			if err == nil {
+				seen[string(renewed)] = true
+			}
+			select {
+			case <-patience.Done():
+				t.Fatalf("n4 renewed its lease %d times in 2 minutes without n1 (last: %s, %v)", len(seen)-1, renewed, err)
+			case <-ticker.C:
+			}
+		}
+		if err := fleet.Start(ctx, "n1"); err != nil {
+			t.Fatal(err)
 		}
 	})
 	t.Run("deleting it with --reset leaves the hosts as they were", func(t *testing.T) {

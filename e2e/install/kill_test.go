@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kubewright/kubewright/e2e/fixture"
 	"github.com/kubewright/kubewright/e2e/kubewright"
 )
 
@@ -21,7 +22,7 @@ const kills = 10
 // time, and lets the last run end by itself.
 func TestAnInstallationKilledAgainAndAgainConverges(t *testing.T) {
 	ctx := testContext(t)
-	fleet, i := prepare(t, ctx, "kill", "root")
+	fleet, i := prepare(t, ctx, "kill", fixture.Options{ControlPlanes: controlPlanes, Workers: workers})
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d", seed)

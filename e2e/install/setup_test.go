@@ -32,7 +32,7 @@ func testContext(t *testing.T) context.Context {
 }
 
 // prepare boots a fleet of its own for the test and describes a cluster on it.
-func prepare(t *testing.T, ctx context.Context, name, user string) (*hosts.Fleet, *kubewright.Installation) {
+func prepare(t *testing.T, ctx context.Context, name string, o fixture.Options) (*hosts.Fleet, *kubewright.Installation) {
 	t.Helper()
 	repository, err := filepath.Abs("../..")
 	if err != nil {
@@ -46,7 +46,7 @@ func prepare(t *testing.T, ctx context.Context, name, user string) (*hosts.Fleet
 	if err != nil {
 		t.Fatal(err)
 	}
-	fleet, err := hosts.Up(ctx, hosts.Options{Name: name, Count: 4, Log: t.Logf})
+	fleet, err := hosts.Up(ctx, hosts.Options{Name: name, Count: len(o.ControlPlanes) + len(o.Workers), Log: t.Logf})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,8 @@ func prepare(t *testing.T, ctx context.Context, name, user string) (*hosts.Fleet
 		}
 	})
 	i := &kubewright.Installation{Program: program, Bundle: bundle, Dir: t.TempDir(), Name: name}
-	if err := i.Describe(fleet, fixture.Options{Version: version, ControlPlanes: controlPlanes, Workers: workers, User: user}); err != nil {
+	o.Version = version
+	if err := i.Describe(fleet, o); err != nil {
 		t.Fatal(err)
 	}
 	return fleet, i
