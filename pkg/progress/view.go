@@ -126,7 +126,8 @@ func (m *Model) hostView(name string) HostView {
 		if c.state.Final() {
 			h.Ended++
 		}
-		if best == nil || telling[c.state] > telling[best.state] || telling[c.state] == telling[best.state] && !c.updated.Before(best.updated) {
+		// Of steps that are ahead the next one tells most, of all others the newest.
+		if best == nil || telling[c.state] > telling[best.state] || telling[c.state] == telling[best.state] && c.state != engine.StatePending && !c.updated.Before(best.updated) {
 			best, h.Step = c, id
 		}
 	}
