@@ -24,7 +24,7 @@ const proxyPort = 7443
 
 // Cluster is the desired state of one cluster.
 type Cluster struct {
-	Namespace, Name, UID string
+	Name, UID string
 	// Version of Kubernetes with its leading v.
 	Version string
 	Release *bundle.Release
@@ -89,7 +89,6 @@ func (e *SpecError) Error() string { return e.Field + ": " + e.Problem }
 func New(cluster *v1alpha1.Cluster, hosts map[string]v1alpha1.Host, release *bundle.Release, authorities *pki.Authorities) (*Cluster, error) {
 	spec := cluster.Spec
 	c := &Cluster{
-		Namespace:     cluster.Namespace,
 		Name:          cluster.Name,
 		UID:           string(cluster.UID),
 		Version:       spec.Version,

@@ -214,7 +214,7 @@ func (b *builder) controlPlane() error {
 	if b.initial != "" {
 		guard := GuardNotInitialised
 		if b.live {
-			guard = NoGuard
+			guard = ""
 		}
 		if err := b.add(Step{ID: StepInit, Title: "Initialise the first control plane", Hosts: []string{b.initial}, Needs: ready(), Guard: guard},
 			one(func(h desired.Host) (hostapi.Resource, error) { return kubeadm.InitResource(c, h) })); err != nil {

@@ -3,8 +3,6 @@
 package plan
 
 import (
-	"time"
-
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/kubewright/kubewright/pkg/engine"
@@ -23,8 +21,6 @@ type Step struct {
 	Needs []engine.Need
 	// Exclusive names a group of steps of which one runs at a time, on one host.
 	Exclusive string
-	// Timeout of one phase of one try; 0 is the engine's default.
-	Timeout time.Duration
 	// Resources by host.
 	Resources map[string][]hostapi.Resource
 	// Action is nil for steps made of resources.
@@ -74,9 +70,7 @@ func (AwaitAPIService) action() {}
 type Guard string
 
 const (
-	// NoGuard lets the step run.
-	NoGuard Guard = ""
-	// GuardNotInitialised refuses when any control plane already holds etcd data or an API server answers.
+	// GuardNotInitialised refuses when another control plane already holds etcd data.
 	GuardNotInitialised Guard = "NotInitialised"
 	// GuardEtcdCanGrow refuses unless every etcd member is healthy and quorum holds on the membership with one more.
 	GuardEtcdCanGrow Guard = "EtcdCanGrow"

@@ -44,9 +44,6 @@ func (x *execution) bind(ctx context.Context, steps []plan.Step) ([]engine.Step,
 			one = x.bindAction(s.Action)
 		}
 		one.ID, one.Title, one.Hosts, one.Needs, one.Exclusive = s.ID, s.Title, s.Hosts, s.Needs, s.Exclusive
-		if one.Timeout == 0 {
-			one.Timeout = s.Timeout
-		}
 		one.Guard = x.guard(s.Guard)
 		bound = append(bound, one)
 	}

@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -96,19 +97,17 @@ func (b *hostSteps) check(ctx context.Context, s plan.Step, host string) (engine
 	return sumUp(verdicts), nil
 }
 
-// sumUp makes one verdict of many: Needed wins over Unknown, since applying is what makes the unknown known.
+// sumUp makes one verdict of many. Unknown counts as Needed, since applying is what makes the unknown known.
 func sumUp(verdicts []hostapi.Verdict) engine.Verdict {
 	sum := engine.Verdict{State: engine.Done}
 	for _, v := range verdicts {
 		if v.State == hostapi.Done {
 			continue
 		}
-		if sum.State != engine.Needed {
-			sum.State = engine.Needed
-		}
+		sum.State = engine.Needed
 		line := v.Resource
-		if i := lastHash(line); i >= 0 {
-			line = line[i+1:]
+		if _, id, ok := strings.Cut(line, "#"); ok {
+			line = id
 		}
 		if v.Why != "" {
 			line += ": " + v.Why
@@ -116,15 +115,6 @@ func sumUp(verdicts []hostapi.Verdict) engine.Verdict {
 		sum.Why = append(sum.Why, line)
 	}
 	return sum
-}
-
-func lastHash(s string) int {
-	for i := range len(s) {
-		if s[i] == '#' {
-			return i
-		}
-	}
-	return -1
 }
 
 func (b *hostSteps) apply(ctx context.Context, s plan.Step, host string, report func(string)) error {

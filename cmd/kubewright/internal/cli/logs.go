@@ -23,13 +23,6 @@ import (
 	"github.com/kubewright/kubewright/pkg/provision"
 )
 
-// LogReader reads what hosts recorded of operations.
-type LogReader interface {
-	// Logs reads the journal of an operation, and the output of its commands, from one host of the request. tail bounds entries and
-	// lines; 0 means all that the host kept.
-	Logs(ctx context.Context, request provision.Request, host, operation string, tail int) (*hostapi.Logs, error)
-}
-
 // logsOptions are the flags of logs.
 type logsOptions struct {
 	stateDir  string
@@ -65,7 +58,7 @@ It is kept on the hosts, so it is there however the operation ended. Without a n
 }
 
 func (o *logsOptions) run(ctx context.Context, env Environment, args []string) (err error) {
-	reader, ok := env.Runner.(LogReader)
+	reader, ok := env.Runner.(provision.LogReader)
 	if !ok {
 		return errors.New("this program was built without a way to read logs from hosts")
 	}
@@ -148,7 +141,7 @@ func (o *logsOptions) request(ctx context.Context, s *session.Session, snapshot 
 }
 
 // read reads from one host after the other. One that cannot be read does not keep the others from being read.
-func (o *logsOptions) read(ctx context.Context, w io.Writer, reader LogReader, request provision.Request) error {
+func (o *logsOptions) read(ctx context.Context, w io.Writer, reader provision.LogReader, request provision.Request) error {
 	var problems []error
 	for _, named := range input.HostsOf(&request.Cluster) {
 		if len(o.hosts) > 0 && !slices.Contains(o.hosts, named.Name) {
