@@ -137,6 +137,13 @@ type WorkerPool struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(t, t.effect in ['NoSchedule', 'PreferNoSchedule', 'NoExecute'])",message="the effect of a taint is NoSchedule, PreferNoSchedule or NoExecute: correct the effect"
 	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.timeAdded))",message="timeAdded of a taint is set by Kubernetes: remove it"
 	Taints []corev1.Taint `json:"taints,omitempty"`
+	// Version of kubelet on this pool while it shall lag behind the cluster's, for example to upgrade the pool later. It must be in the
+	// bundle, not newer than the cluster's version, and at most three minor versions older (the Kubernetes version skew policy). The
+	// cluster's version when left out.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="size(self) == 0 || self.matches('^v[0-9]{1,4}[.][0-9]{1,4}[.][0-9]{1,4}$')",message="version of a pool is not a Kubernetes release: write v, major, minor and patch, for example v1.36.3, or leave it out"
+	Version string `json:"version,omitempty"`
 	// Overrides for the hosts of this pool, laid over those of the cluster.
 	// +optional
 	Overrides NodeOverrides `json:"overrides,omitempty"`
@@ -220,6 +227,88 @@ const (
 	ResetOnDelete DeletionPolicy = "Reset"
 )
 
+// OperationPolicy says who lets an operation begin.
+// +kubebuilder:validation:Enum=Automatic;Manual
+type OperationPolicy string
+
+const (
+	// AutomaticOperations begin as soon as the spec asks for them.
+	AutomaticOperations OperationPolicy = "Automatic"
+	// ManualOperations stop with their whole plan in status until somebody approves it.
+	ManualOperations OperationPolicy = "Manual"
+)
+
+// DrainTimeoutPolicy says what happens when the pods of a node could not all be evicted in time.
+// +kubebuilder:validation:Enum=Abort;Force
+type DrainTimeoutPolicy string
+
+const (
+	// AbortDrain makes the node schedulable again, leaves it as it was, and fails the step.
+	AbortDrain DrainTimeoutPolicy = "Abort"
+	// ForceDrain deletes the pods that are left, against their PodDisruptionBudgets.
+	ForceDrain DrainTimeoutPolicy = "Force"
+)
+
+// Drain says how pods are moved away from a node before it is disturbed.
+type Drain struct {
+	// Disabled leaves pods where they are while kubelet and container runtime are exchanged below them. False when left out.
+	// +optional
+	Disabled bool `json:"disabled,omitempty"`
+	// Timeout for all pods of one node. Evictions that a PodDisruptionBudget forbids are tried again until then. 5m when left out.
+	// +optional
+	// +default="5m0s"
+	Timeout metav1.Duration `json:"timeout,omitempty"`
+	// OnTimeout is Abort (the node becomes schedulable again, stays as it was, and the operation fails there) or Force (the pods that
+	// are left are deleted against their PodDisruptionBudgets).
+	// +optional
+	// +default="Abort"
+	OnTimeout DrainTimeoutPolicy `json:"onTimeout,omitempty"`
+}
+
+// RolloutPolicy says how a change is carried over the nodes of a running cluster. Control planes always go one by one.
+type RolloutPolicy struct {
+	// MaxUnavailable is how many workers may be worked on at a time. 1 when left out.
+	// +optional
+	// +default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	MaxUnavailable int32 `json:"maxUnavailable,omitempty"`
+	// FailureBudget is how many workers may fail before no further one is begun. 0 when left out: the first failure pauses the rollout.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000
+	FailureBudget int32 `json:"failureBudget,omitempty"`
+	// Drain of nodes before kubelet or the container runtime is exchanged.
+	// +optional
+	// +default={}
+	Drain Drain `json:"drain,omitempty"`
+}
+
+// DriftMode says what is done about hosts that are not any more as the last operation left them.
+// +kubebuilder:validation:Enum=Ignore;Detect;Correct
+type DriftMode string
+
+const (
+	// IgnoreDrift does not look.
+	IgnoreDrift DriftMode = "Ignore"
+	// DetectDrift looks and says so in the condition InSync.
+	DetectDrift DriftMode = "Detect"
+	// CorrectDrift brings back what the spec asks for, by an operation (which operationPolicy applies to).
+	CorrectDrift DriftMode = "Correct"
+)
+
+// DriftPolicy says how often hosts and cluster are compared with the spec, and what follows.
+type DriftPolicy struct {
+	// Mode is Ignore, Detect (show differences in the condition InSync) or Correct (bring back what the spec asks for).
+	// +optional
+	// +default="Detect"
+	Mode DriftMode `json:"mode,omitempty"`
+	// Interval between two comparisons. 1h when left out.
+	// +optional
+	// +default="1h0m0s"
+	Interval metav1.Duration `json:"interval,omitempty"`
+}
+
 // ClusterSpec is the desired state of one Kubernetes cluster.
 // +kubebuilder:validation:XValidation:rule="!has(self.workers) || self.workers.all(p, !has(p.hosts) || !p.hosts.exists(h, h in self.controlPlane.hosts))",message="a host stands both in controlPlane.hosts and in a worker pool: remove it from one of them"
 // +kubebuilder:validation:XValidation:rule="!has(self.workers) || size(self.workers.map(p, has(p.hosts), p.hosts).flatten().transformMapEntry(i, h, {h: true})) >= 0",message="a host stands in two worker pools: remove it from one of them"
@@ -258,6 +347,22 @@ type ClusterSpec struct {
 	// Overrides for what unusual hosts need, for every node.
 	// +optional
 	Overrides ClusterOverrides `json:"overrides,omitempty"`
+
+	// OperationPolicy is Automatic (a change of the spec is carried out at once) or Manual (the operation waits, with its whole plan in
+	// status, until it is approved). Automatic when left out.
+	// +optional
+	// +default="Automatic"
+	OperationPolicy OperationPolicy `json:"operationPolicy,omitempty"`
+
+	// Rollout says how changes are carried over the nodes of a running cluster.
+	// +optional
+	// +default={}
+	Rollout RolloutPolicy `json:"rollout,omitempty"`
+
+	// Drift says what is done about hosts that somebody else changed.
+	// +optional
+	// +default={}
+	Drift DriftPolicy `json:"drift,omitempty"`
 
 	// DeletionPolicy says what becomes of the hosts when this object is deleted: Orphan leaves the running cluster as it is, Reset
 	// removes Kubernetes and all its data from them first.
@@ -312,7 +417,7 @@ type ClusterStatus struct {
 	// LastOperation names the newest ClusterOperation.
 	// +optional
 	LastOperation string `json:"lastOperation,omitempty"`
-	// Conditions: Ready, Available, HostsClaimed, Reconciling, Stalled.
+	// Conditions: Ready, Available, HostsClaimed, InSync, Reconciling, Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -324,6 +429,9 @@ const (
 	AvailableCondition = "Available"
 	// HostsClaimedCondition is True when every host of the spec is claimed by this cluster.
 	HostsClaimedCondition = "HostsClaimed"
+
+	// InSyncCondition is False when hosts or cluster are not any more as the last operation left them.
+	InSyncCondition = "InSync"
 
 	// ClusterFinalizer keeps a Cluster until its claims are released and, if its policy says so, its hosts are reset.
 	ClusterFinalizer = "kubewright.io/cluster"

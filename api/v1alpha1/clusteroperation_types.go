@@ -5,12 +5,20 @@ import (
 )
 
 // OperationType is the kind of act.
-// +kubebuilder:validation:Enum=Install;Reset;Check
+// +kubebuilder:validation:Enum=Install;Upgrade;Scale;Configure;BackupEtcd;Reset;Check
 type OperationType string
 
 const (
 	// InstallOperation brings up the cluster, and continues a half-finished one.
 	InstallOperation OperationType = "Install"
+	// UpgradeOperation brings a running cluster to another version of Kubernetes.
+	UpgradeOperation OperationType = "Upgrade"
+	// ScaleOperation takes hosts into a running cluster and out of it.
+	ScaleOperation OperationType = "Scale"
+	// ConfigureOperation brings changed configuration onto the nodes of a running cluster.
+	ConfigureOperation OperationType = "Configure"
+	// BackupEtcdOperation takes a verified, encrypted snapshot of etcd.
+	BackupEtcdOperation OperationType = "BackupEtcd"
 	// ResetOperation removes what the ledger on each host says we own.
 	ResetOperation OperationType = "Reset"
 	// CheckOperation compares hosts with the desired state and changes nothing.
@@ -28,6 +36,24 @@ const (
 	PlanMode OperationMode = "Plan"
 )
 
+// Approval says whether somebody has to approve the plan first.
+// +kubebuilder:validation:Enum=NotRequired;Required
+type Approval string
+
+const (
+	// ApprovalNotRequired begins at once.
+	ApprovalNotRequired Approval = "NotRequired"
+	// ApprovalRequired waits for the plan to be approved.
+	ApprovalRequired Approval = "Required"
+)
+
+const (
+	// ApproveAnnotation on a ClusterOperation approves the plan whose digest (status.planDigest) it holds.
+	ApproveAnnotation = "kubewright.io/approve"
+	// CancelAnnotation on a ClusterOperation, with any value, asks it to stop at the next safe point and stay as a record.
+	CancelAnnotation = "kubewright.io/cancel"
+)
+
 // ClusterOperationSpec is one auditable act upon a cluster. It never changes once created.
 // +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the spec of a ClusterOperation never changes, because it is the record of one act: create another ClusterOperation"
 type ClusterOperationSpec struct {
@@ -35,8 +61,9 @@ type ClusterOperationSpec struct {
 	// +required
 	ClusterRef LocalReference `json:"clusterRef"`
 
-	// Type of the act: Install brings the cluster up or goes on with a half-finished installation, Reset removes from the hosts what
-	// Kubewright put there, Check compares and changes nothing.
+	// Type of the act: Install brings the cluster up or goes on with a half-finished installation; Upgrade, Scale and Configure bring a
+	// running cluster to what the spec asks for and are named after the largest difference; BackupEtcd takes a snapshot of etcd; Reset
+	// removes from the hosts what Kubewright put there; Check compares and changes nothing.
 	// +required
 	Type OperationType `json:"type"`
 
@@ -44,6 +71,19 @@ type ClusterOperationSpec struct {
 	// +optional
 	// +default="Apply"
 	Mode OperationMode `json:"mode,omitempty"`
+
+	// Version of Kubernetes this operation brings the cluster to. It differs from the Cluster's where an upgrade goes over several minor
+	// versions, one operation each. The Cluster's version when left out.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="size(self) == 0 || self.matches('^v[0-9]{1,4}[.][0-9]{1,4}[.][0-9]{1,4}$')",message="version is not a Kubernetes release: write v, major, minor and patch, for example v1.36.3, or leave it out"
+	Version string `json:"version,omitempty"`
+
+	// Approval is Required when the operation stops with its whole plan in status until somebody approves exactly that plan, with the
+	// annotation kubewright.io/approve set to status.planDigest. NotRequired when left out.
+	// +optional
+	// +default="NotRequired"
+	Approval Approval `json:"approval,omitempty"`
 
 	// ClusterGeneration is the generation of the Cluster this operation brings about; 0 means the one found when it starts.
 	// +optional
@@ -155,18 +195,22 @@ type OperationTraffic struct {
 }
 
 // OperationPhase sums up an operation in one word.
-// +kubebuilder:validation:Enum=Pending;Running;Succeeded;Failed
+// +kubebuilder:validation:Enum=Pending;AwaitingApproval;Running;Succeeded;Failed;Cancelled
 type OperationPhase string
 
 const (
 	// OperationPending waits for its turn.
 	OperationPending OperationPhase = "Pending"
+	// OperationAwaitingApproval has its plan in status and waits until somebody approves it.
+	OperationAwaitingApproval OperationPhase = "AwaitingApproval"
 	// OperationRunning is being carried out.
 	OperationRunning OperationPhase = "Running"
 	// OperationSucceeded ended with the wanted state observed.
 	OperationSucceeded OperationPhase = "Succeeded"
 	// OperationFailed ended without it; the problems say why.
 	OperationFailed OperationPhase = "Failed"
+	// OperationCancelled was stopped at a safe point on request; another operation can go on from there.
+	OperationCancelled OperationPhase = "Cancelled"
 )
 
 // ClusterOperationStatus is how far an operation has come. Its size is bounded: counts per step, and only the hosts that are not OK.
@@ -199,11 +243,17 @@ type ClusterOperationStatus struct {
 	// ProblemsLeftOut counts problems beyond the bound.
 	// +optional
 	ProblemsLeftOut int32 `json:"problemsLeftOut,omitempty"`
-	// Plan in mode Plan: what would be done, at most 500 entries.
+	// Plan in mode Plan, or of an operation that needs approval: what would be done, at most 500 entries.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=500
 	Plan []PlannedChange `json:"plan,omitempty"`
+	// PlanLeftOut counts planned changes beyond the bound.
+	// +optional
+	PlanLeftOut int32 `json:"planLeftOut,omitempty"`
+	// PlanDigest is sha256:<hex> over the whole plan; it is what an approval names.
+	// +optional
+	PlanDigest string `json:"planDigest,omitempty"`
 	// Traffic counts connections, requests and bytes.
 	// +optional
 	Traffic *OperationTraffic `json:"traffic,omitempty"`

@@ -110,7 +110,24 @@ type HostSpec struct {
 	// +optional
 	// +default="Auto"
 	Sudo SudoMode `json:"sudo,omitempty"`
+
+	// OnRemoval is Reset (the machine is drained and cleaned when the host leaves its cluster) or Orphan (the machine is gone for good: its
+	// node and etcd member are removed and it is not contacted any more). A machine that was not cleaned is quarantined.
+	// +optional
+	// +default="Reset"
+	OnRemoval RemovalPolicy `json:"onRemoval,omitempty"`
 }
+
+// RemovalPolicy says what happens to a machine when its host leaves a cluster.
+// +kubebuilder:validation:Enum=Reset;Orphan
+type RemovalPolicy string
+
+const (
+	// ResetOnRemoval removes from the machine what Kubewright put there.
+	ResetOnRemoval RemovalPolicy = "Reset"
+	// OrphanOnRemoval does not touch the machine: it is gone for good, or somebody else deals with it.
+	OrphanOnRemoval RemovalPolicy = "Orphan"
+)
 
 // HostRole is the part a host plays in its cluster.
 type HostRole string
@@ -205,7 +222,7 @@ type HostStatus struct {
 	// Step the host is in while an operation runs, or the last one.
 	// +optional
 	Step *HostStep `json:"step,omitempty"`
-	// Conditions: Ready, Reachable, Claimed, Reconciling, Stalled.
+	// Conditions: Ready, Reachable, Claimed, Quarantined, Reconciling, Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -217,6 +234,11 @@ const (
 	HostReachableCondition = "Reachable"
 	// HostClaimedCondition is True while a cluster holds the host.
 	HostClaimedCondition = "Claimed"
+	// HostQuarantinedCondition is True for a host that left its cluster without being cleaned: no cluster takes it before it was reset, or
+	// the annotation kubewright.io/end-quarantine says that the machine is clean.
+	HostQuarantinedCondition = "Quarantined"
+	// EndQuarantineAnnotation on a Host, with any value, says that its machine was cleaned or exchanged by hand.
+	EndQuarantineAnnotation = "kubewright.io/end-quarantine"
 )
 
 // Host is one machine reached over SSH.

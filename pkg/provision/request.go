@@ -34,8 +34,20 @@ type Request struct {
 	// Attempt counts executions of this operation from 1.
 	Attempt int
 	Cluster v1alpha1.Cluster
-	// Hosts holds every host of the cluster and every bastion they name.
+	// Hosts holds every host of the cluster, those in Leaving included, and every bastion they name.
 	Hosts []HostAccess
+	// Leaving names hosts that belong to the cluster and do not stand in its spec any more. What becomes of the machine is said by the
+	// host's spec.onRemoval.
+	Leaving []string
+	// ApprovedPlan is the digest of the plan somebody approved. When it is set and what would be done has another digest by now, nothing
+	// is done and the error is a *PlanChangedError.
+	ApprovedPlan string
+	// BackupRecipient is the age public key (X25519, age1...) that snapshots of etcd are encrypted for; their private key never leaves the
+	// management side. Empty when the cluster has none, and then nothing that needs a snapshot first is done.
+	BackupRecipient string
+	// Stop, when closed, asks for an end at the next safe point: nothing new begins, what is begun on a host is carried through until
+	// its node is back in service, and the error wraps engine.ErrStopped. It may be nil.
+	Stop <-chan struct{}
 	// Authorities are the cluster's certificate authorities.
 	Authorities *pki.Authorities
 	// Bundle is the opened bundle of the cluster's OfflineManifest, already checked against its digest.
@@ -56,6 +68,22 @@ type HostOutcome struct {
 	Connections, Requests int64
 }
 
+// RemovedHost is a host that is not part of the cluster any more.
+type RemovedHost struct {
+	// Cleaned is true when the machine was reset, so that it can be used again.
+	Cleaned bool
+	// Problem is why it was not cleaned; empty when that was not asked for.
+	Problem string
+}
+
+// PlanChangedError says that what would be done is not any more what was approved.
+type PlanChangedError struct{ Approved, Now string }
+
+// Error names both digests and what to do.
+func (e *PlanChangedError) Error() string {
+	return "what would be done has changed since it was approved (" + e.Approved + ", now " + e.Now + "): look at the new plan and approve that"
+}
+
 // Outcome is what an operation learned and did.
 type Outcome struct {
 	// Initialized is true when the cluster's first control plane is known to exist.
@@ -70,8 +98,13 @@ type Outcome struct {
 	EtcdMembers int32
 	// Changed is false when nothing had to be done.
 	Changed bool
-	// Plan lists what was, or in mode Plan would be, done.
-	Plan []v1alpha1.PlannedChange
+	// Plan lists what was, or in mode Plan would be, done; at most 500 entries, and how many more there were.
+	Plan        []v1alpha1.PlannedChange
+	PlanLeftOut int32
+	// PlanDigest is sha256:<hex> over the whole plan, in mode Plan.
+	PlanDigest string
+	// Removed holds the hosts of Request.Leaving whose node and etcd member are gone.
+	Removed map[string]RemovedHost
 	// Traffic of the whole operation.
 	Traffic v1alpha1.OperationTraffic
 	// Hosts by name.
