@@ -5,7 +5,7 @@ package api
 
 // ProtocolVersion is the version of these messages. It goes up whenever an older peer would misread a message; the
 // two sides refuse each other when their versions differ, because the helper is always placed by digest anyway.
-const ProtocolVersion = 1
+const ProtocolVersion = 2
 
 // The HTTP paths of the requests. Everything that may change a host needs the lease and carries TokenHeader.
 const (

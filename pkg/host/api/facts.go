@@ -45,8 +45,10 @@ type Facts struct {
 	// Runs are the detached commands running now, by name.
 	Runs []string `json:"runs,omitempty"`
 	// Receipts are the detached commands that ended well and left a receipt, by name.
-	Receipts []string       `json:"receipts,omitempty"`
-	Features KernelFeatures `json:"kernelFeatures"`
+	Receipts []string `json:"receipts,omitempty"`
+	// ReceiptKeys are the keys of the commands in Receipts, by name.
+	ReceiptKeys map[string]string `json:"receiptKeys,omitempty"`
+	Features    KernelFeatures    `json:"kernelFeatures"`
 }
 
 // OSRelease is from /etc/os-release.

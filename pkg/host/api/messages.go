@@ -188,6 +188,9 @@ type ResetReport struct {
 	Errors int `json:"errors"`
 }
 
+// ActionKeep is the Action of what Reset leaves on purpose: backups of etcd.
+const ActionKeep = "keep"
+
 // ResetItem is one thing Reset handled.
 type ResetItem struct {
 	Action string `json:"action"`

@@ -5,17 +5,19 @@ type Kind string
 
 // The kinds of resources.
 const (
-	KindFile    Kind = "File"
-	KindDir     Kind = "Dir"
-	KindSymlink Kind = "Symlink"
-	KindAbsent  Kind = "Absent"
-	KindBlob    Kind = "Blob"
-	KindModule  Kind = "Module"
-	KindSysctl  Kind = "Sysctl"
-	KindUnit    Kind = "Unit"
-	KindImage   Kind = "Image"
-	KindCommand Kind = "Command"
-	KindProbe   Kind = "Probe"
+	KindFile      Kind = "File"
+	KindDir       Kind = "Dir"
+	KindSymlink   Kind = "Symlink"
+	KindAbsent    Kind = "Absent"
+	KindBlob      Kind = "Blob"
+	KindModule    Kind = "Module"
+	KindSysctl    Kind = "Sysctl"
+	KindUnit      Kind = "Unit"
+	KindImage     Kind = "Image"
+	KindImagePins Kind = "ImagePins"
+	KindCommand   Kind = "Command"
+	KindBackup    Kind = "Backup"
+	KindProbe     Kind = "Probe"
 )
 
 // Resource is one thing a host should have. Exactly one of the pointers is set.
@@ -23,17 +25,19 @@ type Resource struct {
 	// ID names the resource within its request, for verdicts, progress and errors.
 	ID string `json:"id"`
 
-	File    *File    `json:"file,omitempty"`
-	Dir     *Dir     `json:"dir,omitempty"`
-	Symlink *Symlink `json:"symlink,omitempty"`
-	Absent  *Absent  `json:"absent,omitempty"`
-	Blob    *Blob    `json:"blob,omitempty"`
-	Module  *Module  `json:"module,omitempty"`
-	Sysctl  *Sysctl  `json:"sysctl,omitempty"`
-	Unit    *Unit    `json:"unit,omitempty"`
-	Image   *Image   `json:"image,omitempty"`
-	Command *Command `json:"command,omitempty"`
-	Probe   *Probe   `json:"probe,omitempty"`
+	File      *File      `json:"file,omitempty"`
+	Dir       *Dir       `json:"dir,omitempty"`
+	Symlink   *Symlink   `json:"symlink,omitempty"`
+	Absent    *Absent    `json:"absent,omitempty"`
+	Blob      *Blob      `json:"blob,omitempty"`
+	Module    *Module    `json:"module,omitempty"`
+	Sysctl    *Sysctl    `json:"sysctl,omitempty"`
+	Unit      *Unit      `json:"unit,omitempty"`
+	Image     *Image     `json:"image,omitempty"`
+	ImagePins *ImagePins `json:"imagePins,omitempty"`
+	Command   *Command   `json:"command,omitempty"`
+	Backup    *Backup    `json:"backup,omitempty"`
+	Probe     *Probe     `json:"probe,omitempty"`
 }
 
 // File is a regular file owned by root, with content given inline or by the digest of a blob.
@@ -104,6 +108,11 @@ type Unit struct {
 	// Inputs is a digest over everything the unit was configured from. A running unit started with other Inputs is
 	// restarted.
 	Inputs string `json:"inputs,omitempty"`
+	// Adopt takes a running unit of which no Inputs are recorded yet for one that was started with Inputs: Apply only writes
+	// that down. For units that something else starts (kubeadm starts kubelet).
+	Adopt bool `json:"adopt,omitempty"`
+	// Reload makes a running unit with other Inputs reload its configuration instead of restarting, when the unit can.
+	Reload bool `json:"reload,omitempty"`
 	// TimeoutSeconds bounds the wait until active; 0 means 60.
 	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
 }
@@ -128,6 +137,41 @@ type Image struct {
 	Pin bool `json:"pin,omitempty"`
 }
 
+// ImagePins says which of the images that we pulled and pinned stay pinned. The others lose the label, and kubelet's
+// garbage collection takes them when it needs room. Images of anybody else are left as they are.
+type ImagePins struct {
+	// Keep are full references, as in Image.Name.
+	Keep []string `json:"keep"`
+}
+
+// DefaultBackupDir is where a Backup lies whose Dir is empty.
+const DefaultBackupDir = "/var/lib/kubewright/etcd-backups"
+
+// Backup is a snapshot of etcd, taken on a control plane and verified, in one file with what is needed to bring the
+// cluster back: the certificates and keys below /etc/kubernetes/pki and the API server's encryption configuration. The
+// file is encrypted with age to Recipient before it gets its name; a reset leaves it where it is.
+type Backup struct {
+	// Dir holds the backups; "" means DefaultBackupDir. It must not lie in a directory that a reset empties.
+	Dir string `json:"dir,omitempty"`
+	// Name matches [A-Za-z0-9][A-Za-z0-9._-]*; the file is <Dir>/<Name>.tar.age.
+	Name string `json:"name"`
+	// Recipient is an age X25519 public key ("age1...").
+	Recipient string `json:"recipient"`
+	// Keep is how many backups of this cluster stay in Dir, this one included; the oldest go first. 0 keeps all.
+	Keep int `json:"keep,omitempty"`
+	// TimeoutSeconds bounds the run; 0 means 600.
+	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
+}
+
+// Path is the file the backup ends up in.
+func (b *Backup) Path() string {
+	dir := b.Dir
+	if dir == "" {
+		dir = DefaultBackupDir
+	}
+	return dir + "/" + b.Name + ".tar.age"
+}
+
 // Command is a program that runs detached, in its own transient unit, at most once per Key.
 type Command struct {
 	// Name is stable over attempts and matches [a-z0-9][a-z0-9-]*; the unit is kubewright-<name>.service.
@@ -145,8 +189,25 @@ type Command struct {
 	Owns []string `json:"owns,omitempty"`
 	// Key is a digest over what the run depends on. A receipt with another Key does not count.
 	Key string `json:"key"`
+	// Outputs are files whose digest the receipt keeps. When one has another content later, or is gone, the command counts
+	// as needed again.
+	Outputs []string `json:"outputs,omitempty"`
+	// Covers are later commands that this one does as well: when it succeeds, their receipts are left behind, too.
+	Covers []Cover `json:"covers,omitempty"`
+	// Removes are files deleted right before the program starts, as when it would keep what it should make anew. When it
+	// fails they are put back.
+	Removes []string `json:"removes,omitempty"`
 	// TimeoutSeconds bounds the run; 0 means 600.
 	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
+}
+
+// Cover is a command that another command does as well.
+type Cover struct {
+	// Name and Key are those the command would have if it ran by itself.
+	Name string `json:"name"`
+	Key  string `json:"key"`
+	// Outputs are as in Command.
+	Outputs []string `json:"outputs,omitempty"`
 }
 
 // CommandFile is an input of a Command.
@@ -198,7 +259,9 @@ func (r Resource) set() []Kind {
 	add(r.Sysctl != nil, KindSysctl)
 	add(r.Unit != nil, KindUnit)
 	add(r.Image != nil, KindImage)
+	add(r.ImagePins != nil, KindImagePins)
 	add(r.Command != nil, KindCommand)
+	add(r.Backup != nil, KindBackup)
 	add(r.Probe != nil, KindProbe)
 	return kinds
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -18,7 +19,10 @@ var (
 	// The grammar of image references, narrowed: a registry host, a path, and a tag or digest.
 	imageName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$`)
 	envName   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	// Of operations and of backups: both become file names.
 	operation = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$`)
+	// The public half of an age X25519 key: Bech32 of 32 bytes.
+	ageRecipient = regexp.MustCompile(`^age1[02-9ac-hj-np-z]{58}$`)
 )
 
 // Bounds of one request: far above anything a node needs, low enough that a broken peer cannot exhaust the helper.
@@ -95,8 +99,12 @@ func (r Resource) Validate() error {
 		return match(unitName, "unit name", r.Unit.Name)
 	case r.Image != nil:
 		return r.Image.validate()
+	case r.ImagePins != nil:
+		return r.ImagePins.validate()
 	case r.Command != nil:
 		return r.Command.validate()
+	case r.Backup != nil:
+		return r.Backup.Validate()
 	}
 	return r.Probe.validate()
 }
@@ -176,13 +184,58 @@ func (c *Command) validate() error {
 			return err
 		}
 	}
-	for _, p := range c.Creates {
+	for _, p := range slices.Concat(c.Creates, c.Outputs, c.Removes) {
 		if err := absPath(p); err != nil {
 			return err
 		}
 	}
 	for _, p := range c.Owns {
 		if err := deepPath(p); err != nil {
+			return err
+		}
+	}
+	return c.validateCovers()
+}
+
+func (c *Command) validateCovers() error {
+	seen := map[string]bool{c.Name: true}
+	for _, cover := range c.Covers {
+		if err := match(commandName, "name of a covered command", cover.Name); err != nil {
+			return err
+		}
+		if seen[cover.Name] || cover.Key == "" {
+			return fmt.Errorf("command %s covers %s, which has no key or is named twice", c.Name, cover.Name)
+		}
+		seen[cover.Name] = true
+		for _, p := range cover.Outputs {
+			if err := absPath(p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Validate checks what the backup program is asked to do.
+func (b *Backup) Validate() error {
+	if err := firstErr(absPath(b.Path()), match(operation, "name of a backup", b.Name), match(ageRecipient, "age recipient", b.Recipient)); err != nil {
+		return err
+	}
+	if b.Keep < 0 {
+		return fmt.Errorf("backup %s: cannot keep %d backups", b.Name, b.Keep)
+	}
+	if b.Dir != "" && b.Dir != DefaultBackupDir && (strings.HasPrefix(b.Dir+"/", stateDir+"/") || strings.Count(b.Dir, "/") < 2) {
+		return fmt.Errorf("backups cannot lie in %s: use %s, or a directory of their own elsewhere", b.Dir, DefaultBackupDir)
+	}
+	return nil
+}
+
+// stateDir is where the helper keeps its own records.
+const stateDir = "/var/lib/kubewright"
+
+func (p *ImagePins) validate() error {
+	for _, name := range p.Keep {
+		if err := match(imageName, "image name", name); err != nil {
 			return err
 		}
 	}
