@@ -53,6 +53,10 @@ const (
 	ReasonNeedFailed = "NeedFailed"
 	// ReasonCancelled is a step that was cut off, or never begun, because the run was cancelled.
 	ReasonCancelled = "Cancelled"
+	// ReasonStopped is a step that was not begun because the run was asked to stop.
+	ReasonStopped = "Stopped"
+	// ReasonLaneClosed is a step on a host that was not let into a lane, because too many failed in it before.
+	ReasonLaneClosed = "RolloutPaused"
 	// ReasonPanic is a defect in a step's own code.
 	ReasonPanic = "Panic"
 	// ReasonPlanned would be applied (plan mode).
@@ -63,7 +67,7 @@ const (
 	ReasonAwaited = "Awaited"
 	// ReasonLeftOut was skipped on request.
 	ReasonLeftOut = "LeftOut"
-	// ReasonWaitingForSlot is held back by a window, an exclusive group or the limit on hosts.
+	// ReasonWaitingForSlot is held back by a window, an exclusive group, a lane or the limit on hosts.
 	ReasonWaitingForSlot = "WaitingForSlot"
 )
 

@@ -34,7 +34,7 @@ func (e *GraphError) Error() string {
 }
 
 // Validate says whether a graph can be run: every step has an ID of its own and a Check, every need names a step, hosts are named
-// once, numbers are not negative, and no step needs itself through any chain. Steps without hosts are allowed. It returns nil or a
+// once, numbers are not negative, lanes are there and cannot lock each other up, and no step needs itself through any chain. Steps without hosts are allowed. It returns nil or a
 // *GraphError with everything that is wrong.
 func Validate(g Graph) error {
 	v := validation{index: make(map[string]int, len(g.Steps))}
@@ -45,6 +45,7 @@ func Validate(g Graph) error {
 		v.needs(&g.Steps[i])
 	}
 	v.cycles(g)
+	v.lanes(g)
 	if len(v.problems) > 0 {
 		return &GraphError{Problems: v.problems}
 	}

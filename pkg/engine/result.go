@@ -76,6 +76,8 @@ type Result struct {
 	Changed bool
 	// Cancelled says that the context ended before the run did.
 	Cancelled bool
+	// Stopped says that the run ended at a safe point on request, with something left to do.
+	Stopped bool
 	// StartedAt and Took of the whole run.
 	StartedAt time.Time
 	Took      time.Duration
@@ -117,7 +119,10 @@ func (r *Result) err(cause error) error {
 	if r.Summary.Failed == 0 && r.Summary.Blocked == 0 && !r.Cancelled {
 		return nil
 	}
-	return &RunError{Failures: r.Failures(), Blocked: r.Summary.Blocked, Cancelled: r.Cancelled, cause: cause}
+	if r.Stopped && !r.Cancelled {
+		cause = ErrStopped
+	}
+	return &RunError{Failures: r.Failures(), Blocked: r.Summary.Blocked, Cancelled: r.Cancelled, Stopped: r.Stopped, cause: cause}
 }
 
 // maxShownFailures bounds the text of a RunError: with hundreds of hosts the rest is the same again.
@@ -132,6 +137,8 @@ type RunError struct {
 	Blocked int
 	// Cancelled says that the context ended first.
 	Cancelled bool
+	// Stopped says that it was asked to stop.
+	Stopped bool
 
 	cause error
 }
@@ -144,6 +151,10 @@ func (e *RunError) Error() string {
 		b.WriteString("cancelled")
 	case e.Cancelled:
 		fmt.Fprintf(&b, "cancelled; %s", plural(len(e.Failures), "step", "failed"))
+	case e.Stopped && len(e.Failures) == 0:
+		b.WriteString(ErrStopped.Error())
+	case e.Stopped:
+		fmt.Fprintf(&b, "%v; %s", ErrStopped, plural(len(e.Failures), "step", "failed"))
 	default:
 		b.WriteString(plural(len(e.Failures), "step", "failed"))
 	}
@@ -172,7 +183,7 @@ func (e *RunError) Unwrap() []error {
 			errs = append(errs, f.Err)
 		}
 	}
-	if e.Cancelled && e.cause != nil {
+	if (e.Cancelled || e.Stopped) && e.cause != nil {
 		errs = append(errs, e.cause)
 	}
 	return errs

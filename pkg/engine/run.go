@@ -46,6 +46,8 @@ type run struct {
 	ended   chan *pair
 	groups  map[string]bool // exclusive groups in use
 	hosts   map[string]int  // pairs in hand per host
+	lanes   map[string]*lane
+	stopped bool // Options.Stop was closed
 }
 
 // node is a step with the state of its hosts.
@@ -87,7 +89,7 @@ func (p *pair) hostless() bool { return p.outcome.Host == "" }
 func newRun(g Graph, opts Options, left map[string]bool) *run {
 	r := &run{
 		opts: opts, events: newQueue(opts.Sink), started: opts.Clock.Now(),
-		ended: make(chan *pair), groups: map[string]bool{}, hosts: map[string]int{},
+		ended: make(chan *pair), groups: map[string]bool{}, hosts: map[string]int{}, lanes: newLanes(g),
 	}
 	byID := make(map[string]*node, len(g.Steps))
 	for i := range g.Steps {
@@ -136,19 +138,33 @@ func (r *run) loop(ctx context.Context) {
 	for _, p := range first {
 		r.enqueue(p)
 	}
+	stop := r.opts.Stop
+	select {
+	case <-stop:
+		r.stopped, stop = true, nil
+	default:
+	}
 	r.startAll(ctx)
 	for r.running > 0 {
-		p := <-r.ended
-		r.release(p)
-		r.settled(p)
-		r.startAll(ctx)
+		select {
+		case <-stop:
+			r.stopped, stop = true, nil
+		case p := <-r.ended:
+			r.release(p)
+			r.settled(p)
+			r.startAll(ctx)
+		}
 	}
-	// An acyclic graph leaves nothing pending by itself, so what is left here was kept from starting by the end of the context.
+	// An acyclic graph leaves nothing pending by itself, so what is left here was kept from starting by the end of the context or a
+	// request to stop.
 	for _, n := range r.nodes {
 		for _, p := range n.pairs {
 			if !p.outcome.State.Final() {
 				p.outcome.State, p.outcome.Reason = StateBlocked, ReasonCancelled
 				p.outcome.Message = "not begun: the run was cancelled"
+				if ctx.Err() == nil {
+					p.outcome.Reason, p.outcome.Message = ReasonStopped, "not begun: stopped on request"
+				}
 				r.emitFinal(p)
 			}
 		}
@@ -179,6 +195,13 @@ func (r *run) startAll(ctx context.Context) {
 	for _, n := range r.nodes {
 		waiting := n.ready[:0]
 		for _, p := range n.ready {
+			l := r.laneOf(p)
+			if l.shut(p.outcome.Host) {
+				p.outcome.State, p.outcome.Reason, p.outcome.Message = StateBlocked, ReasonLaneClosed, l.closedMessage()
+				r.emitFinal(p)
+				r.settled(p)
+				continue
+			}
 			if held := r.heldBackBy(p); held != free {
 				r.announce(p, held)
 				waiting = append(waiting, p)
@@ -198,11 +221,25 @@ const (
 	heldByWindow
 	heldByGroup
 	heldByHosts
+	heldByLane
+	heldByStop
 )
 
+// laneOf returns the lane of a pair; nil when it is in none, or in a plan, where nobody is worked on.
+func (r *run) laneOf(p *pair) *lane {
+	if r.opts.Mode == ModePlan {
+		return nil
+	}
+	return r.lanes[p.node.step.Lane]
+}
+
 func (r *run) heldBackBy(p *pair) hold {
-	s := p.node.step
+	s, l := p.node.step, r.laneOf(p)
 	switch {
+	case r.stopped && (l == nil || !l.inside[p.outcome.Host]):
+		return heldByStop
+	case l.full(p.outcome.Host):
+		return heldByLane
 	case s.Window > 0 && p.node.inHand >= s.Window:
 		return heldByWindow
 	case s.Exclusive != "" && r.groups[s.Exclusive]:
@@ -215,7 +252,7 @@ func (r *run) heldBackBy(p *pair) hold {
 
 // announce says once that a pair waits for its turn, and for what.
 func (r *run) announce(p *pair, held hold) {
-	if p.announced {
+	if p.announced || held == heldByStop {
 		return
 	}
 	p.announced = true
@@ -226,6 +263,8 @@ func (r *run) announce(p *pair, held hold) {
 		e.Message = fmt.Sprintf("waits its turn: %d at a time", p.node.step.Window)
 	case heldByGroup:
 		e.Message = "waits its turn: one at a time in " + p.node.step.Exclusive
+	case heldByLane:
+		e.Message = fmt.Sprintf("waits its turn: %d at a time in %s", r.laneOf(p).Width, p.node.step.Lane)
 	case heldByHosts:
 		e.Message = fmt.Sprintf("waits its turn: %d hosts at a time", r.opts.MaxParallelHosts)
 	}
@@ -238,6 +277,9 @@ func (r *run) start(ctx context.Context, p *pair) {
 	r.hosts[p.outcome.Host]++
 	if g := p.node.step.Exclusive; g != "" {
 		r.groups[g] = true
+	}
+	if l := r.laneOf(p); l != nil {
+		l.inside[p.outcome.Host] = true
 	}
 	p.outcome.State = StateRunning
 	go func() {
@@ -262,6 +304,7 @@ func (r *run) release(p *pair) {
 // same step, because the graph has no cycles.
 func (r *run) settled(p *pair) {
 	n := p.node
+	r.laneOf(p).ended(p)
 	ok := p.outcome.State.OK()
 	if ok {
 		n.ok++
@@ -340,6 +383,9 @@ func (r *run) block(q, from *pair) {
 	root := q.root.outcome
 	q.outcome.State, q.outcome.Reason = StateBlocked, ReasonNeedFailed
 	q.outcome.Message = fmt.Sprintf("not begun: %s failed on %s (%s)", root.Step, root.Host, root.Reason)
+	if root.State == StateBlocked {
+		q.outcome.Message = root.Message
+	}
 	r.emitFinal(q)
 	r.settled(q)
 }
@@ -382,6 +428,7 @@ func (r *run) result() *Result {
 			res.Summary.count(o.State)
 			res.Changed = res.Changed || o.State == StateChanged
 			res.Cancelled = res.Cancelled || o.Reason == ReasonCancelled
+			res.Stopped = res.Stopped || o.Reason == ReasonStopped
 		}
 		res.Steps = append(res.Steps, sr)
 	}

@@ -106,6 +106,8 @@ type Step struct {
 	// Exclusive names a group of steps of which only one (step, host) may be in hand at a time, for example "control-plane".
 	// The place is kept over retries, because a failed try may have left its work half done.
 	Exclusive string
+	// Lane names the Lane of the graph the step is part of; empty means none.
+	Lane string
 	// Guard is asked right before Apply and may refuse, for example when the change would lose quorum. Optional. A refusal is
 	// permanent unless its error says otherwise (see KindOf).
 	Guard func(ctx context.Context, host string) error
@@ -130,6 +132,8 @@ type Step struct {
 type Graph struct {
 	// Steps of the graph.
 	Steps []Step
+	// Lanes that steps are part of.
+	Lanes []Lane
 }
 
 // Defaults for what a Step leaves at zero.

@@ -229,6 +229,9 @@ func (w *work) guardAndApply(ctx context.Context, v Verdict) error {
 	if err != nil {
 		return w.phaseError(ctx, pctx, "apply", err)
 	}
+	if w.run.opts.AfterApply != nil {
+		w.run.opts.AfterApply(w.step.ID, w.host)
+	}
 	return nil
 }
 
