@@ -155,3 +155,24 @@ func list(names []string) string {
 	}
 	return strings.Join(names, ", ")
 }
+
+// ConflictError says that two bundles cannot be merged, because they give one thing of one release different content.
+type ConflictError struct {
+	// Version is the Kubernetes version both have, What the file or image, Platform the platform it is for; empty means any.
+	Version, What, Platform string
+	// Paths are the two bundle files, Digests what each has.
+	Paths   [2]string
+	Digests [2]digest.Digest
+}
+
+func (e *ConflictError) Error() string {
+	what := e.What
+	if e.Platform != "" {
+		what += " for " + e.Platform
+	}
+	differs := fmt.Sprintf("is %s in %s and %s in %s", e.Digests[0], e.Paths[0], e.Digests[1], e.Paths[1])
+	if e.Digests[0] == e.Digests[1] {
+		differs = fmt.Sprintf("is described differently in %s and %s", e.Paths[0], e.Paths[1])
+	}
+	return fmt.Sprintf("cannot merge: both bundles have Kubernetes %s, but %s %s; leave one of them out, or build both from the same sources", e.Version, what, differs)
+}

@@ -1,8 +1,10 @@
 package bundle
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -38,7 +40,7 @@ func planFor(cfg *Config) (*plan, error) {
 	p.configDigest = digest.FromBytes(p.config)
 
 	top := map[digest.Digest]ocispec.Descriptor{}
-	var images []ocispec.Descriptor
+	images := indexed{}
 	for _, r := range cfg.Releases {
 		for _, f := range r.Files {
 			who := "file " + f.Name + " of " + r.KubernetesVersion
@@ -55,11 +57,8 @@ func planFor(cfg *Config) (*plan, error) {
 						return nil, err
 					}
 				}
-				d := ocispec.Descriptor{MediaType: ip.Manifest.MediaType, Digest: ip.Manifest.Digest, Size: ip.Manifest.Size}
-				addTop(top, d)
-				d.Platform = ociPlatform(ip.Platform)
-				d.Annotations = map[string]string{ocispec.AnnotationRefName: img.Name}
-				images = append(images, d)
+				addTop(top, ocispec.Descriptor{MediaType: ip.Manifest.MediaType, Digest: ip.Manifest.Digest, Size: ip.Manifest.Size})
+				images.add(img.Name, ip)
 			}
 		}
 	}
@@ -84,23 +83,12 @@ func planFor(cfg *Config) (*plan, error) {
 	}
 	p.rootDigest = digest.FromBytes(p.root)
 
-	sort.Slice(images, func(i, j int) bool {
-		a, b := images[i], images[j]
-		if x, y := a.Annotations[ocispec.AnnotationRefName], b.Annotations[ocispec.AnnotationRefName]; x != y {
-			return x < y
-		}
-		if x, y := a.Platform.OS+"/"+a.Platform.Architecture, b.Platform.OS+"/"+b.Platform.Architecture; x != y {
-			return x < y
-		}
-		return a.Digest < b.Digest
-	})
-	images = dropDoubles(images)
 	index := ocispec.Index{
 		Versioned: specs.Versioned{SchemaVersion: 2},
 		MediaType: ocispec.MediaTypeImageIndex,
 		Manifests: append([]ocispec.Descriptor{{
 			MediaType: ocispec.MediaTypeImageManifest, ArtifactType: ArtifactType, Digest: p.rootDigest, Size: int64(len(p.root)),
-		}}, images...),
+		}}, images.list()...),
 	}
 	if p.index, err = json.Marshal(index); err != nil {
 		return nil, fmt.Errorf("encode bundle index: %w", err)
@@ -133,15 +121,50 @@ func addTop(top map[digest.Digest]ocispec.Descriptor, d ocispec.Descriptor) {
 	}
 }
 
-// dropDoubles removes equal neighbours: releases that share an image name it once.
-func dropDoubles(sorted []ocispec.Descriptor) []ocispec.Descriptor {
-	out := sorted[:0]
-	for _, d := range sorted {
-		if n := len(out); n > 0 && out[n-1].Digest == d.Digest &&
-			out[n-1].Annotations[ocispec.AnnotationRefName] == d.Annotations[ocispec.AnnotationRefName] {
-			continue
+// indexed collects the images of index.json. One name means one image for a platform: where releases give it to different ones, the
+// newest release's has it, and the others are listed without a name, for those who ask by digest.
+type indexed map[indexKey]ocispec.Descriptor
+
+// indexKey tells the entries of index.json apart; nameless ones have an empty name.
+type indexKey struct {
+	name, platform string
+	digest         digest.Digest
+}
+
+// add adds an image of a release, which must not be older than those before.
+func (x indexed) add(name string, ip ImagePlatform) {
+	d := ocispec.Descriptor{MediaType: ip.Manifest.MediaType, Digest: ip.Manifest.Digest, Size: ip.Manifest.Size, Platform: ociPlatform(ip.Platform)}
+	for key, old := range x {
+		if key.name == name && key.platform == ip.Platform && key.digest != d.Digest {
+			delete(x, key)
+			old.Annotations = nil
+			x[indexKey{platform: key.platform, digest: key.digest}] = old
 		}
-		out = append(out, d)
+	}
+	d.Annotations = map[string]string{ocispec.AnnotationRefName: name}
+	x[indexKey{name: name, platform: ip.Platform, digest: d.Digest}] = d
+}
+
+// list is ordered by name, platform and digest. What has a name needs no nameless entry beside it.
+func (x indexed) list() []ocispec.Descriptor {
+	keys := make([]indexKey, 0, len(x))
+	named := map[indexKey]bool{}
+	for key := range x {
+		if key.name != "" {
+			named[indexKey{platform: key.platform, digest: key.digest}] = true
+		}
+	}
+	for key := range x {
+		if !named[key] {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b indexKey) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.platform, b.platform), cmp.Compare(a.digest, b.digest))
+	})
+	out := make([]ocispec.Descriptor, 0, len(keys))
+	for _, key := range keys {
+		out = append(out, x[key])
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"k8s.io/apimachinery/pkg/util/version"
 )
 
 // FormatVersion is the version of Config and of the tar's form that this package writes and reads.
@@ -46,7 +47,7 @@ type Config struct {
 	Name string `json:"name"`
 	// Created is SOURCE_DATE_EPOCH of the build, in UTC; it is not the time of day of the build.
 	Created time.Time `json:"created"`
-	// Releases are the Kubernetes versions inside.
+	// Releases are the Kubernetes versions inside, the oldest first.
 	Releases []Release `json:"releases"`
 }
 
@@ -132,7 +133,7 @@ type Component struct {
 // normalize puts every list into its one order, so that equal content gives equal bytes.
 func (c *Config) normalize() {
 	sort.Slice(c.Releases, func(i, j int) bool {
-		return c.Releases[i].KubernetesVersion < c.Releases[j].KubernetesVersion
+		return olderVersion(c.Releases[i].KubernetesVersion, c.Releases[j].KubernetesVersion)
 	})
 	for i := range c.Releases {
 		r := &c.Releases[i]
@@ -149,7 +150,7 @@ func (c *Config) normalize() {
 			p := r.Images[k].Platforms
 			sort.Slice(p, func(i, j int) bool { return p[i].Platform < p[j].Platform })
 		}
-		sort.Slice(r.Components, func(i, j int) bool {
+		sort.SliceStable(r.Components, func(i, j int) bool {
 			a, b := r.Components[i], r.Components[j]
 			if a.Type != b.Type {
 				return a.Type < b.Type
@@ -160,4 +161,14 @@ func (c *Config) normalize() {
 			return a.Version < b.Version
 		})
 	}
+}
+
+// olderVersion says whether Kubernetes version a comes before b. What is no version, which validate refuses, goes by its text.
+func olderVersion(a, b string) bool {
+	va, errA := version.ParseSemantic(a)
+	vb, errB := version.ParseSemantic(b)
+	if errA != nil || errB != nil || va.EqualTo(vb) {
+		return a < b
+	}
+	return va.LessThan(vb)
 }

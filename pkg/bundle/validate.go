@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// maxNameLength is the most characters namePattern allows.
+const maxNameLength = 100
+
 // Patterns for what a config may name. They keep names harmless wherever they end up: paths on hosts, tables, logs.
 const (
 	versionPattern  = `^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$`

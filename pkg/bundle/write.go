@@ -18,6 +18,8 @@ type Blob struct {
 	Size int64
 	// Copy writes the content to w. It may be called more than once and must write the same each time.
 	Copy func(w io.Writer) error
+	// From is the bundle the content comes from, for errors; empty when it comes from elsewhere.
+	From string
 }
 
 // BytesBlob is a Blob of bytes in memory, with its digest.
@@ -124,6 +126,9 @@ func copyChecked(w io.Writer, name string, b Blob) error {
 		return nil
 	}
 	if got := blobName(digester.Digest()); got != name {
+		if b.From != "" {
+			return &DigestMismatchError{Path: b.From, Entry: name, Want: digest.Digest("sha256:" + name[len(blobPrefix):]), Got: digester.Digest()}
+		}
 		return fmt.Errorf("content changed while it was written: it is now %s", got)
 	}
 	return nil

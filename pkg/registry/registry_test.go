@@ -418,3 +418,38 @@ func TestShutdownOfAServerThatNeverServedFreesItsPort(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestATagOfTwoReleasesIsTheNewestOnes(t *testing.T) {
+	older, newer := newFixture(t, 64), newFixture(t, 64)
+	blobs := map[digest.Digest]bundle.Blob{}
+	cfg := &bundle.Config{Name: "test", Created: time.Unix(1700000000, 0)}
+	for i, f := range []*fixture{older, newer} {
+		release := f.bundle.Config().Releases[0]
+		release.KubernetesVersion = []string{"v1.36.9", "v1.36.10"}[i]
+		cfg.Releases = append(cfg.Releases, release)
+		add := func(d digest.Digest) {
+			section := must[*io.SectionReader](t)(f.bundle.Blob(d))
+			_, blobs[d] = bundle.BytesBlob(must[[]byte](t)(io.ReadAll(section)))
+		}
+		for _, file := range release.Files {
+			add(file.Digest)
+		}
+		for _, img := range release.Images {
+			for _, p := range img.Platforms {
+				for _, d := range append([]bundle.Descriptor{p.Manifest, p.Config}, p.Layers...) {
+					add(d.Digest)
+				}
+			}
+		}
+	}
+	path := filepath.Join(t.TempDir(), "two.bundle")
+	must[digest.Digest](t)(bundle.Write(t.Context(), path, cfg, blobs))
+	b := must[*bundle.Bundle](t)(bundle.Open(path))
+	defer b.Close() //nolint:errcheck // read only
+	addr := serve(t, must[*Handler](t)(New(Options{}, FromBundle(b))))
+	ref := must[name.Reference](t)(name.ParseReference(addr+"/registry.k8s.io/pause:3.10.2", name.Insecure))
+	got := must[*remote.Descriptor](t)(remote.Get(ref))
+	if want := must[v1.Hash](t)(newer.images["pause linux/amd64"].Digest()); got.Digest != want {
+		t.Errorf("the tag means %s, want the newest release's %s", got.Digest, want)
+	}
+}

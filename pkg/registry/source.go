@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/kubewright/kubewright/pkg/bundle"
 	"github.com/opencontainers/go-digest"
@@ -55,7 +56,8 @@ func (s bundleSource) Blob(d digest.Digest) (*io.SectionReader, error) {
 
 func (s bundleSource) Images() []Image {
 	var out []Image
-	for _, release := range s.bundle.Config().Releases {
+	// The first one counts where a tag has two meanings, and that shall be the newest release's, as in the bundle's index.
+	for _, release := range slices.Backward(s.bundle.Config().Releases) {
 		for _, img := range release.Images {
 			image := Image{Name: img.Name}
 			for _, p := range img.Platforms {

@@ -52,9 +52,7 @@ The go command is needed, and on Debian gcc, libc6-dev, apt-get and dpkg-deb.`,
 	f.IntVar(&o.Parallel, "parallel", 0, "how many components to compile at a time (default: 1 or 2, by CPUs)")
 	f.BoolVar(&o.Locked, "locked", false, "fail when a pinned Debian package is gone, instead of taking its successor")
 	f.BoolVar(&updateDebian, "update-debian", false, "pin the newest Debian packages this machine's sources offer, and build nothing")
-	if err := cmd.MarkFlagRequired("file"); err != nil {
-		panic(err) // the flag is defined above
-	}
+	required(cmd, "file")
 	return cmd
 }
 

@@ -1,4 +1,4 @@
-// Package bundlecmd is `kubewright bundle`: it builds, verifies and shows bundles. It turns flags into calls and results
+// Package bundlecmd is `kubewright bundle`: it builds, verifies, shows and merges bundles. It turns flags into calls and results
 // into text; everything else is the business of the bundle and builder packages.
 package bundlecmd
 
@@ -12,11 +12,11 @@ import (
 func New() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bundle",
-		Short: "Build, verify and inspect offline bundles",
+		Short: "Build, verify, inspect and merge offline bundles",
 		Long: `A bundle is one file with everything a Kubernetes version needs: binaries, images, manifests and the host
 helper, each a sha256 blob, and one digest over all of them.`,
 	}
-	cmd.AddCommand(newBuild(), newVerify(), newInspect())
+	cmd.AddCommand(newBuild(), newVerify(), newInspect(), newMerge())
 	return cmd
 }
 

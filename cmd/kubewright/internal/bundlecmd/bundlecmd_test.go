@@ -104,3 +104,31 @@ func TestSizesAreWrittenForPeople(t *testing.T) {
 		}
 	}
 }
+
+func TestMergeWritesOneBundleAndNamesItsVersions(t *testing.T) {
+	path, _ := written(t)
+	out := filepath.Join(t.TempDir(), "merged.bundle")
+	text, err := call(t, "merge", path, path, "-o", out, "--name", "both")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := bundle.Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close() //nolint:errcheck // read only
+	if b.Config().Name != "both" {
+		t.Errorf("it is named %s", b.Config().Name)
+	}
+	for _, want := range []string{b.Digest().String(), out, "Kubernetes v1.36.3 for linux/amd64"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing in\n%s", want, text)
+		}
+	}
+	if _, err := call(t, "merge", path); err == nil || !strings.Contains(err.Error(), "output") {
+		t.Errorf("without an output: %v", err)
+	}
+	if _, err := call(t, "merge", path, path+".not", "-o", out); err == nil || !strings.Contains(err.Error(), path+".not") {
+		t.Errorf("with a file that is not there: %v", err)
+	}
+}
