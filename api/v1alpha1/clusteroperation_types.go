@@ -25,6 +25,17 @@ const (
 	CheckOperation OperationType = "Check"
 )
 
+// BringsAbout says whether an operation of this type brings a cluster to what its spec asks for. All of these do the same work, what is
+// missing; the type tells people what the largest difference was.
+func (t OperationType) BringsAbout() bool {
+	switch t {
+	case InstallOperation, UpgradeOperation, ScaleOperation, ConfigureOperation:
+		return true
+	case BackupEtcdOperation, ResetOperation, CheckOperation:
+	}
+	return false
+}
+
 // OperationMode says whether an operation may change anything.
 // +kubebuilder:validation:Enum=Apply;Plan
 type OperationMode string
@@ -52,6 +63,8 @@ const (
 	ApproveAnnotation = "kubewright.io/approve"
 	// CancelAnnotation on a ClusterOperation, with any value, asks it to stop at the next safe point and stay as a record.
 	CancelAnnotation = "kubewright.io/cancel"
+	// HopAnnotation on an Upgrade that is part of a chain tells people which part it is, for example "1 of 2".
+	HopAnnotation = "kubewright.io/hop"
 )
 
 // ClusterOperationSpec is one auditable act upon a cluster. It never changes once created.
@@ -212,6 +225,16 @@ const (
 	// OperationCancelled was stopped at a safe point on request; another operation can go on from there.
 	OperationCancelled OperationPhase = "Cancelled"
 )
+
+// Ended says whether an operation in this phase has come to its end.
+func (p OperationPhase) Ended() bool {
+	switch p {
+	case OperationSucceeded, OperationFailed, OperationCancelled:
+		return true
+	case OperationPending, OperationAwaitingApproval, OperationRunning:
+	}
+	return false
+}
 
 // ClusterOperationStatus is how far an operation has come. Its size is bounded: counts per step, and only the hosts that are not OK.
 type ClusterOperationStatus struct {
