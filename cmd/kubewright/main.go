@@ -20,5 +20,5 @@ func main() {
 		<-time.After(time.Second)
 		stop()
 	})
-	os.Exit(cli.Run(ctx, cli.Environment{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Runner: provision.NewRunner(provision.Options{})}, os.Args[1:]))
+	os.Exit(cli.Run(ctx, cli.Environment{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Runner: provision.NewRunner(runnerOptions())}, os.Args[1:]))
 }

@@ -21,6 +21,10 @@ type Options struct {
 	Holder string
 	// TunnelOnly makes hosts take content through their SSH connection even where they could reach this machine directly.
 	TunnelOnly bool
+	// Sink sees the events of every operation, before the request's own sink does. It may be nil.
+	Sink engine.Sink
+	// AfterApply is handed to the engine; see engine.Options. It may be nil.
+	AfterApply func(step, host string)
 }
 
 // NewRunner returns a Runner that carries operations out in this process.
@@ -133,7 +137,8 @@ func (x *execution) run(ctx context.Context, steps []engine.Step, mode engine.Mo
 		}
 	}
 	return engine.Run(ctx, engine.Graph{Steps: steps}, engine.Options{
-		Operation: x.request.Operation.Name, Attempt: x.request.Attempt, Mode: mode, Sink: x.request.Sink,
+		Operation: x.request.Operation.Name, Attempt: x.request.Attempt, Mode: mode, Sink: engine.Multi(x.options.Sink, x.request.Sink),
+		AfterApply: x.options.AfterApply,
 	})
 }
 
