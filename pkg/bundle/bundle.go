@@ -1,25 +1,41 @@
 package bundle
 
 import (
+	"errors"
 	"io"
 	"sort"
 
 	"github.com/opencontainers/go-digest"
 )
 
-// Close closes the file. Readers handed out by Blob fail afterwards.
+// Close closes the files. Readers handed out by Blob fail afterwards.
 func (b *Bundle) Close() error {
-	if b.closer == nil {
-		return nil
+	var errs []error
+	for _, a := range b.files {
+		if a.closer != nil {
+			errs = append(errs, a.closer.Close())
+		}
 	}
-	return b.closer.Close()
+	return errors.Join(errs...)
 }
 
-// Path is the file name given to Open.
-func (b *Bundle) Path() string { return b.path }
+// Path is the file name given to Open; of a set, that of the delta.
+func (b *Bundle) Path() string { return b.own.path }
 
-// Size is the file's length in bytes.
-func (b *Bundle) Size() int64 { return b.size }
+// Size is the length in bytes of the file at Path.
+func (b *Bundle) Size() int64 { return b.own.size }
+
+// Files are the names of all files content may come from: Path, then the bases in the order they were given.
+func (b *Bundle) Files() []string {
+	out := make([]string, len(b.files))
+	for i, a := range b.files {
+		out[i] = a.path
+	}
+	return out
+}
+
+// Base is the bundle a delta was made against; nil when the file at Path is complete by itself.
+func (b *Bundle) Base() *Base { return b.base }
 
 // Digest is the digest of the root manifest: the one digest that has to be trusted.
 func (b *Bundle) Digest() digest.Digest { return b.plan.rootDigest }
@@ -43,28 +59,31 @@ func (b *Bundle) Release(version string) (*Release, error) {
 // Blob returns a reader of a blob's bytes at their place in the file. The content is not hashed: whoever stores it must.
 // A blob that is not there is a MissingBlobError.
 func (b *Bundle) Blob(d digest.Digest) (*io.SectionReader, error) {
-	e, err := b.blobEntry(d)
+	p, err := b.place(d)
 	if err != nil {
 		return nil, err
 	}
-	return io.NewSectionReader(b.file, e.offset, e.size), nil
+	return io.NewSectionReader(p.in.file, p.offset, p.size), nil
 }
 
 // BlobSize is the length of a blob in bytes, or a MissingBlobError.
 func (b *Bundle) BlobSize(d digest.Digest) (int64, error) {
-	e, err := b.blobEntry(d)
-	return e.size, err
+	p, err := b.place(d)
+	return p.size, err
 }
 
-func (b *Bundle) blobEntry(d digest.Digest) (entry, error) {
+func (b *Bundle) place(d digest.Digest) (place, error) {
 	if err := validDigest(d); err != nil {
-		return entry{}, err
+		return place{}, err
 	}
-	e, ok := b.entries[blobName(d)]
+	if d == b.plan.rootDigest || d == b.plan.configDigest {
+		return place{b.own, b.own.entries[blobName(d)]}, nil
+	}
+	p, ok := b.blobs[d]
 	if !ok {
-		return entry{}, &MissingBlobError{Path: b.path, Digest: d}
+		return place{}, &MissingBlobError{Path: b.own.path, Digest: d}
 	}
-	return e, nil
+	return p, nil
 }
 
 // File returns a file by name for a platform such as linux/amd64; a file for any platform fits every one. Errors:

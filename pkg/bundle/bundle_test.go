@@ -127,8 +127,8 @@ func TestVerifyHashesEverythingAndComparesTheTrustedDigest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Bytes == 0 || last != r.Bytes || r.Blobs != len(b.order)-2 {
-		t.Errorf("report %+v, last progress %d, %d entries", r, last, len(b.order))
+	if r.Bytes == 0 || last != r.Bytes || r.Blobs != len(b.own.order)-2 {
+		t.Errorf("report %+v, last progress %d, %d entries", r, last, len(b.own.order))
 	}
 	var untrusted *UntrustedError
 	if _, err := b.Verify(context.Background(), VerifyOptions{Expected: digest.FromString("other")}); !errors.As(err, &untrusted) {

@@ -176,3 +176,18 @@ func (e *ConflictError) Error() string {
 	}
 	return fmt.Sprintf("cannot merge: both bundles have Kubernetes %s, but %s %s; leave one of them out, or build both from the same sources", e.Version, what, differs)
 }
+
+// MissingBaseError says that a delta was opened without files that have the rest.
+type MissingBaseError struct {
+	// Path is the delta, Base what it was made against.
+	Path string
+	Base Base
+	// Missing are the blobs that no file has, sorted; Bytes is how many bytes they have together.
+	Missing []digest.Digest
+	Bytes   int64
+}
+
+func (e *MissingBaseError) Error() string {
+	return fmt.Sprintf("bundle %s is a delta: it lacks %d blobs (%d MiB) of its base %s (%s), the first is %s; give the base as well, or a bundle that has them",
+		e.Path, len(e.Missing), e.Bytes>>20, e.Base.Name, e.Base.Digest, e.Missing[0])
+}

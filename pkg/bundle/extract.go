@@ -52,7 +52,7 @@ func (b *Bundle) extractFromLayer(ctx context.Context, layer Descriptor, want, d
 		return true, err
 	}
 	err = writeAtomicMode(dst, 0o755, func(w io.Writer) error {
-		return copyFromLayer(ctx, b.path, layer.Digest, content, want, w)
+		return copyFromLayer(ctx, b.own.path, layer.Digest, content, want, w)
 	})
 	return true, err
 }
@@ -128,7 +128,7 @@ func (b *Bundle) sameContent(ctx context.Context, d digest.Digest, layer *io.Sec
 		return false, err
 	}
 	digester := digest.SHA256.Digester()
-	if err := copyFromLayer(ctx, b.path, d, layer, name, digester.Hash()); err != nil {
+	if err := copyFromLayer(ctx, b.own.path, d, layer, name, digester.Hash()); err != nil {
 		return false, err
 	}
 	return digester.Digest() == have, nil

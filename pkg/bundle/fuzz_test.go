@@ -17,6 +17,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(make([]byte, 2*blockSize))
 	f.Add(flip(good, 130))
 	f.Add(flip(good, len(good)-3*blockSize))
+	f.Add(readFile(f, deltaOf(f, variant(f, "one", nil), variant(f, "two", newer("v1.37.0")))))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		b, err := read("fuzz", bytes.NewReader(raw), int64(len(raw)))
 		if err != nil {

@@ -224,7 +224,9 @@ func rewrite(t *testing.T, good []byte, config, root func([]byte) []byte) []byte
 	t.Helper()
 	entries := entriesOf(t, good)
 	i := find(t, entries, func(e rawEntry) bool { return bytes.HasPrefix(e.content, []byte(`{"formatVersion"`)) })
-	k := find(t, entries, func(e rawEntry) bool { return isBlob(e.name) && bytes.Contains(e.content, []byte(MediaTypeConfig)) })
+	k := find(t, entries, func(e rawEntry) bool {
+		return strings.HasPrefix(e.name, blobPrefix) && bytes.Contains(e.content, []byte(MediaTypeConfig))
+	})
 	n := find(t, entries, named(indexName))
 	swap := func(at int, content []byte, in ...int) {
 		d, _ := BytesBlob(content)
@@ -286,7 +288,7 @@ func replaced(t *testing.T, good []byte, name, from, to string) []byte {
 	t.Helper()
 	entries := entriesOf(t, good)
 	i := find(t, entries, func(e rawEntry) bool {
-		return (e.name == name || name == "" && isBlob(e.name)) && bytes.Contains(e.content, []byte(from))
+		return (e.name == name || name == "" && strings.HasPrefix(e.name, blobPrefix)) && bytes.Contains(e.content, []byte(from))
 	})
 	entries[i].content = bytes.Replace(entries[i].content, []byte(from), []byte(to), 1)
 	return tarOf(t, entries)

@@ -18,9 +18,11 @@ const layoutFile = `{"imageLayoutVersion":"` + ocispec.ImageLayoutVersion + `"}`
 
 // plan is everything that follows from a Config: the JSON blobs and which blobs must exist with which sizes.
 type plan struct {
-	config, root, index []byte
-	configDigest        digest.Digest
-	rootDigest          digest.Digest
+	config, root []byte
+	configDigest digest.Digest
+	rootDigest   digest.Digest
+	// images are the entries of index.json after the root.
+	images []ocispec.Descriptor
 	// blobs are the content blobs (not config, not root) with their sizes and, for error messages, who names them.
 	blobs map[digest.Digest]need
 }
@@ -30,7 +32,7 @@ type need struct {
 	namedBy string
 }
 
-// planFor derives the one root manifest and the one index that belong to cfg, which must be normalized and valid.
+// planFor derives the one root manifest that belongs to cfg, which must be normalized and valid.
 func planFor(cfg *Config) (*plan, error) {
 	p := &plan{blobs: map[digest.Digest]need{}}
 	var err error
@@ -83,17 +85,27 @@ func planFor(cfg *Config) (*plan, error) {
 	}
 	p.rootDigest = digest.FromBytes(p.root)
 
+	p.images = images.list()
+	return p, nil
+}
+
+// index is the one index.json of the bundle, or of a delta against base.
+func (p *plan) index(base *Base) ([]byte, error) {
 	index := ocispec.Index{
 		Versioned: specs.Versioned{SchemaVersion: 2},
 		MediaType: ocispec.MediaTypeImageIndex,
 		Manifests: append([]ocispec.Descriptor{{
 			MediaType: ocispec.MediaTypeImageManifest, ArtifactType: ArtifactType, Digest: p.rootDigest, Size: int64(len(p.root)),
-		}}, images.list()...),
+		}}, p.images...),
 	}
-	if p.index, err = json.Marshal(index); err != nil {
+	if base != nil {
+		index.Annotations = map[string]string{annotationBase: string(base.Digest), annotationBaseName: base.Name}
+	}
+	raw, err := json.Marshal(index)
+	if err != nil {
 		return nil, fmt.Errorf("encode bundle index: %w", err)
 	}
-	return p, nil
+	return raw, nil
 }
 
 func (p *plan) want(d digest.Digest, size int64, who string) error {
@@ -188,4 +200,13 @@ func validDigest(d digest.Digest) error {
 		return fmt.Errorf("%.100q is not a sha256 digest", string(d))
 	}
 	return nil
+}
+
+func sortedDigests[V any](m map[digest.Digest]V) []digest.Digest {
+	out := make([]digest.Digest, 0, len(m))
+	for d := range m {
+		out = append(out, d)
+	}
+	slices.Sort(out)
+	return out
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -31,25 +32,21 @@ func Merge(ctx context.Context, path string, inputs []*Bundle, o MergeOptions) (
 	}
 	blobs := map[digest.Digest]Blob{}
 	for _, b := range inputs {
-		for d, n := range b.plan.blobs {
-			if _, ok := blobs[d]; !ok {
-				blobs[d] = b.content(d, n.size)
-			}
-		}
+		maps.Copy(blobs, b.contents())
 	}
 	return Write(ctx, path, cfg, blobs)
 }
 
-// content is a blob of the bundle as something to write.
-func (b *Bundle) content(d digest.Digest, size int64) Blob {
-	return Blob{Size: size, From: b.path, Copy: func(w io.Writer) error {
-		r, err := b.Blob(d)
-		if err != nil {
+// contents are the bundle's blobs as something to write.
+func (b *Bundle) contents() map[digest.Digest]Blob {
+	out := make(map[digest.Digest]Blob, len(b.blobs))
+	for d, p := range b.blobs {
+		out[d] = Blob{Size: p.size, From: p.in.path, Copy: func(w io.Writer) error {
+			_, err := io.Copy(w, io.NewSectionReader(p.in.file, p.offset, p.size))
 			return err
-		}
-		_, err = io.Copy(w, r)
-		return err
-	}}
+		}}
+	}
+	return out
 }
 
 // mergeConfigs is what the bundle of all inputs says about itself.
@@ -70,7 +67,7 @@ func mergeConfigs(inputs []*Bundle, name string) (*Config, error) {
 				m = &mergedRelease{version: r.KubernetesVersion, items: map[mergeKey]mergeItem{}}
 				releases[r.KubernetesVersion] = m
 			}
-			if err := m.add(b.path, r); err != nil {
+			if err := m.add(b.own.path, r); err != nil {
 				return nil, err
 			}
 		}

@@ -149,7 +149,7 @@ func TestAMergedBundleHasAllReleasesAndSharesTheirBlobs(t *testing.T) {
 		t.Errorf("it is named %s and created %s", m.Config().Name, m.Config().Created)
 	}
 	// Only kubelet, the config and the root manifest differ.
-	if got, want := len(m.order), len(a.order)+1; got != want {
+	if got, want := len(m.own.order), len(a.own.order)+1; got != want {
 		t.Errorf("it has %d entries, want %d: blobs are not shared", got, want)
 	}
 	for _, in := range []*Bundle{a, b} {
@@ -247,7 +247,11 @@ func TestATagWithTwoMeaningsIsTheNewestReleases(t *testing.T) {
 	})
 	m := merged(t, b, a)
 	var index ocispec.Index
-	if err := json.Unmarshal(m.plan.index, &index); err != nil {
+	raw, err := m.own.small(indexName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, &index); err != nil {
 		t.Fatal(err)
 	}
 	found := map[digest.Digest]string{}

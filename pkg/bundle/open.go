@@ -6,154 +6,89 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"slices"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Limits on what a file may make Open hold in memory.
-const (
-	maxEntries  = 1 << 16
-	maxJSONSize = 8 << 20
-)
-
-// Bundle is an open bundle file. Its methods may be called from several goroutines.
+// Bundle is an open bundle: one file, or a delta together with the files that have the rest. Its methods may be called from several
+// goroutines.
 type Bundle struct {
-	path    string
-	file    io.ReaderAt
-	closer  io.Closer
-	size    int64
-	config  *Config
-	plan    *plan
-	entries map[string]entry
-	order   []string
+	// own is the file that was opened, files are own and then the bases.
+	own   *archive
+	files []*archive
+
+	config *Config
+	plan   *plan
+	base   *Base
+	// blobs are where all content is that the bundle names.
+	blobs map[digest.Digest]place
 }
 
-// entry is where a tar entry's content lies.
-type entry struct{ offset, size int64 }
+// place is where a blob lies.
+type place struct {
+	in *archive
+	entry
+}
 
 // Open reads the headers and the small JSON blobs of a bundle and checks everything that can be checked without reading
 // all content: the form of the tar, that root manifest, config, image manifests and index agree, and that every blob
 // they name is there with the right size and no other. What it returns can be trusted as far as Digest can; content is
 // hashed by Verify or by whoever copies it. Errors: TruncatedError, MalformedError, MissingBlobError, SizeMismatchError,
-// DigestMismatchError, UnsupportedFormatError, or the operating system's.
-func Open(path string) (*Bundle, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("open bundle: %w", err)
+// DigestMismatchError, UnsupportedFormatError, MissingBaseError for a delta, or the operating system's.
+func Open(path string) (*Bundle, error) { return OpenSet(path) }
+
+// OpenSet opens a delta together with the bundles that have what it lacks; those may be deltas too, and may hold more than is needed.
+// The Bundle it returns is the complete one the delta stands for: it has that one's digest, config and blobs, wherever they lie, so
+// a cluster can be installed from it as from one file. What the bases hold need not be trusted: a blob is known by its digest, and
+// Verify hashes those of the bases too. When blobs are missing still, it is a MissingBaseError that lists them. Otherwise as Open.
+func OpenSet(path string, bases ...string) (*Bundle, error) {
+	b := &Bundle{}
+	for _, p := range append([]string{path}, bases...) {
+		a, err := openArchive(p)
+		if err != nil {
+			return nil, errors.Join(err, b.Close())
+		}
+		b.files = append(b.files, a)
 	}
-	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
-		err = fmt.Errorf("open bundle %s: it is not a regular file", path)
+	b.own = b.files[0]
+	if err := b.load(); err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
-	var b *Bundle
-	if err == nil {
-		b, err = read(path, f, st.Size())
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	b.closer = f
 	return b, nil
 }
 
 // read does the work of Open on any random-access content.
 func read(path string, r io.ReaderAt, size int64) (*Bundle, error) {
-	b := &Bundle{path: path, file: r, size: size, entries: map[string]entry{}}
-	if err := b.scan(); err != nil {
+	a, err := scan(path, r, size)
+	if err != nil {
 		return nil, err
 	}
+	b := &Bundle{own: a, files: []*archive{a}}
 	if err := b.load(); err != nil {
 		return nil, err
 	}
 	return b, nil
 }
 
-// scan walks the tar headers and fills entries and order.
-func (b *Bundle) scan() error {
-	var (
-		pos  int64
-		last string
-		buf  [2 * blockSize]byte // padding of the entry before and the next header
-		pad  int64
-		zero [2 * blockSize]byte
-	)
-	for {
-		chunk := buf[:pad+blockSize]
-		if err := b.readAt(chunk, pos, last); err != nil {
-			return err
-		}
-		if !bytes.Equal(chunk[:pad], zero[:pad]) {
-			return b.malformed(last, pos, "padding is not zero")
-		}
-		pos += pad + blockSize
-		header := (*[blockSize]byte)(chunk[pad:])
-		if *header == [blockSize]byte(zero[:blockSize]) {
-			break
-		}
-		name, size, err := decodeHeader(header)
-		if err == nil {
-			err = checkName(name)
-		}
-		switch {
-		case err != nil:
-			return b.malformed(fmt.Sprintf("%.120q", name), pos-blockSize, err.Error())
-		case name == last:
-			return b.malformed(name, pos-blockSize, "the entry occurs twice")
-		case name < last:
-			return b.malformed(name, pos-blockSize, "entries are out of order, this one is listed twice or late")
-		case len(b.order) == maxEntries:
-			return b.malformed(name, pos-blockSize, "there are too many entries")
-		case size > b.size-pos:
-			return &TruncatedError{Path: b.path, Entry: name, Size: b.size, Need: pos + size}
-		}
-		b.entries[name] = entry{offset: pos, size: size}
-		b.order = append(b.order, name)
-		pos, pad, last = pos+size, padding(size), name
-	}
-	end := buf[:blockSize]
-	if err := b.readAt(end, pos, ""); err != nil {
-		return err
-	}
-	if !bytes.Equal(end, zero[:blockSize]) {
-		return b.malformed("", pos, "the end-of-archive mark is incomplete")
-	}
-	if pos+blockSize != b.size {
-		return b.malformed("", pos+blockSize, "there is something after the end of the archive")
-	}
-	return nil
-}
-
-func (b *Bundle) readAt(p []byte, off int64, name string) error {
-	if off+int64(len(p)) > b.size {
-		return &TruncatedError{Path: b.path, Entry: name, Size: b.size, Need: off + int64(len(p))}
-	}
-	if n, err := b.file.ReadAt(p, off); err != nil && (n != len(p) || !errors.Is(err, io.EOF)) {
-		return fmt.Errorf("read bundle %s at byte %d: %w", b.path, off, err)
-	}
-	return nil
-}
-
 func (b *Bundle) malformed(name string, off int64, reason string) error {
-	return &MalformedError{Path: b.path, Entry: name, Offset: off, Reason: reason}
+	return b.own.malformed(name, off, reason)
 }
 
 // load reads the JSON entries and checks them against each other and against the entries of the tar.
 func (b *Bundle) load() error {
-	layout, err := b.small(layoutName)
+	layout, err := b.own.small(layoutName)
 	if err != nil {
 		return err
 	}
 	if string(layout) != layoutFile {
 		return b.malformed(layoutName, -1, "it is not the layout this program knows")
 	}
-	index, err := b.small(indexName)
+	index, err := b.own.small(indexName)
 	if err != nil {
 		return err
 	}
-	root, err := b.rootOf(index)
+	root, err := b.readIndex(index)
 	if err != nil {
 		return err
 	}
@@ -177,17 +112,21 @@ func (b *Bundle) load() error {
 	if b.plan.rootDigest != root.Digest {
 		return b.malformed(blobName(root.Digest), -1, "the root manifest does not agree with the config")
 	}
-	if !bytes.Equal(b.plan.index, index) {
+	want, err := b.plan.index(b.base)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(want, index) {
 		return b.malformed(indexName, -1, "the index does not agree with the root manifest")
 	}
-	if err := b.checkBlobs(); err != nil {
+	if err := b.placeBlobs(); err != nil {
 		return err
 	}
 	return b.checkImages()
 }
 
-// rootOf takes the root's descriptor out of the untrusted index.
-func (b *Bundle) rootOf(index []byte) (Descriptor, error) {
+// readIndex takes the root's descriptor and the base out of the untrusted index.
+func (b *Bundle) readIndex(index []byte) (Descriptor, error) {
 	var idx ocispec.Index
 	if err := json.Unmarshal(index, &idx); err != nil {
 		return Descriptor{}, b.malformed(indexName, -1, fmt.Sprintf("not valid JSON: %v", err))
@@ -198,6 +137,12 @@ func (b *Bundle) rootOf(index []byte) (Descriptor, error) {
 	d := idx.Manifests[0]
 	if err := validDigest(d.Digest); err != nil {
 		return Descriptor{}, b.malformed(indexName, -1, err.Error())
+	}
+	if base, ok := idx.Annotations[annotationBase]; ok {
+		b.base = &Base{Digest: digest.Digest(base), Name: idx.Annotations[annotationBaseName]}
+		if err := b.base.validate(); err != nil {
+			return Descriptor{}, b.malformed(indexName, -1, err.Error())
+		}
 	}
 	return Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}, nil
 }
@@ -218,7 +163,7 @@ func (b *Bundle) loadConfig(d ocispec.Descriptor) error {
 		return b.malformed(blobName(d.Digest), -1, fmt.Sprintf("not valid JSON: %v", err))
 	}
 	if version.FormatVersion != FormatVersion {
-		return &UnsupportedFormatError{Path: b.path, Got: version.FormatVersion, Want: FormatVersion}
+		return &UnsupportedFormatError{Path: b.own.path, Got: version.FormatVersion, Want: FormatVersion}
 	}
 	b.config = &Config{}
 	if err := json.Unmarshal(raw, b.config); err != nil {
@@ -231,33 +176,48 @@ func (b *Bundle) loadConfig(d ocispec.Descriptor) error {
 	return nil
 }
 
-// checkBlobs compares what is named with what is there, in both directions.
-func (b *Bundle) checkBlobs() error {
+// placeBlobs finds everything that is named, and sees that the bundle's own file has nothing else.
+func (b *Bundle) placeBlobs() error {
 	known := map[string]bool{
 		layoutName: true, indexName: true, blobName(b.plan.rootDigest): true, blobName(b.plan.configDigest): true,
 	}
-	digests := make([]digest.Digest, 0, len(b.plan.blobs))
-	for d := range b.plan.blobs {
-		digests = append(digests, d)
-	}
-	slices.Sort(digests)
-	for _, d := range digests {
+	b.blobs = make(map[digest.Digest]place, len(b.plan.blobs))
+	var missing []digest.Digest
+	for _, d := range sortedDigests(b.plan.blobs) {
 		n := b.plan.blobs[d]
-		e, ok := b.entries[blobName(d)]
-		if !ok {
-			return &MissingBlobError{Path: b.path, Digest: d, NamedBy: n.namedBy}
-		}
-		if e.size != n.size {
-			return &SizeMismatchError{Path: b.path, Entry: blobName(d), NamedBy: n.namedBy, Want: n.size, Got: e.size}
-		}
 		known[blobName(d)] = true
-	}
-	for _, name := range b.order {
-		if !known[name] {
-			return b.malformed(name, b.entries[name].offset, "nothing in the bundle names this blob")
+		p, ok := b.find(d)
+		if !ok && b.base != nil {
+			missing = append(missing, d)
+			continue
 		}
+		if !ok {
+			return &MissingBlobError{Path: b.own.path, Digest: d, NamedBy: n.namedBy}
+		}
+		if p.size != n.size {
+			return &SizeMismatchError{Path: p.in.path, Entry: blobName(d), NamedBy: n.namedBy, Want: n.size, Got: p.size}
+		}
+		b.blobs[d] = p
+	}
+	for _, name := range b.own.order {
+		if !known[name] {
+			return b.malformed(name, b.own.entries[name].offset, "nothing in the bundle names this blob")
+		}
+	}
+	if len(missing) > 0 {
+		return b.missingBase(missing)
 	}
 	return nil
+}
+
+// find looks for a blob in all files, the bundle's own first.
+func (b *Bundle) find(d digest.Digest) (place, bool) {
+	for _, a := range b.files {
+		if e, ok := a.entries[blobName(d)]; ok {
+			return place{a, e}, true
+		}
+	}
+	return place{}, false
 }
 
 // checkImages compares the image manifests with what the config says about them.
@@ -292,38 +252,22 @@ func (b *Bundle) checkImage(name string, ip ImagePlatform) error {
 	return nil
 }
 
-// small reads a whole entry of limited size.
-func (b *Bundle) small(name string) ([]byte, error) {
-	e, ok := b.entries[name]
-	if !ok {
-		return nil, b.malformed(name, -1, "the entry is missing")
-	}
-	if e.size > maxJSONSize {
-		return nil, b.malformed(name, e.offset, fmt.Sprintf("%d bytes are too many for it", e.size))
-	}
-	buf := make([]byte, e.size)
-	if err := b.readAt(buf, e.offset, name); err != nil {
-		return nil, err
-	}
-	return buf, nil
-}
-
 // smallBlob reads a blob of limited size and checks it against its descriptor.
 func (b *Bundle) smallBlob(d Descriptor, namedBy string) ([]byte, error) {
 	name := blobName(d.Digest)
-	e, ok := b.entries[name]
+	p, ok := b.find(d.Digest)
 	if !ok {
-		return nil, &MissingBlobError{Path: b.path, Digest: d.Digest, NamedBy: namedBy}
+		return nil, &MissingBlobError{Path: b.own.path, Digest: d.Digest, NamedBy: namedBy}
 	}
-	if e.size != d.Size {
-		return nil, &SizeMismatchError{Path: b.path, Entry: name, NamedBy: namedBy, Want: d.Size, Got: e.size}
+	if p.size != d.Size {
+		return nil, &SizeMismatchError{Path: p.in.path, Entry: name, NamedBy: namedBy, Want: d.Size, Got: p.size}
 	}
-	raw, err := b.small(name)
+	raw, err := p.in.small(name)
 	if err != nil {
 		return nil, err
 	}
 	if got := digest.FromBytes(raw); got != d.Digest {
-		return nil, &DigestMismatchError{Path: b.path, Entry: name, Want: d.Digest, Got: got}
+		return nil, &DigestMismatchError{Path: p.in.path, Entry: name, Want: d.Digest, Got: got}
 	}
 	return raw, nil
 }

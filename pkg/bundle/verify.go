@@ -1,11 +1,13 @@
 package bundle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -40,16 +42,15 @@ func (b *Bundle) Verify(ctx context.Context, o VerifyOptions) (*Report, error) {
 			return nil, fmt.Errorf("expected digest: %w", err)
 		}
 		if o.Expected != b.Digest() {
-			return nil, &UntrustedError{Path: b.path, Want: o.Expected, Got: b.Digest()}
+			return nil, &UntrustedError{Path: b.own.path, Want: o.Expected, Got: b.Digest()}
 		}
 	}
 	start := time.Now()
 	report := &Report{Digest: b.Digest()}
-	for _, name := range b.order {
-		if isBlob(name) {
-			report.Blobs++
-			report.Bytes += b.entries[name].size
-		}
+	places := b.places()
+	for _, p := range places {
+		report.Blobs++
+		report.Bytes += p.size
 	}
 	var done atomic.Int64
 	advance := func(n int) {
@@ -60,14 +61,11 @@ func (b *Bundle) Verify(ctx context.Context, o VerifyOptions) (*Report, error) {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for _, name := range b.order {
-		if !isBlob(name) {
-			continue // the index was compared byte for byte by Open
-		}
+	for _, p := range places {
 		if ctx.Err() != nil {
 			break
 		}
-		group.Go(func() error { return b.verifyBlob(ctx, name, advance) })
+		group.Go(func() error { return p.verify(ctx, advance) })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
@@ -79,31 +77,49 @@ func (b *Bundle) Verify(ctx context.Context, o VerifyOptions) (*Report, error) {
 	return report, nil
 }
 
-func isBlob(name string) bool { return name != layoutName && name != indexName }
+// located is a place and the digest its content must have.
+type located struct {
+	place
+	digest digest.Digest
+}
 
-func (b *Bundle) verifyBlob(ctx context.Context, name string, advance func(int)) error {
-	e := b.entries[name]
+// places are all blobs in the order they lie in, so that a disk reads on; the index was compared byte for byte by Open.
+func (b *Bundle) places() []located {
+	out := make([]located, 0, len(b.blobs)+2)
+	for _, d := range []digest.Digest{b.plan.rootDigest, b.plan.configDigest} {
+		out = append(out, located{place{b.own, b.own.entries[blobName(d)]}, d})
+	}
+	for d, p := range b.blobs {
+		out = append(out, located{p, d})
+	}
+	slices.SortFunc(out, func(x, y located) int {
+		return cmp.Or(cmp.Compare(slices.Index(b.files, x.in), slices.Index(b.files, y.in)), cmp.Compare(x.offset, y.offset))
+	})
+	return out
+}
+
+// verify hashes one blob.
+func (n located) verify(ctx context.Context, advance func(int)) error {
 	digester := digest.SHA256.Digester()
-	buf := make([]byte, min(1<<20, e.size))
-	for off := int64(0); off < e.size; {
+	buf := make([]byte, min(1<<20, n.size))
+	for off := int64(0); off < n.size; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		chunk := buf[:min(int64(len(buf)), e.size-off)]
-		n, err := b.file.ReadAt(chunk, e.offset+off)
-		if n != len(chunk) {
+		chunk := buf[:min(int64(len(buf)), n.size-off)]
+		got, err := n.in.file.ReadAt(chunk, n.offset+off)
+		if got != len(chunk) {
 			if errors.Is(err, io.EOF) {
-				return &TruncatedError{Path: b.path, Entry: name, Size: e.offset + off + int64(n), Need: e.offset + e.size}
+				return &TruncatedError{Path: n.in.path, Entry: blobName(n.digest), Size: n.offset + off + int64(got), Need: n.offset + n.size}
 			}
-			return fmt.Errorf("read bundle %s at byte %d: %w", b.path, e.offset+off, err)
+			return fmt.Errorf("read bundle %s at byte %d: %w", n.in.path, n.offset+off, err)
 		}
 		digester.Hash().Write(chunk)
-		off += int64(n)
-		advance(n)
+		off += int64(got)
+		advance(got)
 	}
-	want := digest.Digest("sha256:" + name[len(blobPrefix):])
-	if got := digester.Digest(); got != want {
-		return &DigestMismatchError{Path: b.path, Entry: name, Want: want, Got: got}
+	if got := digester.Digest(); got != n.digest {
+		return &DigestMismatchError{Path: n.in.path, Entry: blobName(n.digest), Want: n.digest, Got: got}
 	}
 	return nil
 }

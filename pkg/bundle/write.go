@@ -57,29 +57,44 @@ func Write(ctx context.Context, path string, cfg *Config, blobs map[digest.Diges
 	if err != nil {
 		return "", fmt.Errorf("write bundle %s: %w", path, err)
 	}
+	if err := p.write(ctx, path, nil, blobs, nil); err != nil {
+		return "", err
+	}
+	return p.rootDigest, nil
+}
+
+// write writes the bundle's file, or that of a delta against base, which leaves the blobs in without out.
+func (p *plan) write(ctx context.Context, path string, base *Base, blobs map[digest.Digest]Blob, without map[digest.Digest]need) error {
 	all := make(map[string]Blob, len(p.blobs)+4)
 	for d, n := range p.blobs {
+		if _, ok := without[d]; ok {
+			continue
+		}
 		b, ok := blobs[d]
 		if !ok {
-			return "", fmt.Errorf("write bundle %s: no content was given for blob %s, which %s names", path, d, n.namedBy)
+			return fmt.Errorf("write bundle %s: no content was given for blob %s, which %s names", path, d, n.namedBy)
 		}
 		if b.Size != n.size {
-			return "", fmt.Errorf("write bundle %s: blob %s has %d bytes, but %s says %d", path, d, b.Size, n.namedBy, n.size)
+			return fmt.Errorf("write bundle %s: blob %s has %d bytes, but %s says %d", path, d, b.Size, n.namedBy, n.size)
 		}
 		all[blobName(d)] = b
+	}
+	index, err := p.index(base)
+	if err != nil {
+		return fmt.Errorf("write bundle %s: %w", path, err)
 	}
 	for name, content := range map[string][]byte{
 		blobName(p.configDigest): p.config,
 		blobName(p.rootDigest):   p.root,
-		indexName:                p.index,
+		indexName:                index,
 		layoutName:               []byte(layoutFile),
 	} {
 		_, all[name] = BytesBlob(content)
 	}
 	if err := writeAtomicMode(path, 0o644, func(w io.Writer) error { return writeTar(ctx, w, all) }); err != nil {
-		return "", fmt.Errorf("write bundle %s: %w", path, err)
+		return fmt.Errorf("write bundle %s: %w", path, err)
 	}
-	return p.rootDigest, nil
+	return nil
 }
 
 func writeTar(ctx context.Context, w io.Writer, entries map[string]Blob) error {

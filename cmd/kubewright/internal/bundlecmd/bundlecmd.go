@@ -16,7 +16,7 @@ func New() *cobra.Command {
 		Long: `A bundle is one file with everything a Kubernetes version needs: binaries, images, manifests and the host
 helper, each a sha256 blob, and one digest over all of them.`,
 	}
-	cmd.AddCommand(newBuild(), newVerify(), newInspect(), newMerge())
+	cmd.AddCommand(newBuild(), newVerify(), newInspect(), newMerge(), newDiff(), newApply())
 	return cmd
 }
 

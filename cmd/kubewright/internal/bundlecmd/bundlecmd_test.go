@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,9 +19,15 @@ import (
 // written writes a bundle with one file in it.
 func written(t *testing.T) (string, digest.Digest) {
 	t.Helper()
+	return release(t, "v1.36.3")
+}
+
+// release writes a bundle of a version with one file in it, which is the same in all.
+func release(t *testing.T, version string) (string, digest.Digest) {
+	t.Helper()
 	d, blob := bundle.BytesBlob([]byte("kubelet"))
 	cfg := &bundle.Config{Name: "small", Created: time.Unix(1700000000, 0), Releases: []bundle.Release{{
-		KubernetesVersion: "v1.36.3", Platforms: []string{"linux/amd64"},
+		KubernetesVersion: version, Platforms: []string{"linux/amd64"},
 		Files: []bundle.File{{Name: "kubelet", Kind: bundle.FileBinary, Component: "kubernetes", Version: "v1.36.3", Platform: "linux/amd64", Digest: d, Size: blob.Size, Mode: 0o755}},
 	}}}
 	path := filepath.Join(t.TempDir(), "small.bundle")
@@ -130,5 +137,37 @@ func TestMergeWritesOneBundleAndNamesItsVersions(t *testing.T) {
 	}
 	if _, err := call(t, "merge", path, path+".not", "-o", out); err == nil || !strings.Contains(err.Error(), path+".not") {
 		t.Errorf("with a file that is not there: %v", err)
+	}
+}
+
+func TestADeltaIsMadeShownVerifiedAndApplied(t *testing.T) {
+	older, _ := release(t, "v1.35.4")
+	newer, root := written(t)
+	delta, full := filepath.Join(t.TempDir(), "delta.bundle"), filepath.Join(t.TempDir(), "full.bundle")
+	if text, err := call(t, "diff", older, newer, "-o", delta); err != nil || !strings.Contains(text, root.String()) {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	if text, err := call(t, "inspect", delta, "--base", older); err != nil || !strings.Contains(text, "Delta against:") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	var missing *bundle.MissingBaseError
+	if _, err := call(t, "verify", delta); !errors.As(err, &missing) {
+		t.Errorf("verified without its base: %v", err)
+	}
+	if _, err := call(t, "verify", delta, "--base", older, "--digest", root.String()); err != nil {
+		t.Error(err)
+	}
+	if _, err := call(t, "apply", newer, "--base", older, "-o", full); err == nil || !strings.Contains(err.Error(), "no delta") {
+		t.Errorf("applied what is no delta: %v", err)
+	}
+	if text, err := call(t, "apply", delta, "--base", older, "-o", full); err != nil || !strings.Contains(text, root.String()) {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	want, err := os.ReadFile(newer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(full); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the applied bundle is another one: %v", err)
 	}
 }

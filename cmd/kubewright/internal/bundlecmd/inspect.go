@@ -16,6 +16,7 @@ import (
 
 func newInspect() *cobra.Command {
 	var output string
+	var bases []string
 	cmd := &cobra.Command{
 		Use:   "inspect FILE",
 		Short: "Show what is in a bundle",
@@ -25,7 +26,7 @@ func newInspect() *cobra.Command {
 			if output != "" && output != "json" {
 				return fmt.Errorf("--output %q is unknown; it can be json", output)
 			}
-			b, err := bundle.Open(args[0])
+			b, err := bundle.OpenSet(args[0], bases...)
 			if err != nil {
 				return err
 			}
@@ -37,6 +38,7 @@ func newInspect() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json for everything in machine-readable form")
+	baseFlag(cmd, &bases)
 	return cmd
 }
 
@@ -47,8 +49,9 @@ func printJSON(w io.Writer, b *bundle.Bundle) error {
 		Path   string         `json:"path"`
 		Size   int64          `json:"size"`
 		Digest digest.Digest  `json:"digest"`
+		Base   *bundle.Base   `json:"base,omitempty"`
 		Config *bundle.Config `json:"config"`
-	}{b.Path(), b.Size(), b.Digest(), b.Config()})
+	}{b.Path(), b.Size(), b.Digest(), b.Base(), b.Config()})
 }
 
 func printTable(out io.Writer, b *bundle.Bundle) error {
@@ -56,6 +59,9 @@ func printTable(out io.Writer, b *bundle.Bundle) error {
 	p := func(format string, args ...any) { fmt.Fprintf(w, format, args...) } //nolint:errcheck // Flush reports it
 	c := b.Config()
 	p("Name:\t%s\nDigest:\t%s\nSize:\t%s\nCreated:\t%s\n", c.Name, b.Digest(), size(b.Size()), c.Created.Format("2006-01-02T15:04:05Z07:00"))
+	if base := b.Base(); base != nil {
+		p("Delta against:\t%s  %s\n", base.Name, base.Digest)
+	}
 	for _, r := range c.Releases {
 		p("\nKubernetes %s for %s\n", r.KubernetesVersion, strings.Join(r.Platforms, ", "))
 		p("\nFILE\tKIND\tVERSION\tPLATFORM\tSIZE\tDIGEST\n")

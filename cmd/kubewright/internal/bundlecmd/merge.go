@@ -27,11 +27,10 @@ needs. What they share is in it once. The order of the files does not matter. Th
 			if err != nil {
 				return err
 			}
-			d, err := bundle.Merge(cmd.Context(), output, inputs, o)
-			if err != nil {
+			if _, err := bundle.Merge(cmd.Context(), output, inputs, o); err != nil {
 				return err
 			}
-			return told(cmd, output, d)
+			return told(cmd, output)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "bundle file to write")
@@ -61,9 +60,9 @@ func closeAll(bundles []*bundle.Bundle) error {
 	return errors.Join(errs...)
 }
 
-// told says what was written.
-func told(cmd *cobra.Command, path string, want fmt.Stringer) (err error) {
-	b, err := bundle.Open(path)
+// told says what was written; a delta is read together with its base.
+func told(cmd *cobra.Command, path string, bases ...string) (err error) {
+	b, err := bundle.OpenSet(path, bases...)
 	if err != nil {
 		return err
 	}
@@ -72,7 +71,7 @@ func told(cmd *cobra.Command, path string, want fmt.Stringer) (err error) {
 	for _, r := range b.Config().Releases {
 		versions = append(versions, fmt.Sprintf("%s for %s", r.KubernetesVersion, strings.Join(r.Platforms, " and ")))
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n%s  %s  Kubernetes %s\n", want, path, size(b.Size()), strings.Join(versions, ", "))
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n%s  %s  Kubernetes %s\n", b.Digest(), path, size(b.Size()), strings.Join(versions, ", "))
 	return err
 }
 

@@ -16,13 +16,14 @@ import (
 
 func newVerify() *cobra.Command {
 	var expected string
+	var bases []string
 	cmd := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Check every byte of a bundle",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			cmd.SilenceUsage = true
-			b, err := bundle.Open(args[0])
+			b, err := bundle.OpenSet(args[0], bases...)
 			if err != nil {
 				return err
 			}
@@ -43,6 +44,7 @@ func newVerify() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&expected, "digest", "", "the trusted digest, sha256:...")
+	baseFlag(cmd, &bases)
 	return cmd
 }
 
