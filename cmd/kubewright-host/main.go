@@ -1,5 +1,6 @@
 // Command kubewright-host is put on a host by digest and run over SSH while an operation lasts. "serve" speaks typed
-// requests over the standard streams; "run NAME" is the wrapper of one detached command inside its transient unit.
+// requests over the standard streams; "run NAME" is the wrapper of one detached command inside its transient unit; "backup" is
+// the command that takes a backup of etcd.
 package main
 
 import (
@@ -43,11 +44,13 @@ func run(args []string) (int, error) {
 			return 2, errors.New("usage: kubewright-host run NAME")
 		}
 		return detach.Wrap(machine, args[0])
+	case "backup":
+		return takeBackup(machine, args)
 	case "version":
 		fmt.Printf("kubewright-host protocol %d\n", api.ProtocolVersion)
 		return 0, nil
 	}
-	return 2, fmt.Errorf("unknown command %q: use serve, run NAME or version", command)
+	return 2, fmt.Errorf("unknown command %q: use serve, run NAME, backup or version", command)
 }
 
 func serve(machine *sys.System, args []string) (int, error) {

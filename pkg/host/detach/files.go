@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/host/sys"
 )
 
@@ -22,7 +23,12 @@ type Request struct {
 	// SecretFiles are masked in the output.
 	SecretFiles []string `json:"secretFiles,omitempty"`
 	// Creates must exist when the program ended with 0, or there is no receipt.
-	Creates []string      `json:"creates,omitempty"`
+	Creates []string `json:"creates,omitempty"`
+	// Outputs are files whose digests the receipt keeps; they must exist as well.
+	Outputs []string `json:"outputs,omitempty"`
+	// Covers are further receipts to leave, Removes the files to put aside before the start.
+	Covers  []api.Cover   `json:"covers,omitempty"`
+	Removes []string      `json:"removes,omitempty"`
 	Timeout time.Duration `json:"timeout"`
 }
 
@@ -34,7 +40,7 @@ type Result struct {
 	TimedOut  bool      `json:"timedOut,omitempty"`
 	Started   time.Time `json:"started"`
 	Finished  time.Time `json:"finished"`
-	// Error says why the program could not be run at all.
+	// Error says what went wrong besides the exit code: the program could not be started, or its output not be kept.
 	Error string `json:"error,omitempty"`
 }
 
@@ -43,6 +49,8 @@ type Receipt struct {
 	Key       string    `json:"key"`
 	Operation string    `json:"operation"`
 	Finished  time.Time `json:"finished"`
+	// Outputs are the digests of what the command left, by path. Receipts of older helpers have none.
+	Outputs map[string]string `json:"outputs,omitempty"`
 }
 
 const (
@@ -61,19 +69,25 @@ func ReadReceipt(s *sys.System, name string) (*Receipt, error) {
 	return readJSON[Receipt](ReceiptPath(s, name))
 }
 
-// Receipts lists the commands that left a receipt.
-func Receipts(s *sys.System) []string {
+// Receipts lists the commands that left a receipt, and the keys of those receipts that can be read.
+func Receipts(s *sys.System) (names []string, keys map[string]string) {
 	entries, err := os.ReadDir(s.State("receipts"))
 	if err != nil {
-		return nil
+		return nil, nil
 	}
-	var names []string
+	keys = map[string]string{}
 	for _, e := range entries {
-		if name, ok := strings.CutSuffix(e.Name(), ".json"); ok && !strings.HasPrefix(name, ".") {
-			names = append(names, name)
+		name, ok := strings.CutSuffix(e.Name(), ".json")
+		if !ok || strings.HasPrefix(name, ".") {
+			continue
+		}
+		names = append(names, name)
+		// One that cannot be read has no key, and so counts for nothing.
+		if r, err := ReadReceipt(s, name); err == nil && r != nil {
+			keys[name] = r.Key
 		}
 	}
-	return names
+	return names, keys
 }
 
 func (m *Manager) runPath(name, file string) string { return m.Sys.State("runs", name, file) }

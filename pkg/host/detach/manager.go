@@ -151,7 +151,10 @@ func (m *Manager) Start(ctx context.Context, operation string, c *api.Command) (
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
-	req := Request{Name: c.Name, Operation: operation, Key: c.Key, Argv: c.Argv, Env: c.Env, SecretFiles: secrets, Creates: c.Creates, Timeout: timeout}
+	req := Request{
+		Name: c.Name, Operation: operation, Key: c.Key, Argv: c.Argv, Env: c.Env, SecretFiles: secrets,
+		Creates: c.Creates, Outputs: c.Outputs, Covers: c.Covers, Removes: c.Removes, Timeout: timeout,
+	}
 	if err := writeJSON(filepath.Join(dir, requestFile), req); err != nil {
 		return fmt.Errorf("start command %s: %w", c.Name, err)
 	}

@@ -52,23 +52,35 @@ func Wrap(s *sys.System, name string) (int, error) {
 	if req == nil {
 		return notStartedCode, fmt.Errorf("command %s has no request on this host", name)
 	}
-	result := m.execute(req)
+	result := m.executeWithout(req)
 	if result.ExitCode == 0 {
-		for _, p := range req.Creates {
-			if !sys.Exists(s.Path(p)) {
-				// The check after the run finds this and says so; a receipt would hide it.
-				return 0, writeJSON(m.runPath(name, resultFile), result)
-			}
-		}
-		if err := os.MkdirAll(s.State("receipts"), 0o700); err != nil {
-			return notStartedCode, fmt.Errorf("write receipt: %w", err)
-		}
-		receipt := Receipt{Key: req.Key, Operation: req.Operation, Finished: result.Finished}
-		if err := writeJSON(ReceiptPath(s, name), receipt); err != nil {
+		if err := m.leaveReceipts(req, result); err != nil {
 			return notStartedCode, err
 		}
 	}
 	return result.ExitCode, writeJSON(m.runPath(name, resultFile), result)
+}
+
+// executeWithout runs the program without the files it should not find. They come back when it fails.
+func (m *Manager) executeWithout(req *Request) Result {
+	err := m.putAside(req)
+	if err != nil {
+		now := m.Sys.Now().UTC()
+		return Result{
+			Operation: req.Operation, Key: req.Key, ExitCode: notStartedCode, Started: now, Finished: now,
+			Error: errors.Join(err, m.putBack(req)).Error(),
+		}
+	}
+	result := m.execute(req)
+	if result.ExitCode == 0 {
+		err = m.dropAside(req)
+	} else {
+		err = m.putBack(req)
+	}
+	if err != nil {
+		result.Error = strings.TrimPrefix(result.Error+"; "+err.Error(), "; ")
+	}
+	return result
 }
 
 func (m *Manager) lock(name string) (*os.File, error) {

@@ -37,10 +37,10 @@ func (s Sources) Gather(ctx context.Context) (*api.Facts, error) {
 		UID:       os.Getuid(),
 		Owner:     s.Ledger.Owner(),
 		Runs:      s.Runs.RunningNames(),
-		Receipts:  detach.Receipts(s.Sys),
 		Features:  features(s.Sys),
 		CAHash:    caHash(s.Sys),
 	}
+	f.Receipts, f.ReceiptKeys = detach.Receipts(s.Sys)
 	f.MemoryBytes, f.SwapBytes = memory(s.Sys)
 	f.Disks = disks(s.Sys)
 	f.Cgroup = cgroup(s.Sys)

@@ -44,7 +44,7 @@ func New(t testing.TB) *Host {
 	h.Write(t, "/etc/os-release", "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n")
 	h.Write(t, "/etc/machine-id", "0123456789abcdef0123456789abcdef\n")
 	h.helper = filepath.Join(t.TempDir(), "kubewright-host")
-	if err := os.WriteFile(h.helper, []byte("helper"), 0o755); err != nil {
+	if err := os.WriteFile(h.helper, []byte(fakeBackup(root)), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.System.wait)

@@ -85,6 +85,20 @@ func (s *System) SetUnit(name string, enabled, active bool) {
 	s.units[name] = &unit{enabled: enabled, active: active, invocation: 1}
 }
 
+// AddImage makes containerd have an image that somebody else pulled and pinned.
+func (s *System) AddImage(name, digest string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.images[name] = image{digest: digest, labels: "io.cri-containerd.image=managed,io.cri-containerd.pinned=pinned"}
+}
+
+// Pinned says whether an image carries the label that keeps it from garbage collection.
+func (s *System) Pinned(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Contains(s.images[name].labels, "io.cri-containerd.pinned=pinned")
+}
+
 // Images returns name and digest of every image.
 func (s *System) Images() map[string]string {
 	s.mu.Lock()
@@ -168,7 +182,10 @@ func (s *System) hasFile(name string) bool {
 }
 
 func (s *System) show(name string, u *unit, value bool) sys.Output {
-	load, active, file, invocation := "not-found", "inactive", "", 0
+	load, active, file, reload, invocation := "not-found", "inactive", "", "no", 0
+	if text, err := os.ReadFile(s.sys.Path("/etc/systemd/system", name)); err == nil && strings.Contains(string(text), "ExecReload=") {
+		reload = "yes"
+	}
 	if u != nil || s.hasFile(name) {
 		load, file = "loaded", "disabled"
 	}
@@ -184,7 +201,7 @@ func (s *System) show(name string, u *unit, value bool) sys.Output {
 	if value {
 		return sys.Output{Stdout: active + "\n"}
 	}
-	return sys.Output{Stdout: fmt.Sprintf("LoadState=%s\nActiveState=%s\nSubState=x\nUnitFileState=%s\nNeedDaemonReload=no\nType=notify\nInvocationID=%d\n", load, active, file, invocation)}
+	return sys.Output{Stdout: fmt.Sprintf("LoadState=%s\nActiveState=%s\nSubState=x\nUnitFileState=%s\nNeedDaemonReload=no\nCanReload=%s\nType=notify\nInvocationID=%d\n", load, active, file, reload, invocation)}
 }
 
 // systemdRun runs the real wrapper in a goroutine, which goes on when the session ends, as a unit does.
@@ -223,6 +240,10 @@ func (s *System) ctr(ctx context.Context, args []string) (sys.Output, error) {
 		defer s.mu.Unlock()
 		img := s.images[args[i+2]]
 		img.labels = args[i+3]
+		if strings.HasSuffix(img.labels, "=") {
+			// containerd drops a label whose value is empty.
+			img.labels = "-"
+		}
 		s.images[args[i+2]] = img
 		return sys.Output{}, nil
 	case "rm":

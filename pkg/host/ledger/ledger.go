@@ -37,6 +37,8 @@ const (
 	TypeRun Type = "run"
 	// TypeImage is a container image we pulled.
 	TypeImage Type = "image"
+	// TypeBackups is a directory with backups of etcd. Reset leaves them and says so.
+	TypeBackups Type = "backups"
 )
 
 // Entry is one thing we own or changed.

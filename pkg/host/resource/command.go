@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/host/detach"
@@ -20,7 +21,11 @@ func checkCommand(ctx context.Context, t *Task, r *api.Resource) (finding, error
 	if err != nil {
 		return finding{}, err
 	}
-	if receipt != nil && receipt.Key == c.Key && !t.Runs.Locked(c.Name) && t.missing(c.Creates) == "" {
+	changed, err := t.changed(c, receipt)
+	if err != nil {
+		return finding{}, err
+	}
+	if receipt != nil && receipt.Key == c.Key && !t.Runs.Locked(c.Name) && t.missing(c.Creates) == "" && changed == "" {
 		// Nobody starts it again in this state, so systemd need not be asked.
 		return done()
 	}
@@ -31,15 +36,53 @@ func checkCommand(ctx context.Context, t *Task, r *api.Resource) (finding, error
 	case running:
 		return finding{state: api.Needed, why: "still running, will attach", running: true}, nil
 	case receipt == nil:
-		return needed("it has not been done yet")
+		return needed(t.whyNoReceipt(c))
 	case receipt.Key != c.Key:
 		return needed("it was done for other inputs")
 	}
 	if p := t.missing(c.Creates); p != "" {
 		return needed(p + " is missing")
 	}
+	if changed != "" {
+		return needed(changed + " was changed since (by hand?)")
+	}
 	// It ended between the first look and the second.
 	return done()
+}
+
+// changed is the first output whose digest is not the one in the receipt any more, or that is gone. Outputs that the receipt
+// does not know (it was left by an older helper, or for fewer outputs) count as unchanged.
+func (t *Task) changed(c *api.Command, receipt *detach.Receipt) (string, error) {
+	if receipt == nil {
+		return "", nil
+	}
+	for _, p := range c.Outputs {
+		want, ok := receipt.Outputs[p]
+		if !ok {
+			continue
+		}
+		got, err := t.Stamps.Digest(p)
+		switch {
+		case sys.Missing(err):
+			return p, nil
+		case err != nil:
+			return "", err
+		case got != want:
+			return p, nil
+		}
+	}
+	return "", nil
+}
+
+// whyNoReceipt tells a command that never ran from one that ran well and yet did not leave what it should.
+func (t *Task) whyNoReceipt(c *api.Command) string {
+	result, err := t.Runs.Result(c.Name)
+	if err == nil && result != nil && result.ExitCode == 0 && result.Key == c.Key {
+		if p := t.missing(slices.Concat(c.Creates, c.Outputs)); p != "" {
+			return p + " is missing"
+		}
+	}
+	return "it has not been done yet"
 }
 
 // missing is the first of the paths that does not exist.
@@ -53,14 +96,18 @@ func (t *Task) missing(paths []string) string {
 }
 
 func applyCommand(ctx context.Context, t *Task, r *api.Resource) error {
-	c := r.Command
+	return t.runCommand(ctx, r, r.Command)
+}
+
+// runCommand starts a command for a resource, or attaches to it, and waits for its end.
+func (t *Task) runCommand(ctx context.Context, r *api.Resource, c *api.Command) error {
 	running, err := t.Runs.Running(ctx, c.Name)
 	if err != nil {
 		return err
 	}
 	if running {
 		t.say(r, "attach to "+detach.UnitName(c.Name))
-		result, err := t.follow(ctx, r)
+		result, err := t.follow(ctx, r, c.Name)
 		if err != nil {
 			return err
 		}
@@ -73,26 +120,34 @@ func applyCommand(ctx context.Context, t *Task, r *api.Resource) error {
 	if err := t.Ledger.Record(entries...); err != nil {
 		return err
 	}
-	for _, p := range append(append([]string{}, c.Owns...), c.Creates...) {
+	for _, p := range slices.Concat(c.Owns, c.Creates) {
 		if err := t.recordTree(p); err != nil {
+			return err
+		}
+	}
+	for _, p := range c.Removes {
+		if !sys.Exists(t.Sys.Path(p)) {
+			continue
+		}
+		if err := t.recordPath(p); err != nil {
 			return err
 		}
 	}
 	if err := t.Runs.Start(ctx, t.Operation, c); err != nil {
 		return &api.ResourceError{Reason: api.ReasonHost, Retryable: true, Message: err.Error()}
 	}
-	result, err := t.follow(ctx, r)
+	result, err := t.follow(ctx, r, c.Name)
 	if err != nil {
 		return err
 	}
 	return t.commandEnded(c, result)
 }
 
-func (t *Task) follow(ctx context.Context, r *api.Resource) (*detach.Result, error) {
-	result, err := t.Runs.Follow(ctx, r.Command.Name, func(line string) { t.say(r, line) })
+func (t *Task) follow(ctx context.Context, r *api.Resource, name string) (*detach.Result, error) {
+	result, err := t.Runs.Follow(ctx, name, func(line string) { t.say(r, line) })
 	var lost *detach.LostError
 	if errors.As(err, &lost) {
-		return nil, &api.ResourceError{Reason: api.ReasonLost, Retryable: true, Message: err.Error(), Output: t.Runs.LastLines(r.Command.Name, commandLines)}
+		return nil, &api.ResourceError{Reason: api.ReasonLost, Retryable: true, Message: err.Error(), Output: t.Runs.LastLines(name, commandLines)}
 	}
 	return result, err
 }
@@ -110,7 +165,7 @@ func (t *Task) commandEnded(c *api.Command, result *detach.Result) error {
 	case result.TimedOut:
 		e.Reason, e.Message = api.ReasonTimeout, fmt.Sprintf("command %s was stopped after %s", c.Name, result.Finished.Sub(result.Started).Round(1e9))
 	case result.Error != "":
-		e.Message = fmt.Sprintf("command %s could not run: %s", c.Name, result.Error)
+		e.Message = fmt.Sprintf("command %s failed: %s", c.Name, result.Error)
 	}
 	return e
 }

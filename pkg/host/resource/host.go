@@ -100,6 +100,10 @@ func handler(k api.Kind) kind {
 		return kind{check: checkUnit, apply: applyUnit}
 	case api.KindImage:
 		return kind{check: checkImage, apply: applyImage, parallel: 3, after: pruneStaged}
+	case api.KindImagePins:
+		return kind{check: checkImagePins, apply: applyImagePins}
+	case api.KindBackup:
+		return kind{check: checkBackup, apply: applyBackup}
 	case api.KindCommand:
 		return kind{check: checkCommand, apply: applyCommand}
 	}

@@ -19,7 +19,7 @@ func applyImage(ctx context.Context, t *Task, r *api.Resource) error {
 	i := r.Image
 	images, err := t.listImages(ctx)
 	if err != nil {
-		return &api.ResourceError{Reason: api.ReasonHost, Retryable: true, Message: err.Error() + ": start containerd before pulling images"}
+		return containerdNeeded(err, "pulling images")
 	}
 	have, ok := images[i.Name]
 	if err := t.Ledger.Record(ledger.Entry{Type: ledger.TypeImage, Name: i.Name, Created: !ok, Previous: have.digest}); err != nil {
@@ -31,7 +31,7 @@ func applyImage(ctx context.Context, t *Task, r *api.Resource) error {
 			return err
 		}
 		if lacks == "" {
-			return t.ctr(ctx, r, "label", i.Name, pinnedLabel)
+			return t.ctr(ctx, i.Name, "label", i.Name, pinnedLabel)
 		}
 		if err := t.removeImage(ctx, r); err != nil {
 			return err
@@ -57,7 +57,7 @@ func applyImage(ctx context.Context, t *Task, r *api.Resource) error {
 	if i.Pin {
 		args = append(args, "--label", pinnedLabel)
 	}
-	err = t.ctr(ctx, r, append(args, i.Name)...)
+	err = t.ctr(ctx, i.Name, append(args, i.Name)...)
 	if damaged := m.damaged(); err != nil && damaged != nil {
 		return damaged
 	}
@@ -97,11 +97,11 @@ func (t *Task) lackingContent(i *api.Image) (string, error) {
 
 // removeImage takes back an image that is not whole, with whatever was unpacked of it, so that the next pull starts afresh.
 func (t *Task) removeImage(ctx context.Context, r *api.Resource) error {
-	return t.ctr(ctx, r, "rm", "--sync", r.Image.Name)
+	return t.ctr(ctx, r.Image.Name, "rm", "--sync", r.Image.Name)
 }
 
-// ctr runs one "ctr images" command.
-func (t *Task) ctr(ctx context.Context, r *api.Resource, args ...string) error {
+// ctr runs one "ctr images" command about an image.
+func (t *Task) ctr(ctx context.Context, image string, args ...string) error {
 	bounded, cancel := context.WithTimeout(ctx, pullTimeout)
 	defer cancel()
 	argv := append([]string{"ctr", "--namespace", "k8s.io", "--connect-timeout", "10s", "images"}, args...)
@@ -111,7 +111,7 @@ func (t *Task) ctr(ctx context.Context, r *api.Resource, args ...string) error {
 	}
 	if out.ExitCode != 0 {
 		lines := sys.LastLines(out.Stderr, 5)
-		message := fmt.Sprintf("ctr images %s of %s failed", args[0], r.Image.Name)
+		message := fmt.Sprintf("ctr images %s of %s failed", args[0], image)
 		if n := len(lines); n > 0 {
 			message += ": " + lines[n-1]
 		}

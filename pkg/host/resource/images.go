@@ -47,7 +47,7 @@ func (t *Task) listImages(ctx context.Context) (map[string]listedImage, error) {
 }
 
 func (t *Task) forgetImages(r *api.Resource) {
-	if r.Image != nil || r.Unit != nil {
+	if r.Image != nil || r.ImagePins != nil || r.Unit != nil {
 		t.imagesMu.Lock()
 		defer t.imagesMu.Unlock()
 		t.images = nil
@@ -87,17 +87,27 @@ func parseImages(table string) map[string]listedImage {
 	return images
 }
 
+// noImages is what a check finds when containerd cannot be asked: something is to be done first, unless the cause is unknown.
+func noImages(err error) (finding, error) {
+	if notRunning, ok := errors.AsType[*notRunningError](err); ok {
+		return needed(notRunning.why)
+	}
+	if missing, ok := errors.AsType[*sys.NotFoundError](err); ok {
+		return needed(missing.Error())
+	}
+	return finding{}, err
+}
+
+// containerdNeeded is the error of a change that containerd has to make while it does not answer.
+func containerdNeeded(err error, change string) error {
+	return &api.ResourceError{Reason: api.ReasonHost, Retryable: true, Message: err.Error() + ": start containerd before " + change}
+}
+
 func checkImage(ctx context.Context, t *Task, r *api.Resource) (finding, error) {
 	i := r.Image
 	images, err := t.listImages(ctx)
 	if err != nil {
-		if notRunning, ok := errors.AsType[*notRunningError](err); ok {
-			return needed(notRunning.why)
-		}
-		if missing, ok := errors.AsType[*sys.NotFoundError](err); ok {
-			return needed(missing.Error())
-		}
-		return finding{}, err
+		return noImages(err)
 	}
 	have, ok := images[i.Name]
 	switch {

@@ -26,7 +26,7 @@ const (
 // unitState is what systemd says of a unit.
 type unitState struct {
 	load, active, sub, file, typ, invocation string
-	needReload                               bool
+	needReload, canReload                    bool
 }
 
 func (s unitState) found() bool { return s.load == "loaded" }
@@ -43,7 +43,7 @@ func (s unitState) enabledIs(want bool) bool {
 }
 
 func (t *Task) unitState(ctx context.Context, name string) (unitState, error) {
-	out, err := t.Sys.Runner.Run(ctx, "systemctl", "show", "--property=LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,Type,InvocationID", "--", name)
+	out, err := t.Sys.Runner.Run(ctx, "systemctl", "show", "--property=LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,CanReload,Type,InvocationID", "--", name)
 	if err != nil {
 		return unitState{}, err
 	}
@@ -64,6 +64,8 @@ func (t *Task) unitState(ctx context.Context, name string) (unitState, error) {
 			s.file = v
 		case "NeedDaemonReload":
 			s.needReload = v == "yes"
+		case "CanReload":
+			s.canReload = v == "yes"
 		case "Type":
 			s.typ = v
 		case "InvocationID":
@@ -115,10 +117,21 @@ func checkUnit(ctx context.Context, t *Task, r *api.Resource) (finding, error) {
 		return done()
 	case !u.Active && s.active != "inactive" && s.active != "failed":
 		return needed(fmt.Sprintf("unit %s is %s (%s)", u.Name, s.active, s.sub))
-	case u.Active && u.Inputs != "" && t.startedWith(u.Name) != u.Inputs:
-		return needed("unit " + u.Name + " runs with other inputs")
+	case u.Active && u.Inputs != "":
+		return t.checkInputs(u)
 	}
 	return done()
+}
+
+// checkInputs compares what a running unit was started with to what it should run with.
+func (t *Task) checkInputs(u *api.Unit) (finding, error) {
+	switch started := t.startedWith(u.Name); {
+	case started == u.Inputs:
+		return done()
+	case started == "" && u.Adopt:
+		return needed("the inputs of unit " + u.Name + " are not recorded yet")
+	}
+	return needed("unit " + u.Name + " runs with other inputs")
 }
 
 func applyUnit(ctx context.Context, t *Task, r *api.Resource) error {
@@ -198,20 +211,22 @@ func (t *Task) configure(ctx context.Context, r *api.Resource, s unitState) (uni
 	return s, nil
 }
 
-// start starts or restarts the unit and waits until it is active and stays so for a moment.
+// start starts, restarts or reloads the unit, as its state asks for, and waits until it is active and stays so for a moment.
 func (t *Task) start(ctx context.Context, r *api.Resource, s unitState) error {
 	u := r.Unit
-	verb := "start"
+	verb, started := "start", t.startedWith(u.Name)
 	switch {
 	case s.active != "active":
 		// A unit that failed too often is refused without this; that it was not failed is no error.
 		if _, err := t.Sys.Runner.Run(ctx, "systemctl", "reset-failed", "--", u.Name); err != nil {
 			return err
 		}
-	case u.Inputs != "" && t.startedWith(u.Name) != u.Inputs:
-		verb = "restart"
-	default:
+	case u.Inputs == "" || started == u.Inputs || (started == "" && u.Adopt):
 		return nil
+	case u.Reload && s.canReload:
+		verb = "reload"
+	default:
+		verb = "restart"
 	}
 	t.say(r, verb+" "+u.Name)
 	out, err := t.Sys.Runner.Run(ctx, "systemctl", verb, "--", u.Name)

@@ -320,3 +320,31 @@ func TestAnImageWithoutContainerdIsNeededAndCannotBePulled(t *testing.T) {
 		t.Fatalf("without its blobs: %#v", err)
 	}
 }
+
+func TestOnlyImagesThatWeBroughtAndNobodyKeepsLoseTheirPin(t *testing.T) {
+	h := hosttest.New(t)
+	kept, keptBlobs := testImage("registry.example/kept:v2", "kept")
+	old, oldBlobs := testImage("registry.example/kept:v1", "old")
+	tunnel, bs := newStore(append(keptBlobs, oldBlobs...)...)
+	s := h.Connect(t, "op", tunnel)
+	lease(t, s)
+	h.Write(t, "/run/containerd/containerd.sock", "")
+	h.System.AddImage("foreign.example/app:v1", digestOf("foreign"))
+	h.System.AddImage("sha256:"+strings.Repeat("a", 64), old.Manifest.Digest)
+	apply(t, s, append(blobs(bs), api.Resource{ID: "kept", Image: kept}, api.Resource{ID: "old", Image: old})...)
+	pins := api.Resource{ID: "pins", ImagePins: &api.ImagePins{Keep: []string{kept.Name}}}
+	if v := check(t, s, pins); v.State != api.Needed || !strings.Contains(v.Why, old.Name) || strings.Contains(v.Why, kept.Name) {
+		t.Errorf("before: %+v", v)
+	}
+	apply(t, s, pins)
+	for name, want := range map[string]bool{
+		kept.Name: true, old.Name: false, "foreign.example/app:v1": true, "sha256:" + strings.Repeat("a", 64): false,
+	} {
+		if h.System.Pinned(name) != want {
+			t.Errorf("%s: pinned is %t", name, !want)
+		}
+	}
+	if v := check(t, s, pins); v.State != api.Done {
+		t.Errorf("afterwards: %+v", v)
+	}
+}

@@ -5,8 +5,6 @@ package server
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -233,24 +231,11 @@ func (s *server) hello(ctx context.Context, req *api.HelloRequest) (*api.HelloRe
 	if err != nil {
 		return nil, err
 	}
-	digest, err := fileDigest(s.opts.Helper)
+	digest, err := sys.FileDigest(s.opts.Helper)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the helper itself: %w", err)
 	}
 	return &api.HelloResponse{Protocol: api.ProtocolVersion, Digest: digest, PID: os.Getpid(), Facts: f}, nil
-}
-
-func fileDigest(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("read the helper itself: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("read the helper itself: %w", err)
-	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
 }
 
 func (s *server) current() (operation, holder string, l *ledger.Ledger) {
@@ -344,7 +329,12 @@ func (s *server) acquire(ctx context.Context, req *api.LeaseRequest) (*api.Lease
 	}
 	_, h := s.host()
 	h.CleanStaging()
-	err = s.log.Append(operation, api.JournalEntry{Event: "lease", Message: fmt.Sprintf("%s holds the lease with token %d", holder, token)})
+	message := fmt.Sprintf("%s holds the lease with token %d", holder, token)
+	if err := h.CleanBackups(ctx); err != nil {
+		// The next backup or a reset removes it, or fails saying so; whatever else is to be done need not wait for that.
+		message += "; " + err.Error()
+	}
+	err = s.log.Append(operation, api.JournalEntry{Event: "lease", Message: message})
 	if err != nil {
 		s.lease.Release()
 		return nil, err

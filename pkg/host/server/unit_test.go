@@ -58,3 +58,57 @@ func TestAUnitThatDoesNotStartShowsItsJournal(t *testing.T) {
 		t.Fatalf("got %#v", err)
 	}
 }
+
+func TestARunningUnitIsAdoptedWithoutARestart(t *testing.T) {
+	h := hosttest.New(t)
+	s := h.Connect(t, "op", nil)
+	lease(t, s)
+	h.Write(t, "/etc/systemd/system/app.service", "x")
+	h.System.SetUnit("app.service", true, true)
+	adopt := func(inputs string) api.Resource {
+		r := unit(inputs)
+		r.Unit.Adopt = true
+		return r
+	}
+	if v := check(t, s, adopt("1")); v.State != api.Needed || !strings.Contains(v.Why, "not recorded yet") {
+		t.Errorf("before: %+v", v)
+	}
+	if vs := apply(t, s, adopt("1")); !vs[0].Changed || len(h.System.Calls("systemctl restart")) != 0 || len(h.System.Calls("systemctl start")) != 0 {
+		t.Errorf("adopting: %+v, %q", vs, h.System.Calls("systemctl"))
+	}
+	if v := check(t, s, adopt("1")); v.State != api.Done {
+		t.Errorf("afterwards: %+v", v)
+	}
+	if vs := apply(t, s, adopt("2")); !vs[0].Changed || len(h.System.Calls("systemctl restart")) != 1 {
+		t.Errorf("other inputs: %+v, %q", vs, h.System.Calls("systemctl"))
+	}
+}
+
+func TestAUnitThatCanReloadIsReloadedForOtherInputsWhenAsked(t *testing.T) {
+	for name, c := range map[string]struct {
+		file              string
+		reloads, restarts int
+	}{
+		"it can":    {"ExecReload=/bin/kill -HUP $MAINPID\n", 1, 0},
+		"it cannot": {"ExecStart=/bin/app\n", 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := hosttest.New(t)
+			s := h.Connect(t, "op", nil)
+			lease(t, s)
+			r := unit("1")
+			r.Unit.Reload = true
+			apply(t, s, file("f", "/etc/systemd/system/app.service", c.file), r)
+			r.Unit.Inputs = "2"
+			if vs := apply(t, s, r); !vs[0].Changed {
+				t.Errorf("%+v", vs)
+			}
+			if n, m := len(h.System.Calls("systemctl reload --")), len(h.System.Calls("systemctl restart")); n != c.reloads || m != c.restarts {
+				t.Errorf("%d reloads, %d restarts", n, m)
+			}
+			if v := check(t, s, r); v.State != api.Done {
+				t.Errorf("afterwards: %+v", v)
+			}
+		})
+	}
+}

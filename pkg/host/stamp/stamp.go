@@ -3,11 +3,8 @@
 package stamp
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"sync"
@@ -131,16 +128,10 @@ func (c *Cache) Digest(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	f, err := os.Open(c.sys.Path(path))
+	d, err := sys.FileDigest(c.sys.Path(path))
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = f.Close() }()
-	h := sha256.New()
-	if _, err := io.CopyBuffer(h, struct{ io.Reader }{f}, make([]byte, 1<<20)); err != nil {
-		return "", fmt.Errorf("read %s: %w", path, err)
-	}
-	d := "sha256:" + hex.EncodeToString(h.Sum(nil))
 	if after, err := c.stat(path); err == nil && after == before {
 		c.mu.Lock()
 		c.records[path] = record{Stamp: after, Digest: d}

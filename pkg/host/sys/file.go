@@ -1,8 +1,11 @@
 package sys
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -68,6 +71,14 @@ func TempFile(path string, mode os.FileMode) (*os.File, error) {
 	return f, nil
 }
 
+// RenameSync gives a file that is on the disk its name, and returns when the name is there, too.
+func RenameSync(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(to))
+}
+
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -104,6 +115,21 @@ func EmptyDir(path string) bool {
 		}
 	}
 	return true
+}
+
+// FileDigest is the digest of a file's bytes, as "sha256:<hex>".
+func FileDigest(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }()
+	h := sha256.New()
+	// Without a ReaderFrom in between, the buffer is what decides how much is read at once.
+	if _, err := io.CopyBuffer(h, struct{ io.Reader }{f}, make([]byte, 1<<20)); err != nil {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // Missing says that err means the file is not there (or a parent is no directory).
