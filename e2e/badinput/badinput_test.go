@@ -23,7 +23,7 @@ type oneCase struct {
 	// arrange changes the hosts, the options or the bundle; it undoes by itself what it does to hosts. It returns more texts to expect.
 	arrange func(t *testing.T, w *world, a *attempt, o *fixture.Options) []string
 	// edit changes the user's file.
-	edit edit
+	edit fixture.Edit
 	code int
 	// says are texts of the error: field or host, what is wrong, what to do.
 	says []string
@@ -45,12 +45,12 @@ func TestBadInput(t *testing.T) {
 		// Refused while the input is read: seconds, and no control plane is started.
 		{
 			name: "a Kubernetes version that the bundle does not hold is named with those it does",
-			edit: set("Cluster", "", "v1.36.99", "spec", "version"),
+			edit: fixture.Set("Cluster", "", "v1.36.99", "spec", "version"),
 			code: badInput, says: []string{"Cluster badinput", "spec.version", "does not contain Kubernetes v1.36.99", "it contains " + version, "another bundle"},
 		},
 		{
 			name: "a version that is none is refused with an example",
-			edit: set("Cluster", "", "1.36", "spec", "version"),
+			edit: fixture.Set("Cluster", "", "1.36", "spec", "version"),
 			code: badInput, says: []string{"spec.version", "1.36", version},
 		},
 		{
@@ -63,39 +63,39 @@ func TestBadInput(t *testing.T) {
 		},
 		{
 			name: "two Hosts with one address are both named",
-			edit: set("Host", "n2", address["n1"], "spec", "address"),
+			edit: fixture.Set("Host", "n2", address["n1"], "spec", "address"),
 			code: badInput, says: []string{"Host n2", "spec.address", address["n1"], "Host n1"},
 		},
 		{
 			name: "a Cluster without a version is told which field is missing",
-			edit: without("Cluster", "spec", "version"),
+			edit: fixture.Without("Cluster", "spec", "version"),
 			code: badInput, says: []string{"Cluster badinput", "spec.version is missing"},
 		},
 		{
 			name: "a Cluster that names a Host the file does not hold is told where",
-			edit: set("Cluster", "", []any{"n9"}, "spec", "controlPlane", "hosts"),
+			edit: fixture.Set("Cluster", "", []any{"n9"}, "spec", "controlPlane", "hosts"),
 			code: badInput, says: []string{"spec.controlPlane.hosts[0]", "there is no Host n9", "add the Host to the file"},
 		},
 
 		// Refused by the API's own rules.
 		{
 			name: "a Cluster without control planes is told which field is missing",
-			edit: without("Cluster", "spec", "controlPlane", "hosts"),
+			edit: fixture.Without("Cluster", "spec", "controlPlane", "hosts"),
 			code: badInput, says: []string{"Cluster badinput", "spec.controlPlane.hosts"},
 		},
 		{
 			name: "a Cluster without a bundle reference is told which field is missing",
-			edit: without("Cluster", "spec", "offlineManifestRef"),
+			edit: fixture.Without("Cluster", "spec", "offlineManifestRef"),
 			code: badInput, says: []string{"spec.offlineManifestRef"},
 		},
 		{
 			name: "an address that a shell would run is refused as an address",
-			edit: set("Host", "n2", "$(touch /etc/owned)", "spec", "address"),
+			edit: fixture.Set("Host", "n2", "$(touch /etc/owned)", "spec", "address"),
 			code: badInput, says: []string{"Host n2", "spec.address", "neither an IP address nor a DNS name"},
 		},
 		{
 			name: "a Host's name that a shell would run is refused as a name",
-			edit: all(set("Host", "n2", "n2$(reboot)", "metadata", "name"), func(kind string, object map[string]any) {
+			edit: fixture.All(fixture.Set("Host", "n2", "n2$(reboot)", "metadata", "name"), func(kind string, object map[string]any) {
 				if kind == "Cluster" {
 					pool := object["spec"].(map[string]any)["workers"].([]any)[0].(map[string]any)
 					pool["hosts"] = []any{"n2$(reboot)"}
@@ -105,7 +105,7 @@ func TestBadInput(t *testing.T) {
 		},
 		{
 			name: "a login name that a shell would run is refused as a login name",
-			edit: set("Host", "n2", "root;id", "spec", "user"),
+			edit: fixture.Set("Host", "n2", "root;id", "spec", "user"),
 			code: badInput, says: []string{"Host n2", "spec.user", "user is not a login name"},
 		},
 
@@ -149,12 +149,12 @@ func TestBadInput(t *testing.T) {
 		},
 		{
 			name: "a host that does not answer is named with its address",
-			edit: set("Host", "n2", nowhere, "spec", "address"),
+			edit: fixture.Set("Host", "n2", nowhere, "spec", "address"),
 			code: failed, says: []string{"n2: host/connect: Unreachable", nowhere + ":22", "spec.address", "is on"}, hides: []string{"n1: host"},
 		},
 		{
 			name: "a port on which nothing listens is named",
-			edit: set("Host", "n2", int64(2222), "spec", "port"),
+			edit: fixture.Set("Host", "n2", int64(2222), "spec", "port"),
 			code: failed, says: []string{"n2: host/connect: Unreachable", address["n2"] + ":2222", "connection refused", "spec.port"}, hides: []string{"n1: host"},
 		},
 		{
@@ -181,7 +181,7 @@ func TestBadInput(t *testing.T) {
 		{
 			name: "a host with another key than the listed one gets no credential",
 			edit: func(kind string, object map[string]any) {
-				if kind == "Host" && nameOf(object) == "n2" {
+				if kind == "Host" && fixture.NameOf(object) == "n2" {
 					object["spec"].(map[string]any)["hostKeys"] = map[string]any{"policy": "Strict", "keys": []any{newHostKey(t)}}
 				}
 			},
@@ -255,7 +255,7 @@ func TestBadInput(t *testing.T) {
 				}
 				return nil
 			},
-			edit: without("Cluster", "spec", "overrides", "kubelet", "failCgroupV1"),
+			edit: fixture.Without("Cluster", "spec", "overrides", "kubelet", "failCgroupV1"),
 			code: failed, says: []string{"n1: host/preflight: CgroupV1", "n2: host/preflight: CgroupV1", "failCgroupV1: false in overrides.kubelet"},
 		},
 		{
@@ -266,7 +266,7 @@ func TestBadInput(t *testing.T) {
 				return nil
 			},
 			edit: func(kind string, object map[string]any) {
-				if kind == "Host" && nameOf(object) == "n2" {
+				if kind == "Host" && fixture.NameOf(object) == "n2" {
 					object["spec"].(map[string]any)["hostKeys"] = map[string]any{"policy": "Strict", "keys": []any{newHostKey(t)}}
 				}
 			},

@@ -13,45 +13,7 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
-
-// edit changes an object of the user's file before it is written.
-type edit func(kind string, object map[string]any)
-
-// set gives a field of every object of a kind, or with a name of that one, a value.
-func set(kind, name string, value any, path ...string) edit {
-	return func(k string, object map[string]any) {
-		if k == kind && (name == "" || nameOf(object) == name) {
-			if err := unstructured.SetNestedField(object, value, path...); err != nil {
-				panic(err)
-			}
-		}
-	}
-}
-
-// without takes a field away.
-func without(kind string, path ...string) edit {
-	return func(k string, object map[string]any) {
-		if k == kind {
-			unstructured.RemoveNestedField(object, path...)
-		}
-	}
-}
-
-// all makes several edits.
-func all(edits ...edit) edit {
-	return func(kind string, object map[string]any) {
-		for _, e := range edits {
-			e(kind, object)
-		}
-	}
-}
-
-func nameOf(object map[string]any) string {
-	name, _, _ := unstructured.NestedString(object, "metadata", "name")
-	return name
-}
 
 // newHostKey is the public half of a key that no host has.
 func newHostKey(t *testing.T) string {
