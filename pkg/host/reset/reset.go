@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/host/backup"
 	"github.com/kubewright/kubewright/pkg/host/detach"
 	"github.com/kubewright/kubewright/pkg/host/ledger"
 	"github.com/kubewright/kubewright/pkg/host/resource"
@@ -51,6 +52,7 @@ func (r *Resetter) Run(ctx context.Context, req api.ResetRequest) (*api.ResetRep
 	r.files(newestFirst)
 	r.trees(newestFirst)
 	r.dirs(newestFirst)
+	r.backups(newestFirst)
 	r.sysctls(newestFirst)
 	r.restoreUnits(ctx, entries)
 	r.state(req, entries)
@@ -224,7 +226,8 @@ func (r *Resetter) state(req api.ResetRequest, entries []ledger.Entry) {
 	}
 	var undone []ledger.Entry
 	for _, e := range entries {
-		if !r.failed[entryKey(e)] {
+		// The backups are still there when this goes on the next time.
+		if !r.failed[entryKey(e)] && e.Type != ledger.TypeBackups {
 			undone = append(undone, e)
 		}
 	}
@@ -233,6 +236,7 @@ func (r *Resetter) state(req api.ResetRequest, entries []ledger.Entry) {
 		r.cleanup(ignoreMissing(os.Remove(r.Sys.State("stamps.json"))))
 	}
 	r.cleanup(os.RemoveAll(r.Sys.State("receipts")))
+	r.cleanup(backup.Clean(r.Sys))
 	if len(r.failed) > 0 || r.report.Errors > 0 {
 		r.cleanup(r.Ledger.Forget(undone))
 		return
