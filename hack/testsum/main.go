@@ -2,6 +2,9 @@
 //
 //	go test -json ./... | testsum -add FILE    prints packages and failures, adds the counts to FILE, fails when a test failed
 //	testsum -total FILE                        prints "N passed, N failed", fails when anything failed
+//
+// With -table it also prints each scenario with its checks, duration and result: a scenario is a test with subtests, which are its checks,
+// or a test without any, which is its own only check. With -junit FILE the same is written as JUnit XML.
 package main
 
 import (
@@ -12,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"time"
 )
@@ -20,11 +22,14 @@ import (
 func main() {
 	add := flag.String("add", "", "file to add the counts of standard input to")
 	total := flag.String("total", "", "file to print the sum of")
+	var also reports
+	flag.BoolVar(&also.table, "table", false, "print a table of scenarios at the end")
+	flag.StringVar(&also.junit, "junit", "", "file to write JUnit XML to")
 	flag.Parse()
 	var err error
 	switch {
 	case *add != "":
-		err = addRun(os.Stdin, os.Stdout, *add)
+		err = addRun(os.Stdin, os.Stdout, *add, also)
 	case *total != "":
 		err = printTotal(os.Stdout, *total)
 	default:
@@ -62,8 +67,28 @@ func (c counts) plus(o counts) counts {
 	return counts{c.Passed + o.Passed, c.Failed + o.Failed, c.Skipped + o.Skipped}
 }
 
-func addRun(in io.Reader, out io.Writer, file string) error {
-	got, readErr := read(in, out)
+// reports are what is made of a run besides counting it.
+type reports struct {
+	table bool
+	junit string
+}
+
+func (o reports) write(r *run) error {
+	all := r.scenarios()
+	if o.junit != "" {
+		if err := writeJUnit(o.junit, all); err != nil {
+			return err
+		}
+	}
+	if o.table {
+		return printTable(r.out, all)
+	}
+	return nil
+}
+
+func addRun(in io.Reader, out io.Writer, file string, also reports) error {
+	r, readErr := read(in, out)
+	got := r.count()
 	if readErr != nil || got == (counts{}) {
 		// A run that says nothing, or not to the end, has not passed.
 		got.Failed++
@@ -72,7 +97,7 @@ func addRun(in io.Reader, out io.Writer, file string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(json.NewEncoder(f).Encode(got), f.Close(), readErr); err != nil {
+	if err := errors.Join(json.NewEncoder(f).Encode(got), f.Close(), also.write(r), readErr); err != nil {
 		return err
 	}
 	if got.Failed > 0 {
@@ -109,19 +134,33 @@ func printTotal(out io.Writer, file string) error {
 	return nil
 }
 
+// ending is how a test ended.
+type ending struct {
+	action string
+	took   time.Duration
+	// said is what a failed or skipped test said.
+	said string
+	// measured are lines a test wants to be read also when it passes.
+	measured []string
+	// place tells which test began first.
+	place int
+}
+
 // run is what has been seen of one `go test`.
 type run struct {
 	out io.Writer
 	// output of tests that have not ended, and of packages beside their tests.
 	output map[string][]string
-	// ended holds the last action of every test, by package and name.
-	ended map[string]map[string]string
+	// ended holds how every test ended, by package and name.
+	ended map[string]map[string]ending
+	// begun holds the place of every test in the order they began, by package and name.
+	begun map[string]int
 	// broken packages failed otherwise than by a test: they did not compile, crashed or ran out of time.
 	broken int
 }
 
-func read(in io.Reader, out io.Writer) (counts, error) {
-	r := &run{out: out, output: map[string][]string{}, ended: map[string]map[string]string{}}
+func read(in io.Reader, out io.Writer) (*run, error) {
+	r := &run{out: out, output: map[string][]string{}, ended: map[string]map[string]ending{}, begun: map[string]int{}}
 	lines := bufio.NewReader(in)
 	for {
 		line, err := lines.ReadBytes('\n')
@@ -129,10 +168,10 @@ func read(in io.Reader, out io.Writer) (counts, error) {
 			r.line(line)
 		}
 		if errors.Is(err, io.EOF) {
-			return r.count(), nil
+			return r, nil
 		}
 		if err != nil {
-			return r.count(), err
+			return r, err
 		}
 	}
 }
@@ -145,6 +184,8 @@ func (r *run) line(line []byte) {
 		return
 	}
 	switch e.Action {
+	case "run":
+		r.begun[e.Package+" "+e.Test] = len(r.begun) + 1
 	case "output":
 		r.keep(e)
 	case "build-output":
@@ -164,10 +205,7 @@ func (r *run) keep(e event) {
 }
 
 func (r *run) endTest(e event) {
-	if r.ended[e.Package] == nil {
-		r.ended[e.Package] = map[string]string{}
-	}
-	r.ended[e.Package][e.Test] = e.Action
+	r.end(e.Package, e.Test, e.Action, e.elapsed())
 	key := e.Package + " " + e.Test
 	top := !strings.Contains(e.Test, "/")
 	switch {
@@ -183,14 +221,27 @@ func (r *run) endTest(e event) {
 	delete(r.output, key)
 }
 
+// end takes down how a test ended.
+func (r *run) end(pkg, test, action string, took time.Duration) {
+	if r.ended[pkg] == nil {
+		r.ended[pkg] = map[string]ending{}
+	}
+	key := pkg + " " + test
+	r.ended[pkg][test] = ending{action: action, took: took, said: said(action, r.output[key]), measured: measured(r.output[key]), place: r.begun[key]}
+}
+
+// crashed is the action of a test that never ended, because its whole package did.
+const crashed = "crash"
+
 // endPackage prints the package's own output, whose last line is what `go test` prints without -v.
 func (r *run) endPackage(e event) {
-	if e.Action == "fail" && !slices.Contains(values(r.ended[e.Package]), "fail") {
+	if e.Action == "fail" && !anyFailed(r.ended[e.Package]) {
 		r.broken++
 		// Tests that never ended say where it crashed.
 		for key, lines := range r.output {
 			if strings.HasPrefix(key, e.Package+" ") && key != e.Package+" " {
 				r.print(strings.Join(lines, ""))
+				r.end(e.Package, strings.TrimPrefix(key, e.Package+" "), crashed, 0)
 				delete(r.output, key)
 			}
 		}
@@ -207,11 +258,11 @@ func (r *run) endPackage(e event) {
 func (r *run) count() counts {
 	c := counts{Failed: r.broken}
 	for _, tests := range r.ended {
-		for name, action := range tests {
-			if parent, childFailed := below(tests, name); parent && (action != "fail" || childFailed) {
+		for name, end := range tests {
+			if parent, childFailed := below(tests, name); parent && (end.action != "fail" || childFailed) {
 				continue
 			}
-			switch action {
+			switch end.action {
 			case "pass":
 				c.Passed++
 			case "fail":
@@ -224,11 +275,11 @@ func (r *run) count() counts {
 	return c
 }
 
-func below(tests map[string]string, name string) (parent, failed bool) {
-	for other, action := range tests {
+func below(tests map[string]ending, name string) (parent, failed bool) {
+	for other, end := range tests {
 		if strings.HasPrefix(other, name+"/") {
 			parent = true
-			failed = failed || action == "fail"
+			failed = failed || end.action == "fail"
 		}
 	}
 	return parent, failed
@@ -238,10 +289,11 @@ func (r *run) print(text string) {
 	fmt.Fprint(r.out, text) //nolint:errcheck // nothing is left to tell it to
 }
 
-func values(m map[string]string) []string {
-	all := make([]string, 0, len(m))
-	for _, v := range m {
-		all = append(all, v)
+func anyFailed(tests map[string]ending) bool {
+	for _, end := range tests {
+		if end.action == "fail" {
+			return true
+		}
 	}
-	return all
+	return false
 }

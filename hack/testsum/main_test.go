@@ -80,11 +80,11 @@ func TestRunsAreCountedAndPrinted(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var out strings.Builder
-			got, err := read(strings.NewReader(strings.Join(tc.lines, "\n")+"\n"), &out)
+			r, err := read(strings.NewReader(strings.Join(tc.lines, "\n")+"\n"), &out)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got != tc.want {
+			if got := r.count(); got != tc.want {
 				t.Errorf("got %+v, want %+v", got, tc.want)
 			}
 			for _, want := range tc.shown {
@@ -118,7 +118,7 @@ func TestTheTotalIsTheLastLine(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "counts")
 			for _, r := range tc.runs {
 				var out strings.Builder
-				if err := addRun(strings.NewReader(r), &out, file); err != nil && !errors.Is(err, errFailed) {
+				if err := addRun(strings.NewReader(r), &out, file, reports{}); err != nil && !errors.Is(err, errFailed) {
 					t.Fatal(err)
 				}
 			}
