@@ -118,11 +118,15 @@ func ExitCode(err error) int {
 
 // Kubectl runs the bundle's kubectl on the installed cluster.
 func (i *Installation) Kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
+	return i.kubectlWith(ctx, i.Kubeconfig(), stdin, args...)
+}
+
+func (i *Installation) kubectlWith(ctx context.Context, kubeconfig, stdin string, args ...string) (string, error) {
 	path, err := i.kubectl()
 	if err != nil {
 		return "", err
 	}
-	command := exec.CommandContext(ctx, path, append([]string{"--kubeconfig", i.Kubeconfig()}, args...)...)
+	command := exec.CommandContext(ctx, path, append([]string{"--kubeconfig", kubeconfig}, args...)...)
 	if stdin != "" {
 		command.Stdin = bytes.NewReader([]byte(stdin))
 	}
@@ -132,6 +136,11 @@ func (i *Installation) Kubectl(ctx context.Context, stdin string, args ...string
 		return out.String(), fmt.Errorf("kubectl %v: %w: %s", args, err, problems.String())
 	}
 	return out.String(), nil
+}
+
+// Management runs the bundle's kubectl on the control plane that Up runs on this machine, while it runs.
+func (i *Installation) Management(ctx context.Context, args ...string) (string, error) {
+	return i.kubectlWith(ctx, filepath.Join(i.StateDir(), "admin.kubeconfig"), "", args...)
 }
 
 // kubectl takes the program out of the bundle once.
