@@ -78,10 +78,12 @@ func plain(addr netip.Addr) netip.Addr {
 	return addr
 }
 
-// dial connects to a host and port, and judges the address that is really connected to: what a name stood for when it was looked at
-// does not count.
-func (a addresses) dial(ctx context.Context, network, hostPort string) (net.Conn, error) {
-	named := slices.Contains(a.origins, hostPort)
+// connector connects to a host and port, and has each address judged before it is connected to.
+type connector func(ctx context.Context, network, hostPort string, judge func(netip.Addr) error) (net.Conn, error)
+
+// connect is the connector of the real network. It judges the address that is really connected to: what a name stood for when it was
+// looked at before does not count.
+func connect(ctx context.Context, network, hostPort string, judge func(netip.Addr) error) (net.Conn, error) {
 	dialer := &net.Dialer{
 		Timeout: dialTimeout,
 		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
@@ -89,12 +91,20 @@ func (a addresses) dial(ctx context.Context, network, hostPort string) (net.Conn
 			if err != nil {
 				return fmt.Errorf("connect to %s: %w", address, err)
 			}
-			return a.judge(to.Addr(), named)
+			return judge(to.Addr())
 		},
 	}
-	conn, err := dialer.DialContext(ctx, network, hostPort)
-	if refused, ok := errors.AsType[*fetch.Error](err); ok {
-		return nil, &fetch.Error{Kind: refused.Kind, Message: fmt.Sprintf("connect to %s: %s", hostPort, refused.Message)}
+	return dialer.DialContext(ctx, network, hostPort)
+}
+
+// dialer makes of a connector what package http wants.
+func (a addresses) dialer(connect connector) func(ctx context.Context, network, hostPort string) (net.Conn, error) {
+	return func(ctx context.Context, network, hostPort string) (net.Conn, error) {
+		named := slices.Contains(a.origins, hostPort)
+		conn, err := connect(ctx, network, hostPort, func(addr netip.Addr) error { return a.judge(addr, named) })
+		if refused, ok := errors.AsType[*fetch.Error](err); ok {
+			return nil, &fetch.Error{Kind: refused.Kind, Message: fmt.Sprintf("connect to %s: %s", hostPort, refused.Message)}
+		}
+		return conn, err
 	}
-	return conn, err
 }

@@ -24,7 +24,8 @@ const (
 
 // newTransport makes the transport of one fetch. It shares nothing with any other: no proxy from an environment, no connections, no
 // settings of TLS.
-func newTransport(network fetch.Network, origins ...*url.URL) (*http.Transport, error) {
+func (j *job) newTransport(origins ...*url.URL) (*http.Transport, error) {
+	network := j.request.Network
 	allowed := addresses{loopback: network.AllowLoopback}
 	for _, origin := range origins {
 		allowed.origins = append(allowed.origins, hostPort(origin))
@@ -37,7 +38,7 @@ func newTransport(network fetch.Network, origins ...*url.URL) (*http.Transport, 
 		return nil, &fetch.Error{Kind: fetch.Invalid, Message: "the given certificate authorities hold no certificate: put PEM there"}
 	}
 	return &http.Transport{
-		DialContext:            allowed.dial,
+		DialContext:            allowed.dialer(j.connect),
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    handshakeTimeout,
 		MaxResponseHeaderBytes: maxHeader,

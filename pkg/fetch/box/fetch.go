@@ -13,8 +13,8 @@ import (
 	"github.com/kubewright/kubewright/pkg/fetch"
 )
 
-// Fetch carries out one request. Errors: *fetch.Error, or the context's cause.
-func (f *Fetcher) Fetch(ctx context.Context, request fetch.Request) (fetch.Result, error) {
+// fetch carries out one request. Errors: *fetch.Error, or the context's cause.
+func (f *fetcher) fetch(ctx context.Context, request fetch.Request) (fetch.Result, error) {
 	if err := request.Validate(); err != nil {
 		return fetch.Result{}, err
 	}
@@ -32,7 +32,7 @@ func (f *Fetcher) Fetch(ctx context.Context, request fetch.Request) (fetch.Resul
 		return fetch.Result{}, err
 	}
 	defer p.close()
-	job := &job{request: request, part: p, after: f.After, free: f.Free, report: f.report}
+	job := &job{request: request, part: p, after: f.after, free: f.free, report: f.report, connect: f.connect}
 	err = job.get(ctx)
 	if err == nil {
 		err = p.finish(request.Expect)

@@ -12,9 +12,10 @@ import (
 type job struct {
 	request fetch.Request
 	part    *part
-	after   func(time.Duration, func()) Timer
+	after   func(time.Duration, func()) timer
 	free    func(string) (int64, error)
 	report  func(fetch.Progress)
+	connect connector
 	resumed int64
 }
 

@@ -41,7 +41,7 @@ func (j *job) oci(ctx context.Context, source *url.URL) error {
 	if host := j.request.Credentials.TokenHost; host != "" {
 		origins = append(origins, &url.URL{Scheme: "https", Host: host})
 	}
-	plain, err := newTransport(j.request.Network, origins...)
+	plain, err := j.newTransport(origins...)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func (j *job) s3(ctx context.Context, source *url.URL) error {
 		return err
 	}
 	object := server.JoinPath(source.Host, source.Path)
-	transport, err := newTransport(j.request.Network, server)
+	transport, err := j.newTransport(server)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func serve(ctx context.Context, in io.Reader, w *writer, stop context.CancelCaus
 		// The error's text could hold a piece of the document, which holds credentials.
 		return fetch.Result{}, &fetch.Error{Kind: fetch.Invalid, Message: "the request on the standard input cannot be read: programs of different releases?"}
 	}
-	f := &Fetcher{After: afterFunc, Free: freeBytes}
+	f := newFetcher()
 	ended := make(chan struct{})
 	var beat sync.WaitGroup
 	beat.Go(func() {
@@ -53,14 +53,14 @@ func serve(ctx context.Context, in io.Reader, w *writer, stop context.CancelCaus
 			case <-ended:
 				return
 			case <-ticker.C:
-				progress := f.Progress()
+				progress := f.progress()
 				if err := w.write(fetch.Message{Progress: &progress}); err != nil {
 					stop(fmt.Errorf("nobody reads what this program says any more: %w", err))
 				}
 			}
 		}
 	})
-	result, err := f.Fetch(ctx, request)
+	result, err := f.fetch(ctx, request)
 	close(ended)
 	beat.Wait()
 	return result, err
@@ -84,38 +84,4 @@ func (w *writer) write(m fetch.Message) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.out.Encode(m)
-}
-
-// Timer is what an AfterFunc returns.
-type Timer interface {
-	// Reset begins the time anew.
-	Reset(d time.Duration) bool
-	// Stop ends it.
-	Stop() bool
-}
-
-func afterFunc(d time.Duration, f func()) Timer { return time.AfterFunc(d, f) }
-
-// Fetcher carries out one request.
-type Fetcher struct {
-	// After calls a function after a time, as time.AfterFunc does.
-	After func(d time.Duration, f func()) Timer
-	// Free returns how many bytes a directory's file system has room for.
-	Free func(dir string) (int64, error)
-
-	mu       sync.Mutex
-	progress fetch.Progress
-}
-
-// Progress is how far the fetch has come. It may be called at any time.
-func (f *Fetcher) Progress() fetch.Progress {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.progress
-}
-
-func (f *Fetcher) report(p fetch.Progress) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.progress = p
 }

@@ -2,6 +2,7 @@ package box
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -31,7 +32,7 @@ type remote struct {
 
 // web gets https:// and, where allowed, http:// sources.
 func (j *job) web(ctx context.Context, source *url.URL) error {
-	transport, err := newTransport(j.request.Network, source)
+	transport, err := j.newTransport(source)
 	if err != nil {
 		return err
 	}
@@ -203,10 +204,13 @@ func redirect(resp *http.Response, at *url.URL, stay bool, hops int) (*url.URL, 
 	return next, judgeRedirect(at, next, hops)
 }
 
-// unreachable says that no answer came, unless a rule of this package forbade to ask.
+// unreachable says that no answer came, unless a rule of this package forbade to ask, or the server is not who it should be.
 func unreachable(at *url.URL, err error) error {
 	if e, ok := errors.AsType[*fetch.Error](err); ok {
 		return e
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return &fetch.Error{Kind: fetch.Refused, Message: fmt.Sprintf("the certificate of %s is not trusted (%v): give the authority that signed it", at.Host, bare(err))}
 	}
 	return &fetch.Error{Kind: fetch.Unreachable, Message: fmt.Sprintf("ask for %s: %v", shown(at), bare(err))}
 }
