@@ -171,3 +171,28 @@ func TestADeltaIsMadeShownVerifiedAndApplied(t *testing.T) {
 		t.Errorf("the applied bundle is another one: %v", err)
 	}
 }
+
+func TestABundleIsSplitJoinedAndCopied(t *testing.T) {
+	path, root := written(t)
+	dir := t.TempDir()
+	if out, err := call(t, "split", path, "--size", "2k", "--dir", dir); err != nil || !strings.Contains(out, bundle.PartsSuffix) {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	list := filepath.Join(dir, filepath.Base(path)+bundle.PartsSuffix)
+	joined := filepath.Join(t.TempDir(), "joined.bundle")
+	if _, err := call(t, "join", list, "-o", joined); err != nil {
+		t.Fatal(err)
+	}
+	to := t.TempDir()
+	if _, err := call(t, "copy", joined, to); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := call(t, "verify", filepath.Join(to, "joined.bundle"), "--digest", root.String()); err != nil {
+		t.Error(err)
+	}
+	for _, bad := range [][]string{{"split", path, "--size", "many"}, {"split", path, "--size", "-1"}, {"join", path, "-o", joined}} {
+		if _, err := call(t, bad...); err == nil {
+			t.Errorf("%v was taken", bad)
+		}
+	}
+}

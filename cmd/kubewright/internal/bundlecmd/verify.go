@@ -3,13 +3,10 @@ package bundlecmd
 import (
 	"errors"
 	"fmt"
-	"io"
-	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/kubewright/kubewright/pkg/bundle"
 )
@@ -28,7 +25,7 @@ func newVerify() *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, b.Close()) }()
-			meter := newMeter(cmd.ErrOrStderr())
+			meter := newMeter(cmd.ErrOrStderr(), "verifying")
 			r, err := b.Verify(cmd.Context(), bundle.VerifyOptions{Expected: digest.Digest(expected), Progress: meter.show})
 			meter.end()
 			if err != nil {
@@ -46,38 +43,4 @@ func newVerify() *cobra.Command {
 	cmd.Flags().StringVar(&expected, "digest", "", "the trusted digest, sha256:...")
 	baseFlag(cmd, &bases)
 	return cmd
-}
-
-// meter shows a percentage on a terminal, and nothing elsewhere.
-type meter struct {
-	mu   sync.Mutex
-	w    io.Writer
-	tty  bool
-	last int64
-}
-
-func newMeter(w io.Writer) *meter {
-	m := &meter{w: w, last: -1}
-	if f, ok := w.(interface{ Fd() uintptr }); ok {
-		m.tty = term.IsTerminal(int(f.Fd()))
-	}
-	return m
-}
-
-func (m *meter) show(done, total int64) {
-	if !m.tty || total == 0 {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if percent := done * 100 / total; percent > m.last {
-		m.last = percent
-		fmt.Fprintf(m.w, "\rverifying %3d%%", percent) //nolint:errcheck // progress is not worth failing for
-	}
-}
-
-func (m *meter) end() {
-	if m.tty && m.last >= 0 {
-		fmt.Fprint(m.w, "\r\x1b[K") //nolint:errcheck // progress is not worth failing for
-	}
 }
