@@ -168,12 +168,12 @@ func TestARetryOfAnInstalledClusterRunsTheSameOnceMore(t *testing.T) {
 	w.ready(c)
 	w.retry("demo", "again")
 	w.Eventually(func() int { return len(runner.calls()) }).Should(gomega.Equal(2))
-	w.Eventually(func() string { return w.cluster("demo").Status.LastOperation }).Should(gomega.Equal("demo-install-g1-2"))
+	w.Eventually(func() string { return w.cluster("demo").Status.LastOperation }).Should(gomega.Equal("demo-configure-g1-2"))
 	w.ready(c)
 	w.Consistently(func() int { return len(w.operations()) }, time.Second, glance).Should(gomega.Equal(2))
 }
 
-func TestASpecChangeIsBroughtAboutByAnotherInstall(t *testing.T) {
+func TestAWorkerIsTakenInByAScale(t *testing.T) {
 	w := newWorld(t)
 	w.createManifest(version)
 	w.createHosts()
@@ -184,7 +184,7 @@ func TestASpecChangeIsBroughtAboutByAnotherInstall(t *testing.T) {
 	w.edit(c, func() { c.Spec.Workers = []v1alpha1.WorkerPool{{Name: "pool", Hosts: []string{"w1"}}} })
 	w.ready(c)
 	w.Expect(c.Status.InstalledGeneration).To(gomega.Equal(int64(2)))
-	w.Expect(c.Status.LastOperation).To(gomega.Equal("demo-install-g2-1"))
+	w.Expect(c.Status.LastOperation).To(gomega.Equal("demo-scale-g2-1"))
 	w.Expect(c.Status.Nodes).To(gomega.Equal(v1alpha1.NodeCounts{Desired: 2, Joined: 2, Ready: 2}))
 }
 
@@ -324,35 +324,6 @@ func TestAuthoritiesOfTheUserAreTaken(t *testing.T) {
 	w.ready(c)
 	w.Expect(runner.calls()[0].Authorities.ServiceAccount.Key).To(gomega.Equal([]byte("private")))
 	w.Expect(runner.calls()[0].Authorities.Cluster.Key).NotTo(gomega.BeEmpty())
-}
-
-func TestWhatAnInstallCannotBringAboutIsRefused(t *testing.T) {
-	for name, test := range map[string]struct {
-		change func(*v1alpha1.Cluster)
-		reason string
-		says   string
-	}{
-		"a worker taken out": {func(c *v1alpha1.Cluster) { c.Spec.Workers = nil }, cluster.ReasonScaleDownUnsupported, "w1"},
-		"another version":    {func(c *v1alpha1.Cluster) { c.Spec.Version = "v1.36.4" }, cluster.ReasonVersionChangeUnsupported, version},
-		"a worker that becomes a control plane": {func(c *v1alpha1.Cluster) {
-			c.Spec.Workers = nil
-			c.Spec.ControlPlane.Hosts = []string{"cp1", "cp2", "w1"}
-		}, cluster.ReasonRoleChangeUnsupported, "w1"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.createManifest(version)
-			w.createHosts()
-			runner := newRunner(nil)
-			w.start(runner)
-			c := w.createCluster("demo", nil, "cp1", "cp2", "cp3")
-			w.ready(c)
-			w.edit(c, func() { test.change(c) })
-			w.Expect(w.stalled(c, test.reason)).To(gomega.ContainSubstring(test.says))
-			w.Expect(runner.calls()).To(gomega.HaveLen(1))
-			w.Expect(w.host("w1").Status.Claim).NotTo(gomega.BeNil())
-		})
-	}
 }
 
 func TestAHostThatWasNeverReachedCanBeReplaced(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,29 +123,32 @@ func (w *world) start(runner provision.Runner) (stop func()) {
 	return stop
 }
 
-// writeBundle writes a sound bundle with one release and a file, and returns its path and digest.
-func (w *world) writeBundle(release string) (string, digest.Digest) {
+// writeBundle writes a sound bundle with releases, each with a file, and returns its path and digest.
+func (w *world) writeBundle(releases ...string) (string, digest.Digest) {
 	w.t.Helper()
 	content := []byte("helper of " + w.namespace)
 	d, blob := bundle.BytesBlob(content)
-	config := &bundle.Config{Name: "test", Releases: []bundle.Release{{
-		KubernetesVersion: release,
-		Platforms:         []string{"linux/amd64"},
-		Files: []bundle.File{{
-			Name: "kubewright-host", Kind: bundle.FileHelper, Component: "kubewright", Version: "v0.1.0",
-			Platform: "linux/amd64", Digest: d, Size: int64(len(content)), Mode: 0o755,
-		}},
-	}}}
-	path := filepath.Join(w.roots, release+".bundle")
+	config := &bundle.Config{Name: "test"}
+	for _, release := range releases {
+		config.Releases = append(config.Releases, bundle.Release{
+			KubernetesVersion: release,
+			Platforms:         []string{"linux/amd64"},
+			Files: []bundle.File{{
+				Name: "kubewright-host", Kind: bundle.FileHelper, Component: "kubewright", Version: "v0.1.0",
+				Platform: "linux/amd64", Digest: d, Size: int64(len(content)), Mode: 0o755,
+			}},
+		})
+	}
+	path := filepath.Join(w.roots, strings.Join(releases, "-")+".bundle")
 	root, err := bundle.Write(w.t.Context(), path, config, map[digest.Digest]bundle.Blob{d: blob})
 	w.Expect(err).NotTo(gomega.HaveOccurred())
 	return path, root
 }
 
-// createManifest makes the OfflineManifest that createCluster refers to, of a bundle with one release.
-func (w *world) createManifest(release string) {
+// createManifest makes the OfflineManifest that createCluster refers to, of a bundle with releases.
+func (w *world) createManifest(releases ...string) {
 	w.t.Helper()
-	path, root := w.writeBundle(release)
+	path, root := w.writeBundle(releases...)
 	w.createManifestOf(path, root)
 }
 

@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
@@ -64,20 +65,33 @@ func (r *fakeRunner) mostAtOnce() int {
 func succeed(_ context.Context, request provision.Request) (*provision.Outcome, error) {
 	outcome := &provision.Outcome{
 		Initialized: true,
-		Version:     request.Cluster.Spec.Version,
+		Version:     wantedVersion(request),
 		Endpoint:    "https://127.0.0.1:7443",
 		EtcdMembers: int32(len(request.Cluster.Spec.ControlPlane.Hosts)),
 		Changed:     true,
 		Traffic:     v1alpha1.OperationTraffic{Connections: int64(len(request.Hosts)), Requests: 3, MaxRequestsPerHost: 3},
 		Hosts:       map[string]provision.HostOutcome{},
+		Removed:     map[string]provision.RemovedHost{},
 	}
 	for _, access := range request.Hosts {
+		if slices.Contains(request.Leaving, access.Host.Name) {
+			outcome.Removed[access.Host.Name] = provision.RemovedHost{Cleaned: access.Host.Spec.OnRemoval != v1alpha1.OrphanOnRemoval}
+			continue
+		}
 		request.Sink.Emit(engine.Event{Step: "node/ready", Host: access.Host.Name, State: engine.StateChanged, Try: 1})
 		outcome.Hosts[access.Host.Name] = provision.HostOutcome{Facts: &v1alpha1.HostFacts{Platform: "linux/amd64"}}
 		outcome.Nodes.Joined++
 		outcome.Nodes.Ready++
 	}
 	return outcome, nil
+}
+
+// wantedVersion is what an operation brings a cluster to.
+func wantedVersion(request provision.Request) string {
+	if request.Operation.Spec.Version != "" {
+		return request.Operation.Spec.Version
+	}
+	return request.Cluster.Spec.Version
 }
 
 // failWith ends every operation with an error, having learned nothing.

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,14 +27,28 @@ func checkBundle(ctx context.Context, s *scope) (phase.Next, error) {
 	if err != nil {
 		return phase.Stop(), fmt.Errorf("read OfflineManifest %s: %w", name, err)
 	}
-	if s.standing = judgeBundle(manifest, s.cluster.Spec.Version); s.standing != (phase.Standing{}) {
+	for _, release := range manifest.Status.Releases {
+		s.available = append(s.available, release.KubernetesVersion)
+	}
+	if s.standing = judgeBundle(manifest, versionsOf(s.cluster)); s.standing != (phase.Standing{}) {
 		return phase.Stop(), nil
 	}
 	return phase.Continue(), nil
 }
 
-// judgeBundle says why a bundle cannot be used for a version; the zero Standing when it can.
-func judgeBundle(manifest *v1alpha1.OfflineManifest, version string) phase.Standing {
+// versionsOf lists the versions a spec names.
+func versionsOf(cluster *v1alpha1.Cluster) []string {
+	versions := []string{cluster.Spec.Version}
+	for _, pool := range cluster.Spec.Workers {
+		if pool.Version != "" {
+			versions = append(versions, pool.Version)
+		}
+	}
+	return versions
+}
+
+// judgeBundle says why a bundle cannot be used for versions; the zero Standing when it can.
+func judgeBundle(manifest *v1alpha1.OfflineManifest, versions []string) phase.Standing {
 	if !capi.IsTrueNow(manifest, v1alpha1.ReadyCondition) {
 		why := "it was not looked at yet"
 		if ready := capi.Condition(manifest, v1alpha1.ReadyCondition); ready != nil {
@@ -47,11 +62,13 @@ func judgeBundle(manifest *v1alpha1.OfflineManifest, version string) phase.Stand
 	}
 	var inside []string
 	for _, release := range manifest.Status.Releases {
-		if release.KubernetesVersion == version {
-			return phase.Standing{}
-		}
 		inside = append(inside, release.KubernetesVersion)
 	}
-	return phase.Stalled(ReasonVersionNotInBundle, fmt.Sprintf("OfflineManifest %s does not hold Kubernetes %s, it holds %s: correct spec.version, or use another bundle",
-		manifest.Name, version, strings.Join(inside, ", ")))
+	for _, version := range versions {
+		if !slices.Contains(inside, version) {
+			return phase.Stalled(ReasonVersionNotInBundle, fmt.Sprintf("OfflineManifest %s does not hold Kubernetes %s, it holds %s: correct spec.version, or use another bundle",
+				manifest.Name, version, strings.Join(inside, ", ")))
+		}
+	}
+	return phase.Standing{}
 }

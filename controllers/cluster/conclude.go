@@ -10,18 +10,20 @@ import (
 	"github.com/kubewright/kubewright/pkg/capi"
 )
 
-// conclude takes over what the last Install came to. What it observed of the cluster itself (version, endpoint, nodes) stands in the
+// conclude takes over what the last operation that brought the cluster about came to. What it observed of the cluster itself (version, endpoint, nodes) stands in the
 // status already: the operation writes that before it says that it has ended.
 func conclude(_ context.Context, s *scope) (phase.Next, error) {
-	last := newest(s.cluster, s.operations, v1alpha1.InstallOperation)
-	if last == nil || !ended(last) {
+	last := newest(s.cluster, s.operations, v1alpha1.OperationType.BringsAbout)
+	if last == nil || !last.Status.Phase.Ended() {
 		return phase.Continue(), nil
 	}
 	// What was found since the operation ended stands, and is not what another operation, which ended later, was about.
 	seen := s.cluster.Status.LastOperation == last.Name && (!wasWorking(s.cluster) || outlived(last, s.operations))
 	s.cluster.Status.LastOperation = last.Name
 	if last.Status.Phase == v1alpha1.OperationSucceeded {
-		s.cluster.Status.InstalledGeneration = max(s.cluster.Status.InstalledGeneration, last.Spec.ClusterGeneration)
+		if isLastHop(last) {
+			s.cluster.Status.InstalledGeneration = max(s.cluster.Status.InstalledGeneration, last.Spec.ClusterGeneration)
+		}
 		if !seen || !watched(s.cluster) {
 			capi.SetCondition(s.cluster, v1alpha1.AvailableCondition, metav1.ConditionTrue, ReasonAnswered, "")
 		}

@@ -17,6 +17,8 @@ const (
 	ReasonOperationRunning = "OperationRunning"
 	// ReasonOperationFailed is given after an operation failed, until spec or retry annotation change.
 	ReasonOperationFailed = "OperationFailed"
+	// ReasonOperationCancelled is given after an operation was cancelled, until spec or retry annotation change.
+	ReasonOperationCancelled = "OperationCancelled"
 	// ReasonHostNotFound names Hosts of the spec that do not exist.
 	ReasonHostNotFound = "HostNotFound"
 	// ReasonHostDeleting names Hosts of the spec that are being deleted.
@@ -31,10 +33,8 @@ const (
 	ReasonClaimed = "Claimed"
 	// ReasonRoleChangeUnsupported is given when a host would have to change between control plane and worker.
 	ReasonRoleChangeUnsupported = "RoleChangeUnsupported"
-	// ReasonScaleDownUnsupported is given when a host that may be part of the cluster left the spec.
-	ReasonScaleDownUnsupported = "ScaleDownUnsupported"
-	// ReasonVersionChangeUnsupported is given when spec.version is not the one the cluster runs.
-	ReasonVersionChangeUnsupported = "VersionChangeUnsupported"
+	// ReasonHostQuarantined names a Host that left a Cluster without being cleaned.
+	ReasonHostQuarantined = "HostQuarantined"
 	// ReasonManifestNotFound is given when the OfflineManifest does not exist.
 	ReasonManifestNotFound = "OfflineManifestNotFound"
 	// ReasonBundleNotReady is given while the OfflineManifest is not Ready.

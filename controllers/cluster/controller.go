@@ -51,6 +51,10 @@ type scope struct {
 	operations []v1alpha1.ClusterOperation
 	// authorities are known once ensureAuthorities has run.
 	authorities *authorities
+	// moving is set by releaseHosts when hosts have to be taken into the cluster or out of it.
+	moving bool
+	// available lists the releases of the bundle, once checkBundle has run.
+	available []string
 	// found is what Health knows, once takeHealth has run.
 	found health.Record
 	// standing is the verdict so far.
@@ -102,7 +106,6 @@ func keep() []phase.Phase[*scope] {
 		handOutKubeconfig,
 		claimHosts,
 		releaseHosts,
-		refuseChanges,
 		checkBundle,
 		ensureAuthorities,
 		operate,

@@ -1,8 +1,6 @@
 package cluster
 
 import (
-	"fmt"
-
 	"github.com/kubewright/kubewright/api/v1alpha1"
 )
 
@@ -16,16 +14,17 @@ const (
 	wait
 	// giveUp: the last operation failed, and nothing has changed since.
 	giveUp
-	// install: a new Install is due.
-	install
+	// holdBack: the last operation was cancelled, and nothing has changed since.
+	holdBack
+	// begin: a new operation is due.
+	begin
 )
 
-// decision is an act and the operation it is about: the one to wait for, the one that failed, or nil.
+// decision is an act and the operation it is about: the one to wait for, the one that failed or was cancelled, the one that was the
+// last before the one to begin, or nil.
 type decision struct {
 	act       act
 	operation *v1alpha1.ClusterOperation
-	// name of the operation to create.
-	name string
 }
 
 // decide works out what is due from the cluster and the operations upon it. It looks at nothing else, so the same can be decided
@@ -34,17 +33,21 @@ func decide(cluster *v1alpha1.Cluster, operations []v1alpha1.ClusterOperation) d
 	if running := active(operations); running != nil {
 		return decision{act: wait, operation: running}
 	}
-	last := newest(cluster, operations, v1alpha1.InstallOperation)
+	last := newest(cluster, operations, v1alpha1.OperationType.BringsAbout)
 	again := last != nil && asksAgain(cluster, last)
 	if last != nil && !again && last.Spec.ClusterGeneration == cluster.Generation {
-		if last.Status.Phase == v1alpha1.OperationFailed {
+		switch {
+		case last.Status.Phase == v1alpha1.OperationFailed:
 			return decision{act: giveUp, operation: last}
+		case last.Status.Phase == v1alpha1.OperationCancelled:
+			return decision{act: holdBack, operation: last}
+		case isLastHop(last):
+			return decision{act: rest, operation: last}
 		}
-		return decision{act: rest, operation: last}
+		return decision{act: begin, operation: last}
 	}
 	if !again && cluster.Status.InstalledGeneration == cluster.Generation {
 		return decision{act: rest}
 	}
-	prefix := fmt.Sprintf("%s-install-g%d-", cluster.Name, cluster.Generation)
-	return decision{act: install, name: nextName(prefix, operations)}
+	return decision{act: begin, operation: last}
 }

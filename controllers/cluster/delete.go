@@ -9,7 +9,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/controllers/internal/claims"
 	"github.com/kubewright/kubewright/controllers/internal/phase"
+	"github.com/kubewright/kubewright/controllers/internal/quarantine"
 	"github.com/kubewright/kubewright/pkg/capi"
 )
 
@@ -23,7 +25,7 @@ func cancelOperations(ctx context.Context, s *scope) (phase.Next, error) {
 	waiting := false
 	for i := range live {
 		operation := &live[i]
-		if ended(operation) || isReset(s.cluster, operation) {
+		if operation.Status.Phase.Ended() || isReset(s.cluster, operation) {
 			continue
 		}
 		waiting = true
@@ -54,11 +56,11 @@ func resetHosts(ctx context.Context, s *scope) (phase.Next, error) {
 		}
 		return phase.Continue(), nil
 	}
-	last := newest(s.cluster, s.operations, v1alpha1.ResetOperation)
+	last := newest(s.cluster, s.operations, isOfType(v1alpha1.ResetOperation))
 	switch {
 	case last != nil && last.Status.Phase == v1alpha1.OperationSucceeded:
 		return phase.Continue(), nil
-	case last != nil && !ended(last):
+	case last != nil && !last.Status.Phase.Ended():
 		s.standing = phase.Working(ReasonDeleting, progress(last))
 		return phase.Stop(), nil
 	case last != nil && !asksAgain(s.cluster, last):
@@ -90,14 +92,18 @@ func (s *scope) cancelReset(ctx context.Context, running *v1alpha1.ClusterOperat
 	return phase.Stop(), nil
 }
 
-// releaseClaims gives up every host the cluster holds.
+// releaseClaims gives up every host the cluster holds. One that a Reset of the others left alone is quarantined.
 func releaseClaims(ctx context.Context, s *scope) (phase.Next, error) {
 	held, err := s.heldHosts(ctx)
 	if err != nil {
 		return phase.Stop(), err
 	}
 	for i := range held {
-		if err := s.release(ctx, &held[i]); err != nil {
+		var further []func(*v1alpha1.Host)
+		if s.cluster.Spec.DeletionPolicy == v1alpha1.ResetOnDelete && held[i].Spec.OnRemoval == v1alpha1.OrphanOnRemoval && claims.WasTouched(&held[i]) {
+			further = append(further, func(host *v1alpha1.Host) { quarantine.Begin(host, s.cluster.Name, "") })
+		}
+		if err := s.release(ctx, &held[i], further...); err != nil {
 			return phase.Stop(), err
 		}
 	}

@@ -29,18 +29,15 @@ func follow(ctx context.Context, s *scope) (phase.Next, error) {
 	return phase.Stop(), nil
 }
 
-// answer lets an Install under way answer a retry that is asked for meanwhile: it does what another one would do. Without this an
+// answer lets an operation under way answer a retry that is asked for meanwhile: it does what another one would do. Without this an
 // installation that goes on after a restart would be followed by a second one with nothing to do.
 func (s *scope) answer(ctx context.Context, running *v1alpha1.ClusterOperation) error {
-	if running.Spec.Type != v1alpha1.InstallOperation || running.Spec.ClusterGeneration != s.cluster.Generation ||
+	if !running.Spec.Type.BringsAbout() || running.Spec.ClusterGeneration != s.cluster.Generation ||
 		!metav1.IsControlledBy(running, s.cluster) || !asksAgain(s.cluster, running) {
 		return nil
 	}
 	after := running.DeepCopy()
-	if after.Annotations == nil {
-		after.Annotations = map[string]string{}
-	}
-	after.Annotations[v1alpha1.RetryAnnotation] = s.cluster.Annotations[v1alpha1.RetryAnnotation]
+	setAnnotation(after, v1alpha1.RetryAnnotation, s.cluster.Annotations[v1alpha1.RetryAnnotation])
 	change := client.MergeFromWithOptions(running, client.MergeFromWithOptimisticLock{})
 	if err := s.Client.Patch(ctx, after, change); err != nil {
 		return fmt.Errorf("let operation %s answer the retry: %w", running.Name, err)
@@ -50,11 +47,15 @@ func (s *scope) answer(ctx context.Context, running *v1alpha1.ClusterOperation) 
 
 // progress is one line about an operation that has not ended. It changes only with what people want to see.
 func progress(operation *v1alpha1.ClusterOperation) string {
+	title := "operation " + operation.Name
+	if hop := operation.Annotations[v1alpha1.HopAnnotation]; hop != "" {
+		title += fmt.Sprintf(" (hop %s, to %s)", hop, operation.Spec.Version)
+	}
 	if operation.Status.Phase != v1alpha1.OperationRunning {
 		if ready := capi.Condition(operation, v1alpha1.ReadyCondition); ready != nil && ready.Message != "" {
-			return fmt.Sprintf("operation %s waits: %s", operation.Name, ready.Message)
+			return fmt.Sprintf("%s waits: %s", title, ready.Message)
 		}
-		return fmt.Sprintf("operation %s waits", operation.Name)
+		return title + " waits"
 	}
 	done := 0
 	current := ""
@@ -68,7 +69,7 @@ func progress(operation *v1alpha1.ClusterOperation) string {
 			}
 		}
 	}
-	text := fmt.Sprintf("operation %s, attempt %d: %d of %d steps done%s", operation.Name, operation.Status.Attempt,
+	text := fmt.Sprintf("%s, attempt %d: %d of %d steps done%s", title, operation.Status.Attempt,
 		done, len(operation.Status.Steps), current)
 	if n := len(operation.Status.Problems) + int(operation.Status.ProblemsLeftOut); n > 0 {
 		text += fmt.Sprintf(", %d problems", n)

@@ -21,7 +21,7 @@ func takeHealth(_ context.Context, s *scope) (phase.Next, error) {
 		s.Health.Drop(key)
 		return phase.Continue(), nil
 	}
-	s.Health.Keep(health.Target{Key: key, Version: status.Version})
+	s.Health.Keep(health.Target{Key: key, Version: status.Version, Lagging: lagging(s.cluster)})
 	s.found = s.Health.Record(key)
 	switch s.found.Verdict {
 	case health.Reachable:
@@ -34,6 +34,19 @@ func takeHealth(_ context.Context, s *scope) (phase.Next, error) {
 	case health.Unseen:
 	}
 	return phase.Continue(), nil
+}
+
+// lagging holds the versions of nodes whose pool the spec keeps at another one than the cluster's.
+func lagging(cluster *v1alpha1.Cluster) map[string]string {
+	versions := map[string]string{}
+	for _, pool := range cluster.Spec.Workers {
+		for _, host := range pool.Hosts {
+			if pool.Version != "" {
+				versions[host] = pool.Version
+			}
+		}
+	}
+	return versions
 }
 
 // atRest is the standing of a cluster with nothing left to do. It is worked out from the status, not from what this process has found

@@ -6,7 +6,10 @@ import (
 	"strings"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/controllers/internal/claims"
 	"github.com/kubewright/kubewright/controllers/internal/index"
+	"github.com/kubewright/kubewright/controllers/internal/quarantine"
+	"github.com/kubewright/kubewright/pkg/capi"
 )
 
 // wantedHost is one host of the spec and the part it plays.
@@ -64,7 +67,7 @@ func findObstacle(cluster *v1alpha1.Cluster, all []v1alpha1.Host) *obstacle {
 		}
 	}
 	for _, reason := range []string{ReasonHostListedTwice, ReasonHostNotFound, ReasonDuplicateAddress, ReasonHostClaimedElsewhere,
-		ReasonHostDeleting, ReasonRoleChangeUnsupported} {
+		ReasonHostQuarantined, ReasonHostDeleting, ReasonRoleChangeUnsupported} {
 		if messages := found[reason]; len(messages) > 0 {
 			slices.Sort(messages)
 			return &obstacle{reason: reason, message: strings.Join(slices.Compact(messages), "; ")}
@@ -84,6 +87,8 @@ func judge(cluster *v1alpha1.Cluster, want wantedHost, host *v1alpha1.Host, atAd
 	switch {
 	case claim == nil && !host.DeletionTimestamp.IsZero():
 		return ReasonHostDeleting, fmt.Sprintf("host %s is being deleted: take it out of the spec, or create it again", want.name)
+	case claim == nil && quarantine.Holds(host):
+		return ReasonHostQuarantined, fmt.Sprintf("host %s is quarantined: %s", want.name, capi.Condition(host, v1alpha1.HostQuarantinedCondition).Message)
 	case claim == nil:
 		return "", ""
 	case claim.ClusterName != cluster.Name:
@@ -91,32 +96,9 @@ func judge(cluster *v1alpha1.Cluster, want wantedHost, host *v1alpha1.Host, atAd
 	case claim.ClusterUID != string(cluster.UID):
 		return ReasonHostClaimedElsewhere, fmt.Sprintf("host %s is claimed by an earlier cluster %s (uid %s); the claim ends when that one is gone",
 			want.name, claim.ClusterName, claim.ClusterUID)
-	case claim.Role != want.role && wasTouched(host):
-		return ReasonRoleChangeUnsupported, fmt.Sprintf("host %s is a %s and cannot become a %s: put it back, or use another host",
+	case claim.Role != want.role && claims.WasTouched(host):
+		return ReasonRoleChangeUnsupported, fmt.Sprintf("host %s is a %s and cannot become a %s at once: put it back, or take it out of the spec, wait until it has left, and add it again",
 			want.name, claim.Role, want.role)
 	}
 	return "", ""
-}
-
-// holds says whether the cluster has the host's claim.
-func holds(cluster *v1alpha1.Cluster, host *v1alpha1.Host) bool {
-	claim := host.Status.Claim
-	return claim != nil && claim.ClusterName == cluster.Name && claim.ClusterUID == string(cluster.UID)
-}
-
-// wasTouched says whether an operation may have changed something on the host: one that was never reached is as it was. When in
-// doubt the answer is yes.
-func wasTouched(host *v1alpha1.Host) bool {
-	if host.Status.Facts != nil {
-		return true
-	}
-	step := host.Status.Step
-	if step == nil {
-		return false
-	}
-	switch step.State {
-	case v1alpha1.StepFailed, v1alpha1.StepBlocked, v1alpha1.StepSkipped, v1alpha1.StepPending:
-		return false
-	}
-	return true
 }

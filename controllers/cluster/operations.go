@@ -36,17 +36,12 @@ func (s *scope) listOperationsLive(ctx context.Context) ([]v1alpha1.ClusterOpera
 	}), nil
 }
 
-// ended says that an operation has come to its end.
-func ended(operation *v1alpha1.ClusterOperation) bool {
-	return operation.Status.Phase == v1alpha1.OperationSucceeded || operation.Status.Phase == v1alpha1.OperationFailed
-}
-
 // active returns the operation that is under way or waits, the one that runs first; nil when there is none.
 func active(operations []v1alpha1.ClusterOperation) *v1alpha1.ClusterOperation {
 	var found *v1alpha1.ClusterOperation
 	for i := range operations {
 		o := &operations[i]
-		if ended(o) {
+		if o.Status.Phase.Ended() {
 			continue
 		}
 		if found == nil || o.Status.Phase == v1alpha1.OperationRunning && found.Status.Phase != v1alpha1.OperationRunning {
@@ -56,12 +51,12 @@ func active(operations []v1alpha1.ClusterOperation) *v1alpha1.ClusterOperation {
 	return found
 }
 
-// newest returns the last one of the operations of a type that this controller created for this cluster; nil when there is none.
-func newest(cluster *v1alpha1.Cluster, operations []v1alpha1.ClusterOperation, kind v1alpha1.OperationType) *v1alpha1.ClusterOperation {
+// newest returns the last one of the operations of some types that this controller created for this cluster; nil when there is none.
+func newest(cluster *v1alpha1.Cluster, operations []v1alpha1.ClusterOperation, is func(v1alpha1.OperationType) bool) *v1alpha1.ClusterOperation {
 	var found *v1alpha1.ClusterOperation
 	for i := range operations {
 		o := &operations[i]
-		if o.Spec.Type != kind || !metav1.IsControlledBy(o, cluster) {
+		if !is(o.Spec.Type) || !metav1.IsControlledBy(o, cluster) {
 			continue
 		}
 		if found == nil || later(o, found) {
@@ -69,6 +64,11 @@ func newest(cluster *v1alpha1.Cluster, operations []v1alpha1.ClusterOperation, k
 		}
 	}
 	return found
+}
+
+// isOfType picks the operations of one type.
+func isOfType(wanted v1alpha1.OperationType) func(v1alpha1.OperationType) bool {
+	return func(t v1alpha1.OperationType) bool { return t == wanted }
 }
 
 // later compares by generation, then by the number at the end of the name; time stamps are too coarse.
@@ -88,17 +88,41 @@ func numberOf(name string) int {
 	return number
 }
 
-// nextName is the first name with the prefix and a number that no operation has, whoever created it.
-func nextName(prefix string, operations []v1alpha1.ClusterOperation) string {
+// nextNumber is one more than the highest number at the end of a name that begins with one of the prefixes, whoever created it.
+func nextNumber(operations []v1alpha1.ClusterOperation, prefixes ...string) int {
 	last := 0
 	for i := range operations {
-		if rest, ok := strings.CutPrefix(operations[i].Name, prefix); ok {
-			if number, err := strconv.Atoi(rest); err == nil {
-				last = max(last, number)
+		for _, prefix := range prefixes {
+			if rest, ok := strings.CutPrefix(operations[i].Name, prefix); ok {
+				if number, err := strconv.Atoi(rest); err == nil {
+					last = max(last, number)
+				}
 			}
 		}
 	}
-	return prefix + strconv.Itoa(last+1)
+	return last + 1
+}
+
+// nextName is the first name with the prefix and a number that no operation has.
+func nextName(prefix string, operations []v1alpha1.ClusterOperation) string {
+	return prefix + strconv.Itoa(nextNumber(operations, prefix))
+}
+
+// namePrefix begins the names of operations that bring a generation of a cluster about.
+func namePrefix(cluster *v1alpha1.Cluster, kind v1alpha1.OperationType) string {
+	return fmt.Sprintf("%s-%s-g%d-", cluster.Name, strings.ToLower(string(kind)), cluster.Generation)
+}
+
+// nextSuccessor is the name of the next operation of a kind for the present generation. The numbers run over all kinds that bring a
+// cluster about, so that they tell which one came last.
+func nextSuccessor(cluster *v1alpha1.Cluster, kind v1alpha1.OperationType, operations []v1alpha1.ClusterOperation) string {
+	var prefixes []string
+	for _, k := range []v1alpha1.OperationType{
+		v1alpha1.InstallOperation, v1alpha1.UpgradeOperation, v1alpha1.ScaleOperation, v1alpha1.ConfigureOperation,
+	} {
+		prefixes = append(prefixes, namePrefix(cluster, k))
+	}
+	return namePrefix(cluster, kind) + strconv.Itoa(nextNumber(operations, prefixes...))
 }
 
 // asksAgain says whether the retry annotation asks for more than the operation was created for.
@@ -124,9 +148,16 @@ func (s *scope) newOperation(name string, kind v1alpha1.OperationType, generatio
 		},
 	}
 	if asked := s.cluster.Annotations[v1alpha1.RetryAnnotation]; asked != "" {
-		operation.Annotations = map[string]string{v1alpha1.RetryAnnotation: asked}
+		setAnnotation(operation, v1alpha1.RetryAnnotation, asked)
 	}
 	return operation
+}
+
+func setAnnotation(operation *v1alpha1.ClusterOperation, key, value string) {
+	if operation.Annotations == nil {
+		operation.Annotations = map[string]string{}
+	}
+	operation.Annotations[key] = value
 }
 
 // create creates an operation and remembers it as the last one.

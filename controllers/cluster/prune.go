@@ -30,7 +30,7 @@ func surplus(cluster *v1alpha1.Cluster, operations []v1alpha1.ClusterOperation) 
 	var records []*v1alpha1.ClusterOperation
 	for i := range operations {
 		o := &operations[i]
-		if ended(o) && metav1.IsControlledBy(o, cluster) && o.DeletionTimestamp.IsZero() {
+		if o.Status.Phase.Ended() && metav1.IsControlledBy(o, cluster) && o.DeletionTimestamp.IsZero() {
 			records = append(records, o)
 		}
 	}

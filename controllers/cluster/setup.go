@@ -14,6 +14,7 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/controllers/internal/index"
+	"github.com/kubewright/kubewright/controllers/internal/quarantine"
 	"github.com/kubewright/kubewright/pkg/capi"
 )
 
@@ -86,6 +87,7 @@ func hostMatters() predicate.Predicate {
 		before, after := e.ObjectOld.(*v1alpha1.Host), e.ObjectNew.(*v1alpha1.Host)
 		return before.Generation != after.Generation || before.UID != after.UID ||
 			!apiequality.Semantic.DeepEqual(before.Status.Claim, after.Status.Claim) ||
+			quarantine.Holds(before) != quarantine.Holds(after) ||
 			!before.DeletionTimestamp.Equal(after.DeletionTimestamp)
 	}}
 }

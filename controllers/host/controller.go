@@ -21,6 +21,7 @@ import (
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/controllers/internal/index"
 	"github.com/kubewright/kubewright/controllers/internal/phase"
+	"github.com/kubewright/kubewright/controllers/internal/quarantine"
 	"github.com/kubewright/kubewright/pkg/capi"
 )
 
@@ -43,6 +44,8 @@ const (
 	ReasonClaimed = "Claimed"
 	// ReasonFree is given when none does.
 	ReasonFree = "Free"
+	// ReasonQuarantined is given when the machine still has something of a Cluster that the host left.
+	ReasonQuarantined = "Quarantined"
 	// ReasonDeletionBlocked is given when a Host that is being deleted is held by a Cluster.
 	ReasonDeletionBlocked = "DeletionBlocked"
 )
@@ -85,7 +88,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	}
 	patcher := capi.NewPatcher(host, r.Client)
 	s := &scope{Reconciler: r, host: host}
-	result, err = phase.Run(ctx, s, dropStaleClaim, tellClaim, letGo, findDuplicates, judge)
+	result, err = phase.Run(ctx, s, dropStaleClaim, tellClaim, endQuarantine, letGo, findDuplicates, judge)
 	if s.gone {
 		return result, nil
 	}
@@ -165,8 +168,34 @@ func findDuplicates(ctx context.Context, s *scope) (phase.Next, error) {
 	return phase.Continue(), nil
 }
 
-// judge sums up: a host is ready unless the last operation could not use it.
+// endQuarantine does what the annotation kubewright.io/end-quarantine says, once: it is taken away when the condition was written, so
+// that it does not end the next quarantine too.
+func endQuarantine(ctx context.Context, s *scope) (phase.Next, error) {
+	if capi.Condition(s.host, v1alpha1.HostQuarantinedCondition) == nil {
+		quarantine.End(s.host, quarantine.ReasonNeverNeeded)
+	}
+	if _, asked := s.host.Annotations[v1alpha1.EndQuarantineAnnotation]; !asked {
+		return phase.Continue(), nil
+	}
+	if quarantine.Holds(s.host) {
+		quarantine.End(s.host, quarantine.ReasonEndedByHand)
+		return phase.Continue(), nil // the write of the condition brings the host back here
+	}
+	after := s.host.DeepCopy()
+	delete(after.Annotations, v1alpha1.EndQuarantineAnnotation)
+	change := client.MergeFromWithOptions(s.host, client.MergeFromWithOptimisticLock{})
+	if err := s.Client.Patch(ctx, after, change); client.IgnoreNotFound(err) != nil {
+		return phase.Stop(), fmt.Errorf("take the annotation %s away: %w", v1alpha1.EndQuarantineAnnotation, err)
+	}
+	return phase.Stop(), nil
+}
+
+// judge sums up: a host is ready unless it is quarantined or the last operation could not use it.
 func judge(_ context.Context, s *scope) (phase.Next, error) {
+	if quarantine.Holds(s.host) {
+		s.standing = phase.Stalled(ReasonQuarantined, capi.Condition(s.host, v1alpha1.HostQuarantinedCondition).Message)
+		return phase.Continue(), nil
+	}
 	reachable := capi.Condition(s.host, v1alpha1.HostReachableCondition)
 	if reachable != nil && reachable.Status == metav1.ConditionFalse && reachable.ObservedGeneration == s.host.Generation {
 		s.standing = phase.Stalled(reachable.Reason, reachable.Message)
@@ -230,7 +259,8 @@ func matters() predicate.Predicate {
 			!before.DeletionTimestamp.Equal(after.DeletionTimestamp) ||
 			!apiequality.Semantic.DeepEqual(before.Status.Claim, after.Status.Claim) ||
 			!apiequality.Semantic.DeepEqual(before.Status.Conditions, after.Status.Conditions) ||
-			!slices.Equal(before.Finalizers, after.Finalizers)
+			!slices.Equal(before.Finalizers, after.Finalizers) ||
+			before.Annotations[v1alpha1.EndQuarantineAnnotation] != after.Annotations[v1alpha1.EndQuarantineAnnotation]
 	}}
 }
 

@@ -63,11 +63,24 @@ func attemptMessage(operation *v1alpha1.ClusterOperation) string {
 	return fmt.Sprintf("attempt %d is under way", operation.Status.Attempt)
 }
 
-// fail ends an operation that cannot begin.
-func (s *scope) fail(why *failure) phase.Next {
-	s.operation.Status.Phase = v1alpha1.OperationFailed
+// end records that an operation has come to its end.
+func (s *scope) end(as v1alpha1.OperationPhase) {
+	s.operation.Status.Phase = as
 	now := metav1.NewTime(s.Now()).Rfc3339Copy()
 	s.operation.Status.CompletedAt = &now
+}
+
+// cancelAtOnce ends an operation that nothing was done for yet.
+func (s *scope) cancelAtOnce(reason, message string) phase.Next {
+	s.end(v1alpha1.OperationCancelled)
+	s.standing = phase.Stalled(reason, message)
+	s.announce("Normal", "OperationCancelled", message)
+	return phase.Stop()
+}
+
+// fail ends an operation that cannot begin.
+func (s *scope) fail(why *failure) phase.Next {
+	s.end(v1alpha1.OperationFailed)
 	if why.host != "" {
 		s.operation.Status.Problems = []v1alpha1.HostProblem{{Host: why.host, Step: "begin", Reason: why.reason, Message: why.message}}
 	}

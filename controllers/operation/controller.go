@@ -114,15 +114,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 
 // skipEnded leaves records of the past alone.
 func skipEnded(_ context.Context, s *scope) (phase.Next, error) {
-	if !ended(s.operation) {
+	if !s.operation.Status.Phase.Ended() {
 		return phase.Continue(), nil
 	}
 	s.executor.forget(client.ObjectKeyFromObject(s.operation))
 	return phase.Stop(), nil
-}
-
-func ended(operation *v1alpha1.ClusterOperation) bool {
-	return operation.Status.Phase == v1alpha1.OperationSucceeded || operation.Status.Phase == v1alpha1.OperationFailed
 }
 
 // stopExecution cancels an execution and lets the object go once it has stopped.

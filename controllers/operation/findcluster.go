@@ -23,9 +23,14 @@ func findCluster(ctx context.Context, s *scope) (phase.Next, error) {
 		return phase.Stop(), fmt.Errorf("read cluster %s: %w", key.Name, err)
 	}
 	if wanted := s.operation.Spec.ClusterGeneration; wanted != 0 && wanted != cluster.Generation {
-		return s.fail(&failure{reason: ReasonSuperseded, message: fmt.Sprintf(
-			"the cluster is at generation %d, this operation was for %d; another one will follow", cluster.Generation, wanted)}), nil
+		return s.supersede(cluster.Generation), nil
 	}
 	s.cluster = cluster
 	return phase.Continue(), nil
+}
+
+// supersede ends an operation that was never begun for a spec that is not the cluster's any more.
+func (s *scope) supersede(generation int64) phase.Next {
+	return s.cancelAtOnce(ReasonSuperseded, fmt.Sprintf(
+		"the cluster is at generation %d, this operation was for %d; another one will follow", generation, s.operation.Spec.ClusterGeneration))
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
@@ -37,22 +36,20 @@ func followExecution(_ context.Context, s *scope) (phase.Next, error) {
 func (s *scope) conclude(x *execution) {
 	outcome, err := x.result()
 	status := &s.operation.Status
-	now := metav1.NewTime(s.Now()).Rfc3339Copy()
-	status.CompletedAt = &now
 	traffic := outcome.Traffic
 	status.Traffic = &traffic
 	if s.operation.Spec.Mode == v1alpha1.PlanMode {
-		status.Plan = outcome.Plan[:min(len(outcome.Plan), maxPlan)]
+		takePlan(status, outcome)
 	}
 	if err != nil {
 		addUnreached(status, outcome)
-		status.Phase = v1alpha1.OperationFailed
-		s.standing = phase.Stalled(ReasonFailed, err.Error())
+		s.end(v1alpha1.OperationFailed)
+		s.standing = phase.Stalled(failureReason(err), err.Error())
 		s.announce("Warning", "OperationFailed", err.Error())
 		return
 	}
-	status.Phase = v1alpha1.OperationSucceeded
-	message := s.summary(outcome.Changed, now.Time)
+	s.end(v1alpha1.OperationSucceeded)
+	message := s.summary(outcome.Changed, s.Now())
 	s.standing = phase.Ready(ReasonSucceeded, message)
 	s.announce("Normal", "OperationSucceeded", message)
 }
@@ -65,7 +62,7 @@ func (s *scope) summary(changed bool, now time.Time) string {
 	if s.operation.Spec.Mode == v1alpha1.PlanMode {
 		what = "nothing would be changed"
 		if changed {
-			what = fmt.Sprintf("%d changes would be made", len(s.operation.Status.Plan))
+			what = fmt.Sprintf("%d changes would be made", len(s.operation.Status.Plan)+int(s.operation.Status.PlanLeftOut))
 		}
 	}
 	if s.operation.Status.StartedAt == nil {

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/controllers/internal/claims"
 	"github.com/kubewright/kubewright/controllers/internal/index"
 	"github.com/kubewright/kubewright/pkg/capi"
 	"github.com/kubewright/kubewright/pkg/pki"
@@ -22,7 +23,7 @@ const maxBastions = 4
 
 // gather reads everything an execution needs, live. The error is a *failure when somebody has to change something first.
 func (s *scope) gather(ctx context.Context) (provision.Request, error) {
-	hosts, err := s.gatherHosts(ctx)
+	hosts, leaving, err := s.gatherHosts(ctx)
 	if err != nil {
 		return provision.Request{}, err
 	}
@@ -38,96 +39,93 @@ func (s *scope) gather(ctx context.Context) (provision.Request, error) {
 		Operation:     *s.operation.DeepCopy(),
 		Cluster:       *s.cluster.DeepCopy(),
 		Hosts:         access,
+		Leaving:       leaving,
 		Authorities:   authorities,
 		RecordHostKey: s.hostKeyRecorder(s.operation.Namespace),
 	}, nil
 }
 
-// gatherHosts reads the cluster's hosts and their bastions, sorted by name. A host that is not this cluster's is refused here too:
-// what a person's operation asks for went past no other check.
-func (s *scope) gatherHosts(ctx context.Context) ([]*v1alpha1.Host, error) {
-	found, err := s.ownHosts(ctx)
-	if err != nil {
-		return nil, err
+// gatherHosts reads the cluster's hosts and their bastions, sorted by name, and says which of them leave it.
+func (s *scope) gatherHosts(ctx context.Context) (hosts []*v1alpha1.Host, leaving []string, err error) {
+	var list v1alpha1.HostList
+	if err := s.Live.List(ctx, &list, client.InNamespace(s.operation.Namespace)); err != nil {
+		return nil, nil, fmt.Errorf("list hosts: %w", err)
 	}
-	for _, name := range slices.Sorted(maps.Keys(found)) {
-		if err := s.addBastions(ctx, found[name], found); err != nil {
-			return nil, err
+	all := make(map[string]*v1alpha1.Host, len(list.Items))
+	for i := range list.Items {
+		all[list.Items[i].Name] = &list.Items[i]
+	}
+	names, leaving, err := s.ownHosts(all)
+	if err != nil {
+		return nil, nil, err
+	}
+	found := map[string]*v1alpha1.Host{}
+	for _, name := range names {
+		found[name] = all[name]
+		if err := addBastions(all[name], all, found); err != nil && !s.leftAlone(all[name]) {
+			return nil, nil, err
 		}
 	}
-	out := make([]*v1alpha1.Host, 0, len(found))
 	for _, name := range slices.Sorted(maps.Keys(found)) {
-		out = append(out, found[name])
+		hosts = append(hosts, found[name])
 	}
-	return out, nil
+	return hosts, leaving, nil
 }
 
-// ownHosts reads the hosts of the spec; for a Reset those that the cluster holds, which is what has to be undone, whatever the spec
-// says by now.
-func (s *scope) ownHosts(ctx context.Context) (map[string]*v1alpha1.Host, error) {
-	found := map[string]*v1alpha1.Host{}
-	if s.operation.Spec.Type == v1alpha1.ResetOperation {
-		var list v1alpha1.HostList
-		if err := s.Live.List(ctx, &list, client.InNamespace(s.operation.Namespace)); err != nil {
-			return nil, fmt.Errorf("list hosts: %w", err)
+// leftAlone says whether a host leaves the cluster and is not contacted for it, so that it does not matter how it would be reached.
+func (s *scope) leftAlone(host *v1alpha1.Host) bool {
+	leaves := s.operation.Spec.Type == v1alpha1.ResetOperation || claims.IsLeaving(s.cluster, host)
+	return leaves && host.Spec.OnRemoval == v1alpha1.OrphanOnRemoval
+}
+
+// ownHosts names the hosts of the spec and those that leave the cluster; for a Reset all that the cluster holds, which is what has to
+// be undone, whatever the spec says by now. A host of the spec that is not this cluster's is refused here too: what a person's
+// operation asks for went past no other check.
+func (s *scope) ownHosts(all map[string]*v1alpha1.Host) (names, leaving []string, err error) {
+	reset := s.operation.Spec.Type == v1alpha1.ResetOperation
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		switch {
+		case reset && claims.Holds(s.cluster, all[name]):
+			names = append(names, name)
+		case !reset && claims.IsLeaving(s.cluster, all[name]):
+			leaving = append(leaving, name)
 		}
-		for i := range list.Items {
-			if s.holds(&list.Items[i]) {
-				found[list.Items[i].Name] = &list.Items[i]
-			}
-		}
-		return found, nil
 	}
+	if reset {
+		return names, nil, nil
+	}
+	names = slices.Clone(leaving)
 	for _, name := range index.HostNames(s.cluster) {
-		host, err := s.readHost(ctx, name)
-		if err != nil {
-			return nil, err
+		if all[name] == nil {
+			return nil, nil, &failure{reason: ReasonHostNotFound, host: name,
+				message: fmt.Sprintf("host %s does not exist in namespace %s: create it, or take it out of the spec", name, s.operation.Namespace)}
 		}
-		if !s.holds(host) {
-			return nil, &failure{reason: ReasonHostNotClaimed, host: name, message: fmt.Sprintf(
+		if !claims.Holds(s.cluster, all[name]) {
+			return nil, nil, &failure{reason: ReasonHostNotClaimed, host: name, message: fmt.Sprintf(
 				"host %s is not claimed by cluster %s; see the cluster's condition %s", name, s.cluster.Name, v1alpha1.HostsClaimedCondition)}
 		}
-		found[name] = host
+		names = append(names, name)
 	}
-	return found, nil
+	return names, leaving, nil
 }
 
-func (s *scope) holds(host *v1alpha1.Host) bool {
-	claim := host.Status.Claim
-	return claim != nil && claim.ClusterName == s.cluster.Name && claim.ClusterUID == string(s.cluster.UID)
-}
-
-// addBastions adds the hosts that a host is reached through.
-func (s *scope) addBastions(ctx context.Context, host *v1alpha1.Host, found map[string]*v1alpha1.Host) error {
+// addBastions adds the hosts that a host is reached through. The error is a *failure.
+func addBastions(host *v1alpha1.Host, all, found map[string]*v1alpha1.Host) error {
 	for at, depth := host, 0; at.Spec.BastionRef != nil; depth++ {
 		name := at.Spec.BastionRef.Name
 		if depth == maxBastions {
 			return &failure{reason: ReasonHostNotFound, host: host.Name,
 				message: fmt.Sprintf("host %s: the chain of bastions has more than %d hosts; does it lead back to itself?", host.Name, maxBastions)}
 		}
-		if found[name] == nil {
-			bastion, err := s.readHost(ctx, name)
-			if err != nil {
-				return fmt.Errorf("bastion of host %s: %w", at.Name, err)
-			}
-			found[name] = bastion
+		bastion := all[name]
+		if bastion == nil {
+			return &failure{reason: ReasonHostNotFound, host: name,
+				message: fmt.Sprintf("host %s, the bastion of host %s, does not exist in namespace %s: create it, or correct spec.bastionRef", name, at.Name, at.Namespace)}
 		}
-		at = found[name]
+		found[name] = bastion
+		at = bastion
 	}
 	return nil
-}
-
-func (s *scope) readHost(ctx context.Context, name string) (*v1alpha1.Host, error) {
-	host := &v1alpha1.Host{}
-	err := s.Live.Get(ctx, client.ObjectKey{Namespace: s.operation.Namespace, Name: name}, host)
-	if apierrors.IsNotFound(err) {
-		return nil, &failure{reason: ReasonHostNotFound, host: name,
-			message: fmt.Sprintf("host %s does not exist in namespace %s: create it, or take it out of the spec", name, s.operation.Namespace)}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read host %s: %w", name, err)
-	}
-	return host, nil
 }
 
 // gatherCredentials reads each Secret once.
@@ -139,7 +137,12 @@ func (s *scope) gatherCredentials(ctx context.Context, hosts []*v1alpha1.Host) (
 		if _, ok := read[name]; !ok {
 			secret := &corev1.Secret{}
 			err := s.Live.Get(ctx, client.ObjectKey{Namespace: s.operation.Namespace, Name: name}, secret)
-			if apierrors.IsNotFound(err) || err == nil && len(secret.Data) == 0 {
+			missing := apierrors.IsNotFound(err) || err == nil && len(secret.Data) == 0
+			if missing && s.leftAlone(host) {
+				out = append(out, provision.HostAccess{Host: *host})
+				continue
+			}
+			if missing {
 				return nil, &failure{reason: ReasonCredentialsMissing, host: host.Name, message: fmt.Sprintf(
 					"host %s: the Secret %s does not exist or is empty: create it with %s or %s", host.Name, name,
 					v1alpha1.SSHPrivateKeyKey, v1alpha1.SSHPasswordKey)}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/kubewright/kubewright/pkg/plan"
 	"github.com/kubewright/kubewright/pkg/ssh"
 )
 
@@ -111,6 +112,14 @@ func advice(reason string) string {
 		return "; when the machine was reinstalled and that is known, set status.hostKey to \"\" (kubectl edit host --subresource=status) or correct spec.hostKeys.keys, and retry"
 	}
 	return ""
+}
+
+// failureReason is the rule that a refused operation would have broken, and otherwise only that it failed.
+func failureReason(err error) string {
+	if refused, ok := errors.AsType[*plan.RefusedError](err); ok {
+		return string(refused.Reason)
+	}
+	return ReasonFailed
 }
 
 // failure is why an operation ended before it began, with the reason for its condition and the host it is about, if one.

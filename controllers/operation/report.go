@@ -16,6 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/controllers/internal/claims"
+	"github.com/kubewright/kubewright/controllers/internal/quarantine"
 	"github.com/kubewright/kubewright/pkg/capi"
 	"github.com/kubewright/kubewright/pkg/engine"
 	"github.com/kubewright/kubewright/pkg/provision"
@@ -102,7 +104,7 @@ func (r *reporter) record(ctx context.Context, request provision.Request, outcom
 		return
 	}
 	log := ctrl.Log.WithName("operation").WithValues("operation", request.Operation.Name)
-	left := maps.Clone(outcome.Hosts)
+	left, removed := maps.Clone(outcome.Hosts), maps.Clone(outcome.Removed)
 	clusterWritten := false
 	err := wait.PollUntilContextCancel(ctx, retryInterval, true, func(ctx context.Context) (bool, error) {
 		if !clusterWritten {
@@ -121,7 +123,16 @@ func (r *reporter) record(ctx context.Context, request provision.Request, outcom
 				delete(left, name)
 			}
 		}
-		return clusterWritten && len(left) == 0, nil
+		for name, host := range removed {
+			err := r.recordRemoved(ctx, request, name, host)
+			if err != nil {
+				log.Error(err, "give up a host that left the cluster", "host", name)
+			}
+			if err == nil || refused(err) {
+				delete(removed, name)
+			}
+		}
+		return clusterWritten && len(left) == 0 && len(removed) == 0, nil
 	})
 	if err != nil {
 		log.Error(err, "the outcome was not written completely; the next attempt observes it again")
@@ -178,6 +189,29 @@ func (r *reporter) recordHost(ctx context.Context, namespace, name string, outco
 			capi.SetCondition(after, v1alpha1.HostReachableCondition, metav1.ConditionTrue, ReasonConnected, "")
 		} else {
 			capi.SetCondition(after, v1alpha1.HostReachableCondition, metav1.ConditionFalse, reason, outcome.Err.Error()+advice(reason))
+		}
+		return r.patchStatus(ctx, before, after)
+	})
+}
+
+// recordRemoved gives up a host that is not part of the cluster any more, and quarantines it when its machine was not cleaned.
+func (r *reporter) recordRemoved(ctx context.Context, request provision.Request, name string, removed provision.RemovedHost) error {
+	return onConflict(ctx, func() error {
+		before := &v1alpha1.Host{}
+		err := r.live.Get(ctx, client.ObjectKey{Namespace: request.Operation.Namespace, Name: name}, before)
+		if apierrors.IsNotFound(err) || err == nil && !claims.Holds(&request.Cluster, before) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the host: %w", err)
+		}
+		after := before.DeepCopy()
+		after.Status.Claim = nil
+		after.Status.Step = nil
+		if removed.Cleaned {
+			quarantine.End(after, quarantine.ReasonCleaned)
+		} else {
+			quarantine.Begin(after, request.Cluster.Name, removed.Problem)
 		}
 		return r.patchStatus(ctx, before, after)
 	})

@@ -44,7 +44,7 @@ func (r *Reconciler) waitingBehind(ctx context.Context, object client.Object) []
 	}
 	var requests []reconcile.Request
 	for i := range list.Items {
-		if other := &list.Items[i]; other.Name != operation.Name && !ended(other) {
+		if other := &list.Items[i]; other.Name != operation.Name && !other.Status.Phase.Ended() {
 			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(other)})
 		}
 	}
@@ -57,7 +57,7 @@ func endsTurn() predicate.Predicate {
 		CreateFunc:  func(event.CreateEvent) bool { return false },
 		GenericFunc: func(event.GenericEvent) bool { return false },
 		UpdateFunc: func(e event.UpdateEvent) bool {
-			return !ended(e.ObjectOld.(*v1alpha1.ClusterOperation)) && ended(e.ObjectNew.(*v1alpha1.ClusterOperation))
+			return !e.ObjectOld.(*v1alpha1.ClusterOperation).Status.Phase.Ended() && e.ObjectNew.(*v1alpha1.ClusterOperation).Status.Phase.Ended()
 		},
 	}
 }

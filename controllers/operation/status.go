@@ -71,6 +71,14 @@ func problemsOf(problems []engine.Problem) (kept []v1alpha1.HostProblem, leftOut
 	return kept, 0
 }
 
+// takePlan keeps what would be done, within bounds.
+func takePlan(status *v1alpha1.ClusterOperationStatus, outcome *provision.Outcome) {
+	kept := min(len(outcome.Plan), maxPlan)
+	status.Plan = outcome.Plan[:kept]
+	status.PlanLeftOut = outcome.PlanLeftOut + int32(len(outcome.Plan)-kept)
+	status.PlanDigest = outcome.PlanDigest
+}
+
 // addUnreached names hosts that could not be reached and that no step has named.
 func addUnreached(status *v1alpha1.ClusterOperationStatus, outcome *provision.Outcome) {
 	named := map[string]bool{}

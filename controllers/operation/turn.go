@@ -29,7 +29,7 @@ func waitForTurn(ctx context.Context, s *scope) (phase.Next, error) {
 func firstOf(cluster string, operations []v1alpha1.ClusterOperation) *v1alpha1.ClusterOperation {
 	var waiting []*v1alpha1.ClusterOperation
 	for i := range operations {
-		if operations[i].Spec.ClusterRef.Name == cluster && !ended(&operations[i]) {
+		if operations[i].Spec.ClusterRef.Name == cluster && !operations[i].Status.Phase.Ended() {
 			waiting = append(waiting, &operations[i])
 		}
 	}

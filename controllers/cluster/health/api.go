@@ -55,7 +55,7 @@ func (a *API) Check(ctx context.Context, target Target) (Nodes, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	nodes, err := access.nodes(ctx, target.Version)
+	nodes, err := access.nodes(ctx, target)
 	if err != nil {
 		return Nodes{}, fmt.Errorf("its nodes cannot be listed: %w", inWords(err, access.server, listTimeout))
 	}
@@ -133,7 +133,7 @@ func (n *node) wrong(version string) string {
 }
 
 // nodes counts the nodes, page by page.
-func (a *access) nodes(ctx context.Context, version string) (Nodes, error) {
+func (a *access) nodes(ctx context.Context, target Target) (Nodes, error) {
 	var found Nodes
 	var wrong []string
 	query := url.Values{"limit": {strconv.Itoa(pageSize)}}
@@ -144,7 +144,7 @@ func (a *access) nodes(ctx context.Context, version string) (Nodes, error) {
 		}
 		for i := range page.Items {
 			found.Joined++
-			if why := page.Items[i].wrong(version); why != "" {
+			if why := page.Items[i].wrong(target.wanted(page.Items[i].Metadata.Name)); why != "" {
 				wrong = append(wrong, why)
 			} else {
 				found.Ready++

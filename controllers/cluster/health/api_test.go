@@ -118,6 +118,22 @@ func TestNodesAreCountedPageByPage(t *testing.T) {
 	}
 }
 
+func TestAPoolThatLagsByItsSpecIsWell(t *testing.T) {
+	ca, config := authority(t)
+	server := serve(t, ca, time.Hour, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/readyz" {
+			fmt.Fprintf(w, `{"items":[%s,%s,%s]}`, nodeJSON("cp1", "True", "v1.36.3"), nodeJSON("w1", "True", "v1.35.4"), nodeJSON("w2", "True", "v1.36.3"))
+		}
+	})
+	config.Clusters["c"].Server = server.URL
+	target := demo
+	target.Lagging = map[string]string{"w1": "v1.35.4", "w2": "v1.35.4"}
+	nodes, err := checkerFor(t, config).Check(t.Context(), target)
+	if want := (health.Nodes{Joined: 3, Ready: 2, Wrong: "w2 runs v1.36.3"}); err != nil || nodes != want {
+		t.Errorf("found %+v, %v; want %+v", nodes, err, want)
+	}
+}
+
 func TestManyNodesThatAreNotReadyAreNotAllNamed(t *testing.T) {
 	ca, config := authority(t)
 	server := serve(t, ca, time.Hour, func(w http.ResponseWriter, r *http.Request) {

@@ -35,7 +35,7 @@ type Monitor struct {
 // watch is what is kept about one cluster. A cluster that is dropped and kept again has another one, so that what a check finds which
 // began before is thrown away.
 type watch struct {
-	version  string
+	target   Target
 	due      time.Time
 	failures int
 	record   Record
@@ -62,7 +62,7 @@ func (m *Monitor) Keep(target Target) {
 		m.watches[target.Key] = w
 		m.schedule(target.Key, w)
 	}
-	w.version = target.Version
+	w.target = target
 }
 
 // Drop ends the checks of a cluster and forgets what was found; a check under way counts for nothing.
@@ -104,11 +104,11 @@ func (m *Monitor) next(ctx context.Context) bool {
 		return false
 	}
 	defer m.queue.Done(key)
-	w, version := m.take(key)
+	w, target := m.take(key)
 	if w == nil {
 		return true
 	}
-	nodes, err := m.checker.Check(ctx, Target{Key: key, Version: version})
+	nodes, err := m.checker.Check(ctx, target)
 	if ctx.Err() != nil {
 		return true // the process ends; that says nothing about the cluster
 	}
@@ -120,18 +120,18 @@ func (m *Monitor) next(ctx context.Context) bool {
 
 // take returns the watch of a cluster whose check is due. Nil is for a cluster that was dropped, and for one that was kept again
 // meanwhile, whose check comes later.
-func (m *Monitor) take(key client.ObjectKey) (*watch, string) {
+func (m *Monitor) take(key client.ObjectKey) (*watch, Target) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	w := m.watches[key]
 	if w == nil {
-		return nil, ""
+		return nil, Target{}
 	}
 	if left := time.Until(w.due); left > 0 {
 		m.queue.AddAfter(key, left)
-		return nil, ""
+		return nil, Target{}
 	}
-	return w, w.version
+	return w, w.target
 }
 
 // note puts a finding into the record, and says whether that changed it.

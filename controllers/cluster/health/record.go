@@ -13,6 +13,16 @@ type Target struct {
 	Key client.ObjectKey
 	// Version the kubelets of the cluster should have; empty for any.
 	Version string
+	// Lagging holds the version of nodes, by name, whose kubelet should have another one.
+	Lagging map[string]string
+}
+
+// wanted is the version the kubelet of a node should have; empty for any.
+func (t *Target) wanted(node string) string {
+	if version, lags := t.Lagging[node]; lags {
+		return version
+	}
+	return t.Version
 }
 
 // Nodes is what a cluster's API says about its nodes.

@@ -128,7 +128,7 @@ func lastOperation(s *follow.Snapshot) *v1alpha1.ClusterOperation {
 
 func writeOperation(b *strings.Builder, o *v1alpha1.ClusterOperation) error {
 	fmt.Fprintf(b, "\nOperation %s: %s, %s, attempt %d", o.Name, o.Spec.Type, o.Status.Phase, o.Status.Attempt)
-	if follow.Ended(o) {
+	if o.Status.Phase.Ended() {
 		b.WriteString(": " + progress.StepCounts(o.Status.Steps))
 	}
 	b.WriteString("\n")

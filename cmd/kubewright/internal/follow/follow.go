@@ -84,11 +84,6 @@ func numberOf(name string) int {
 	return n
 }
 
-// Ended says that an operation has come to its end.
-func Ended(operation *v1alpha1.ClusterOperation) bool {
-	return operation.Status.Phase == v1alpha1.OperationSucceeded || operation.Status.Phase == v1alpha1.OperationFailed
-}
-
 // Changes returns a channel on which something arrives after anything changed that a snapshot may hold; several changes may arrive
 // as one. The cache must be running, or be started later.
 func Changes(ctx context.Context, c cache.Cache) (<-chan struct{}, error) {

@@ -50,7 +50,7 @@ type Goal struct {
 func NewGoal(s *Snapshot, since time.Time) Goal {
 	g := Goal{Before: map[string]bool{}, Since: since}
 	for i := range s.Operations {
-		if Ended(&s.Operations[i]) {
+		if s.Operations[i].Status.Phase.Ended() {
 			g.Before[s.Operations[i].Name] = true
 		}
 	}
@@ -72,8 +72,8 @@ func (g Goal) Judge(s *Snapshot, now time.Time) Verdict {
 	}
 	stalled := isTrue(current(s.Cluster.Status.Conditions, v1alpha1.StalledCondition, s.Cluster.Generation))
 	switch {
-	case v.Operation != nil && !Ended(v.Operation):
-	case v.Operation != nil && v.Operation.Status.Phase == v1alpha1.OperationFailed:
+	case v.Operation != nil && !v.Operation.Status.Phase.Ended():
+	case v.Operation != nil && v.Operation.Status.Phase != v1alpha1.OperationSucceeded:
 		return g.judgeFailure(v, stalled, now)
 	case v.Operation != nil && !g.Deletion && ready != nil && ready.Status == metav1.ConditionTrue:
 		v.Standing = Reached
@@ -113,7 +113,7 @@ func (g Goal) operation(s *Snapshot) *v1alpha1.ClusterOperation {
 			}
 			continue
 		}
-		if o.Spec.Type == v1alpha1.InstallOperation && (s.Cluster == nil || o.Spec.ClusterGeneration == 0 || o.Spec.ClusterGeneration == s.Cluster.Generation) {
+		if o.Spec.Type.BringsAbout() && (s.Cluster == nil || o.Spec.ClusterGeneration == 0 || o.Spec.ClusterGeneration == s.Cluster.Generation) {
 			return o
 		}
 	}
