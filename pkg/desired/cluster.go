@@ -3,6 +3,7 @@
 package desired
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/bundle"
@@ -43,6 +45,8 @@ type Cluster struct {
 	Authorities *pki.Authorities
 	// Initialized is true when the cluster is known to exist already.
 	Initialized bool
+	// Rollout says how a change is carried over running nodes.
+	Rollout v1alpha1.RolloutPolicy
 }
 
 // Endpoint is host and port of the API as nodes see it.
@@ -71,6 +75,17 @@ type Host struct {
 	Containerd []*runtime.RawExtension
 	// IgnorePreflightErrors of cluster and pool together.
 	IgnorePreflightErrors []string
+	// KubeletVersion of this host with its leading v: the cluster's, or an older one while its pool lags behind.
+	KubeletVersion string
+	// Kubelet is the release that kubelet is taken from; nil when the bundle does not hold KubeletVersion, so that a kubelet of this
+	// version can only stay where it is.
+	Kubelet *bundle.Release
+}
+
+// Releases finds what a bundle holds for a version of Kubernetes.
+type Releases interface {
+	// Release returns a release, or the bundle's typed error that lists the versions there are.
+	Release(version string) (*bundle.Release, error)
 }
 
 // IsControlPlane tells whether the host runs the control plane.
@@ -84,10 +99,14 @@ type SpecError struct {
 // Error names the field and the problem.
 func (e *SpecError) Error() string { return e.Field + ": " + e.Problem }
 
-// New resolves a spec. Hosts must hold every host the spec names. It returns a *SpecError for what the schema cannot check, and
-// the bundle's typed error when the release is not there.
-func New(cluster *v1alpha1.Cluster, hosts map[string]v1alpha1.Host, release *bundle.Release, authorities *pki.Authorities) (*Cluster, error) {
+// New resolves a spec at its version. Hosts must hold every host the spec names. It returns a *SpecError for what the schema cannot
+// check, and the bundle's typed error when the release is not there.
+func New(cluster *v1alpha1.Cluster, hosts map[string]v1alpha1.Host, releases Releases, authorities *pki.Authorities) (*Cluster, error) {
 	spec := cluster.Spec
+	release, err := releases.Release(spec.Version)
+	if err != nil {
+		return nil, fmt.Errorf("spec.version: %w", err)
+	}
 	c := &Cluster{
 		Name:          cluster.Name,
 		UID:           string(cluster.UID),
@@ -101,13 +120,14 @@ func New(cluster *v1alpha1.Cluster, hosts map[string]v1alpha1.Host, release *bun
 		Kubelet:       spec.Overrides.Kubelet,
 		Authorities:   authorities,
 		Initialized:   cluster.Status.Initialized,
+		Rollout:       spec.Rollout,
 	}
 	for i, name := range spec.ControlPlane.Hosts {
 		h, err := newHost(hosts, name, fmt.Sprintf("spec.controlPlane.hosts[%d]", i))
 		if err != nil {
 			return nil, err
 		}
-		h.Role = v1alpha1.ControlPlaneRole
+		h.Role, h.KubeletVersion, h.Kubelet = v1alpha1.ControlPlaneRole, spec.Version, release
 		if !spec.ControlPlane.Schedulable {
 			h.Taints = []corev1.Taint{{Key: "node-role.kubernetes.io/control-plane", Effect: corev1.TaintEffectNoSchedule}}
 		}
@@ -115,11 +135,16 @@ func New(cluster *v1alpha1.Cluster, hosts map[string]v1alpha1.Host, release *bun
 		c.Hosts = append(c.Hosts, h)
 	}
 	for p, pool := range spec.Workers {
+		version, kubelet, err := poolKubelet(spec.Version, pool.Version, release, releases)
+		if err != nil {
+			return nil, fmt.Errorf("spec.workers[%d].version: %w", p, err)
+		}
 		for i, name := range pool.Hosts {
 			h, err := newHost(hosts, name, fmt.Sprintf("spec.workers[%d].hosts[%d]", p, i))
 			if err != nil {
 				return nil, err
 			}
+			h.KubeletVersion, h.Kubelet = version, kubelet
 			h.Role, h.Pool, h.Labels, h.Taints = v1alpha1.WorkerRole, pool.Name, pool.Labels, pool.Taints
 			h.lay(spec.Overrides.NodeOverrides, pool.Overrides)
 			c.Hosts = append(c.Hosts, h)
@@ -127,6 +152,29 @@ func New(cluster *v1alpha1.Cluster, hosts map[string]v1alpha1.Host, release *bun
 	}
 	c.Endpoint = endpoint(spec.ControlPlane.Endpoint)
 	return c, nil
+}
+
+// poolKubelet says which kubelet a pool runs. A pool that names the version of a later hop of the same upgrade runs the cluster's for now.
+func poolKubelet(cluster, pool string, release *bundle.Release, releases Releases) (string, *bundle.Release, error) {
+	if pool == "" {
+		return cluster, release, nil
+	}
+	want, err := version.ParseSemantic(pool)
+	if err != nil {
+		return "", nil, err
+	}
+	has, err := version.ParseSemantic(cluster)
+	if err != nil {
+		return "", nil, err
+	}
+	if has.LessThan(want) {
+		return cluster, release, nil
+	}
+	older, err := releases.Release(pool)
+	if _, missing := errors.AsType[*bundle.VersionNotFoundError](err); missing {
+		return pool, nil, nil
+	}
+	return pool, older, err
 }
 
 func newHost(hosts map[string]v1alpha1.Host, name, field string) (Host, error) {

@@ -1,9 +1,12 @@
 package plan
 
 import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/desired"
-	"github.com/kubewright/kubewright/pkg/engine"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/steps/cni"
 )
@@ -12,13 +15,8 @@ import (
 // control plane, through which the API is reached.
 func (b *builder) cluster() error {
 	c := b.in.Cluster
-	at := []string{b.initial}
-	var initialised []engine.Need
-	if b.initial == "" {
-		at = b.controlPlanes[:1]
-	} else {
-		initialised = []engine.Need{{Step: StepInit, Scope: engine.AnyHost}}
-	}
+	at := []string{b.at()}
+	initialised := append(onAll(StepCPReturn, StepAddons), b.initialised()...)
 	flannel := c.Network.CNI.Type == v1alpha1.FlannelCNI
 	var workloads []Workload
 	if flannel {
@@ -36,20 +34,25 @@ func (b *builder) cluster() error {
 	}
 	if flannel {
 		if err := b.add(Step{ID: StepPodNetwork, Title: "Open nodes to pods", Hosts: b.all, Needs: append(onSame(StepControlPlane, StepJoin), append(initialised, onAll(StepNetwork)...)...)},
-			func(desired.Host) ([]hostapi.Resource, error) { return cni.HostResources(), nil }); err != nil {
+			func(h desired.Host) ([]hostapi.Resource, error) {
+				// Joining has started kubelet by now; what with is written down, so that a change of it is noticed later.
+				running, err := b.kubeletRuns(h)
+				if slices.Contains(b.fresh, h.Name) {
+					return append(cni.HostResources(), running), err
+				}
+				return cni.HostResources(), nil
+			}); err != nil {
 			return err
 		}
 	}
-	labels := map[string]map[string]string{}
+	node := AwaitNode{Version: map[string]string{}, Labels: map[string]map[string]string{}, Taints: map[string][]corev1.Taint{}, NeedReady: flannel}
 	for _, h := range c.Hosts {
-		labels[h.Name] = h.Labels
+		node.Version[h.Name], node.Labels[h.Name], node.Taints[h.Name] = h.KubeletVersion, h.Labels, h.Taints
 	}
-	var members []string
-	members = append(members, b.controlPlanes...)
 	b.steps = append(b.steps,
-		Step{ID: StepNodes, Title: "See nodes Ready", Hosts: b.all, Needs: append(onSame(StepControlPlane, StepJoin, StepPodNetwork), initialised...),
-			Action: AwaitNode{Version: c.Version, Labels: labels, NeedReady: flannel}},
-		Step{ID: StepMembers, Title: "See etcd members healthy", Hosts: at, Needs: append(onAll(StepControlPlane), initialised...), Action: AwaitEtcd{members}},
+		Step{ID: StepNodes, Title: "See nodes Ready", Hosts: b.all, Needs: append(onSame(StepControlPlane, StepJoin, StepPodNetwork, StepCPReturn, StepWorkerReturn), initialised...),
+			Action: node},
+		Step{ID: StepMembers, Title: "See etcd members healthy", Hosts: at, Needs: append(onAll(StepControlPlane, StepForget, StepLeaveMember), initialised...), Action: AwaitEtcd{b.controlPlanes}},
 	)
 	if !flannel {
 		return nil

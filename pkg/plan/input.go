@@ -20,6 +20,19 @@ type Input struct {
 	Material map[string]Material
 	// Flannel and MetricsServer are the objects of the bundle's manifests.
 	Flannel, MetricsServer []*unstructured.Unstructured
+	// State of the running cluster.
+	State State
+	// Leaving lists the hosts that go.
+	Leaving []Leaving
+	// Scope names the hosts that are looked at; nil means all. Hosts that are known to be as wanted can be left out, so that adding one
+	// to a large cluster does not touch the others.
+	Scope []string
+	// Via is the control plane through which the cluster is used when Scope leaves all of them out.
+	Via string
+	// SpecDigest identifies everything of the spec but which hosts there are; it is kept in the cluster once it was brought about.
+	SpecDigest string
+	// Backup is the snapshot to take before the control plane is changed; without a recipient none is taken.
+	Backup hostapi.Backup
 }
 
 // Material is signed for one host. It only matters where the host does not have its like yet.
@@ -38,14 +51,20 @@ func initialHost(in Input) (name string, live bool) {
 	controlPlanes := in.Cluster.ControlPlanes()
 	for _, h := range controlPlanes {
 		facts := in.Facts[h.Name]
+		if facts == nil {
+			continue
+		}
 		if slices.Contains(facts.Receipts, kubeadm.InitCommand) || slices.Contains(facts.Runs, kubeadm.InitCommand) {
 			return h.Name, slices.Contains(facts.Receipts, kubeadm.InitCommand)
 		}
 	}
 	for _, h := range controlPlanes {
-		if slices.Contains(in.Facts[h.Name].Receipts, kubeadm.JoinEtcdCommand) {
+		if facts := in.Facts[h.Name]; facts != nil && slices.Contains(facts.Receipts, kubeadm.JoinEtcdCommand) {
 			return "", true
 		}
+	}
+	if len(in.State.Nodes) > 0 {
+		return "", true
 	}
 	return controlPlanes[0].Name, false
 }

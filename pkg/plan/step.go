@@ -3,8 +3,10 @@
 package plan
 
 import (
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/engine"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 )
@@ -21,6 +23,10 @@ type Step struct {
 	Needs []engine.Need
 	// Exclusive names a group of steps of which one runs at a time, on one host.
 	Exclusive string
+	// Lane of the graph it is part of.
+	Lane string
+	// When limits the step to runs in which something else has to be done; nil means always.
+	When *When
 	// Resources by host.
 	Resources map[string][]hostapi.Resource
 	// Action is nil for steps made of resources.
@@ -29,20 +35,75 @@ type Step struct {
 	Guard Guard
 }
 
+// Graph is the steps and the lanes they are in.
+type Graph struct {
+	Steps []Step
+	Lanes []engine.Lane
+}
+
+// When names steps made of resources of which at least one must have been found needed, at the start of the run, for the step that has
+// the When to be needed itself. So nodes are drained, and snapshots taken, only when there is a reason.
+type When struct {
+	Steps []string
+	// SameHost looks at the step's own host only.
+	SameHost bool
+	// Resources limits the reasons to resources with these IDs; none means any.
+	Resources []string
+}
+
 // Action is something brought about or observed through the cluster's API.
 type Action interface{ action() }
 
 // ApplyObjects applies objects on the server side under one field manager.
 type ApplyObjects struct{ Objects []*unstructured.Unstructured }
 
-// AwaitNode waits until a host's node is Ready at a version, and keeps its labels.
+// AwaitNode waits until a host's node is Ready at its version, and keeps its labels and taints as its pool wants them.
 type AwaitNode struct {
-	Version string
-	// Labels by host.
-	Labels map[string]map[string]string
+	// Version of kubelet, Labels and Taints by host.
+	Version map[string]string
+	Labels  map[string]map[string]string
+	Taints  map[string][]corev1.Taint
 	// NeedReady is false when nobody installs a pod network, without which no node becomes Ready.
 	NeedReady bool
 }
+
+// Configure keeps what kubeadm and every kubelet read out of the cluster: its ClusterConfiguration and KubeletConfiguration. What
+// kubeadm itself has just written is taken over as it is.
+type Configure struct{ Cluster, Kubelet map[string]any }
+
+// Record notes in the cluster which spec was brought about, its hosts left out.
+type Record struct{ Spec string }
+
+// Rollout restarts the pods of a DaemonSet when the digest of what they were started with is another one.
+type Rollout struct {
+	Workload Workload
+	Digest   string
+}
+
+// Drain makes a node unschedulable and evicts its pods. Policy holds what happens when that takes too long. Gone is set for a host that
+// leaves: a node that is not there, or not Ready, is drained by definition.
+type Drain struct {
+	Policy v1alpha1.Drain
+	Gone   bool
+}
+
+// Return waits until a node is Ready with its kubelet at a version, and makes it schedulable again if this project cordoned it.
+type Return struct {
+	// Version of kubelet by host.
+	Version map[string]string
+	// APIServer is the version the host's own API server has to answer with; empty on workers.
+	APIServer string
+}
+
+// RemoveMember takes a host's member out of etcd, after handing on the leadership if it has it.
+type RemoveMember struct{}
+
+// ResetHost removes from a machine what its ledger says is ours. What could not be removed does not stop the cluster from forgetting
+// the machine, but is reported.
+type ResetHost struct{}
+
+// DeleteNode removes a host's node from the cluster.
+type DeleteNode struct{}
 
 // AwaitEtcd waits until exactly these members vote and are healthy.
 type AwaitEtcd struct{ Members []string }
@@ -60,6 +121,14 @@ type AwaitDNS struct{ Server, Name string }
 type AwaitAPIService struct{ Name string }
 
 func (ApplyObjects) action()    {}
+func (Configure) action()       {}
+func (Record) action()          {}
+func (Rollout) action()         {}
+func (Drain) action()           {}
+func (Return) action()          {}
+func (RemoveMember) action()    {}
+func (ResetHost) action()       {}
+func (DeleteNode) action()      {}
 func (AwaitNode) action()       {}
 func (AwaitEtcd) action()       {}
 func (AwaitWorkloads) action()  {}
@@ -74,6 +143,17 @@ const (
 	GuardNotInitialised Guard = "NotInitialised"
 	// GuardEtcdCanGrow refuses unless every etcd member is healthy and quorum holds on the membership with one more.
 	GuardEtcdCanGrow Guard = "EtcdCanGrow"
+	// GuardEtcdCanShrink refuses unless quorum holds, with members that are well, on the membership without this one.
+	GuardEtcdCanShrink Guard = "EtcdCanShrink"
+	// GuardEtcdCanRestart refuses unless the other members are a majority that is well.
+	GuardEtcdCanRestart Guard = "EtcdCanRestart"
+)
+
+// Lanes of the graph.
+const (
+	LaneControlPlanes = "control-planes"
+	LaneWorkers       = "workers"
+	LaneLeaving       = "leaving"
 )
 
 // IDs of the steps.
@@ -88,6 +168,24 @@ const (
 	StepImages         = "runtime/images"
 	StepKubelet        = "node/kubelet"
 	StepProxy          = "node/apiserver-proxy"
+	StepSnapshot       = "etcd/snapshot"
+	StepConfiguration  = "cluster/configuration"
+	StepCPUpdate       = "control-plane/update"
+	StepCPDrain        = "control-plane/drain"
+	StepCPNode         = "control-plane/node"
+	StepCPReturn       = "control-plane/return"
+	StepAddons         = "cluster/addons"
+	StepKubeProxy      = "cluster/kube-proxy"
+	StepWorkerDrain    = "worker/drain"
+	StepWorkerUpdate   = "worker/update"
+	StepWorkerReturn   = "worker/return"
+	StepForget         = "leave/dead-member"
+	StepLeaveDrain     = "leave/drain"
+	StepLeaveMember    = "leave/member"
+	StepLeaveReset     = "leave/reset"
+	StepLeaveNode      = "leave/node"
+	StepRecord         = "cluster/record"
+	StepUnpin          = "host/unpin-images"
 	StepInit           = "control-plane/init"
 	StepPrepare        = "control-plane/prepare"
 	StepEtcd           = "control-plane/etcd"

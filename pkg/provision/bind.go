@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -16,38 +18,79 @@ import (
 // waitTimeout bounds how long a cluster may take to show what is awaited.
 const waitTimeout = 10 * time.Minute
 
+// drainSlack is what a drain may take beyond the policy's time: cordoning, listing pods, uncordoning.
+const drainSlack = 2 * time.Minute
+
 // bind turns the plan into steps the engine can run. Every host is first asked once for everything, so that a host on which nothing
 // is missing costs one request.
-func (x *execution) bind(ctx context.Context, steps []plan.Step) ([]engine.Step, error) {
-	if err := x.content.listen(x.sessions.localAddresses(), x.options.TunnelOnly); err != nil {
-		return nil, err
+func (x *execution) bind(ctx context.Context, graph *plan.Graph) (engine.Graph, error) {
+	if err := x.serveContent(); err != nil {
+		return engine.Graph{}, err
 	}
 	hosts := &hostSteps{
 		sessions: x.sessions,
-		owner:    hostapi.Owner{ClusterName: x.desired.Name, ClusterUID: x.desired.UID},
+		owner:    x.owner(),
 		sources:  x.content.sources(),
 		known:    map[string]map[string][]hostapi.Verdict{},
+		first:    map[string]map[string][]hostapi.Verdict{},
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
-	for _, h := range x.desired.Hosts {
-		group.Go(func() error { return hosts.ask(groupCtx, h.Name, steps) })
+	for _, name := range hostsOf(graph.Steps) {
+		group.Go(func() error { return hosts.ask(groupCtx, name, graph.Steps) })
 	}
 	if err := group.Wait(); err != nil {
-		return nil, fmt.Errorf("compare hosts with what is wanted: %w", err)
+		return engine.Graph{}, fmt.Errorf("compare hosts with what is wanted: %w", err)
 	}
-	var bound []engine.Step
-	for _, s := range steps {
+	bound := engine.Graph{Lanes: graph.Lanes}
+	for _, s := range graph.Steps {
 		var one engine.Step
 		if s.Action == nil {
 			one = hosts.bind(s)
 		} else {
 			one = x.bindAction(s.Action)
 		}
-		one.ID, one.Title, one.Hosts, one.Needs, one.Exclusive = s.ID, s.Title, s.Hosts, s.Needs, s.Exclusive
+		one.ID, one.Title, one.Hosts, one.Needs, one.Exclusive, one.Lane = s.ID, s.Title, s.Hosts, s.Needs, s.Exclusive, s.Lane
 		one.Guard = x.guard(s.Guard)
-		bound = append(bound, one)
+		if s.When != nil {
+			one.Check = when(s.When, hosts, one.Check)
+		}
+		bound.Steps = append(bound.Steps, one)
 	}
 	return bound, nil
+}
+
+// serveContent opens the ports hosts take content from, once.
+func (x *execution) serveContent() error {
+	if x.serving {
+		return nil
+	}
+	x.serving = true
+	return x.content.listen(x.sessions.localAddresses(), x.options.TunnelOnly)
+}
+
+// hostsOf lists the hosts that have resources in any step.
+func hostsOf(steps []plan.Step) []string {
+	names := map[string]bool{}
+	for _, s := range steps {
+		for host := range s.Resources {
+			names[host] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// when makes a step done by definition while nothing that it is for was found needed at the start.
+func when(w *plan.When, hosts *hostSteps, check func(context.Context, string) (engine.Verdict, error)) func(context.Context, string) (engine.Verdict, error) {
+	return func(ctx context.Context, host string) (engine.Verdict, error) {
+		on := host
+		if !w.SameHost {
+			on = ""
+		}
+		if !hosts.foundNeeded(w.Steps, on, w.Resources) {
+			return engine.Verdict{State: engine.Done}, nil
+		}
+		return check(ctx, host)
+	}
 }
 
 func (x *execution) bindAction(action plan.Action) engine.Step {
@@ -69,6 +112,32 @@ func (x *execution) bindAction(action plan.Action) engine.Step {
 		step.Apply = func(ctx context.Context, host string, _ func(string)) error { return k.applyNode(ctx, a, host) }
 		step.Mutates = true
 		return step
+	case plan.Configure:
+		return act(func(ctx context.Context, _ string) (engine.Verdict, error) { return k.checkConfiguration(ctx, a) },
+			func(ctx context.Context, _ string, _ func(string)) error { return k.applyConfiguration(ctx, a) })
+	case plan.Record:
+		return act(func(ctx context.Context, _ string) (engine.Verdict, error) { return k.checkRecord(ctx, a) },
+			func(ctx context.Context, _ string, _ func(string)) error { return k.applyRecord(ctx, a) })
+	case plan.Rollout:
+		return act(func(ctx context.Context, _ string) (engine.Verdict, error) { return k.checkRollout(ctx, a) },
+			func(ctx context.Context, _ string, _ func(string)) error { return k.applyRollout(ctx, a) })
+	case plan.Drain:
+		step := act(func(ctx context.Context, host string) (engine.Verdict, error) { return k.checkDrain(ctx, a, host) },
+			func(ctx context.Context, host string, report func(string)) error {
+				return k.applyDrain(ctx, a, host, x.request.Operation.Name, report)
+			})
+		// Long enough for the policy's own time to run out first, twice when force follows.
+		step.Timeout = 2*a.Policy.Timeout.Duration + drainSlack
+		return step
+	case plan.Return:
+		return act(func(ctx context.Context, host string) (engine.Verdict, error) { return k.checkReturn(ctx, a, host) },
+			func(ctx context.Context, host string, _ func(string)) error { return k.uncordon(ctx, host) })
+	case plan.RemoveMember:
+		return act(x.checkMember, x.applyMember)
+	case plan.ResetHost:
+		return act(x.checkLeaveReset, x.applyLeaveReset)
+	case plan.DeleteNode:
+		return act(x.checkNodeGone, func(ctx context.Context, host string, _ func(string)) error { return x.deleteNode(ctx, host) })
 	case plan.AwaitEtcd:
 		return wait(func(ctx context.Context, _ string) (engine.Verdict, error) { return k.awaitEtcd(ctx, a) })
 	case plan.AwaitWorkloads:
@@ -83,26 +152,40 @@ func (x *execution) bindAction(action plan.Action) engine.Step {
 	}}
 }
 
+// act makes a step that changes something.
+func act(check func(context.Context, string) (engine.Verdict, error), apply func(context.Context, string, func(string)) error) engine.Step {
+	return engine.Step{Check: check, Apply: apply, Mutates: true}
+}
+
 func (x *execution) guard(g plan.Guard) func(context.Context, string) error {
 	switch g {
 	case plan.GuardNotInitialised:
 		return func(_ context.Context, host string) error { return x.guardNotInitialised(host) }
 	case plan.GuardEtcdCanGrow:
-		return func(ctx context.Context, host string) error {
-			members, err := x.kube.members(ctx)
-			if err != nil {
-				return engine.Retryable(fmt.Errorf("etcd's health is unknown, so no member is added: %w", err))
-			}
-			return engine.Retryable(canGrow(members, host))
-		}
+		return x.guardMembers(plan.CanGrow)
+	case plan.GuardEtcdCanShrink:
+		return x.guardMembers(plan.CanShrink)
+	case plan.GuardEtcdCanRestart:
+		return x.guardMembers(plan.CanRestart)
 	}
 	return nil
+}
+
+// guardMembers asks etcd how its members are, now, and lets a rule judge what is about to be done to one of them. Unknown health blocks.
+func (x *execution) guardMembers(rule func(members []plan.Member, host string) error) func(context.Context, string) error {
+	return func(ctx context.Context, host string) error {
+		members, err := x.kube.members(ctx)
+		if err != nil {
+			return engine.Retryable(fmt.Errorf("etcd's health is unknown, so its members are left as they are: %w", err))
+		}
+		return engine.Retryable(rule(planned(members), host))
+	}
 }
 
 // guardNotInitialised refuses to initialise when another control plane already holds a cluster's data.
 func (x *execution) guardNotInitialised(host string) error {
 	for _, h := range x.desired.ControlPlanes() {
-		if h.Name == host {
+		if h.Name == host || x.facts[h.Name] == nil {
 			continue
 		}
 		for _, p := range x.facts[h.Name].Paths {

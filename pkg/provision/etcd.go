@@ -27,10 +27,13 @@ const etcdTimeout = 5 * time.Second
 
 // member is one member of etcd as seen now.
 type member struct {
-	Name    string
-	Learner bool
-	// Problem is empty for a member that answers and agrees with its own cluster.
-	Problem string
+	plan.Member
+	id uint64
+	// peers are its peer URLs: a member that never started has no name.
+	peers  []string
+	leader bool
+	// client is how it is reached, from any control plane.
+	client string
 }
 
 // members asks etcd, through the first control plane whose member answers, who belongs to it, and every member how it is.
@@ -64,11 +67,16 @@ func (k *kube) membersVia(ctx context.Context, config *tls.Config, via desired.H
 	}
 	list := make([]member, 0, len(response.Members))
 	for _, m := range response.Members {
-		one := member{Name: m.Name, Learner: m.IsLearner}
+		one := member{Member: plan.Member{Name: m.Name, Learner: m.IsLearner}, id: m.ID, peers: m.PeerURLs}
 		if len(m.ClientURLs) == 0 {
 			one.Problem = "has not started"
-		} else if err := k.status(ctx, config, via, m.ClientURLs[0]); err != nil {
-			one.Problem = err.Error()
+		} else {
+			one.client = m.ClientURLs[0]
+			leader, err := k.status(ctx, config, via, one.client)
+			one.leader = leader == m.ID
+			if err != nil {
+				one.Problem = err.Error()
+			}
 		}
 		list = append(list, one)
 	}
@@ -76,15 +84,16 @@ func (k *kube) membersVia(ctx context.Context, config *tls.Config, via desired.H
 	return list, nil
 }
 
-// status asks one member, at its own address but from the host via, whether it has a leader and no errors.
-func (k *kube) status(ctx context.Context, config *tls.Config, via desired.Host, url string) error {
+// status asks one member, at its own address but from the host via, whom it follows; the error says that it has no leader or other
+// troubles.
+func (k *kube) status(ctx context.Context, config *tls.Config, via desired.Host, url string) (leader uint64, err error) {
 	host, _, err := net.SplitHostPort(strings.TrimPrefix(url, "https://"))
 	if err != nil {
-		return fmt.Errorf("client URL %q: %w", url, err)
+		return 0, fmt.Errorf("client URL %q: %w", url, err)
 	}
 	client, err := k.etcdClient(config, via, host)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { _ = client.Close() }()
 	ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
@@ -92,13 +101,13 @@ func (k *kube) status(ctx context.Context, config *tls.Config, via desired.Host,
 	status, err := client.Status(ctx, "https://"+net.JoinHostPort(host, "2379"))
 	switch {
 	case err != nil:
-		return err
+		return 0, err
 	case status.Leader == 0:
-		return errors.New("has no leader")
+		return 0, errors.New("has no leader")
 	case len(status.Errors) > 0:
-		return errors.New(strings.Join(status.Errors, ", "))
+		return status.Leader, errors.New(strings.Join(status.Errors, ", "))
 	}
-	return nil
+	return status.Leader, nil
 }
 
 func (k *kube) etcdClient(config *tls.Config, via desired.Host, address string) (*clientv3.Client, error) {
@@ -133,23 +142,13 @@ func (k *kube) etcdTLS() (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
 }
 
-// canGrow refuses to add a member unless every present one is well. A member of the joining host itself that never started is what a
-// cut-off attempt left; kubeadm continues with it.
-func canGrow(members []member, joining string) error {
+// planned is what the planner knows of members.
+func planned(members []member) []plan.Member {
+	var list []plan.Member
 	for _, m := range members {
-		if m.Problem == "" && !m.Learner {
-			continue
-		}
-		if m.Name == joining || (m.Name == "" && m.Learner) {
-			continue
-		}
-		what := m.Problem
-		if what == "" {
-			what = "is still a learner"
-		}
-		return fmt.Errorf("adding an etcd member now could cost quorum: member %s %s; repair it first", m.Name, what)
+		list = append(list, m.Member)
 	}
-	return nil
+	return list
 }
 
 func (k *kube) awaitEtcd(ctx context.Context, a plan.AwaitEtcd) (engine.Verdict, error) {

@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +23,36 @@ type hostSteps struct {
 	// known holds verdicts that were obtained together with others, or by the Apply that just ended. Each is used once: whatever
 	// is asked again is asked of the host.
 	known map[string]map[string][]hostapi.Verdict
+	// first holds what was found at the start, by step and host. It is what steps look at that are for others.
+	first map[string]map[string][]hostapi.Verdict
+}
+
+// foundNeeded tells that something of the steps was found missing at the start: on one host or, for "", on any; among the resources
+// given or, for none, among all.
+func (b *hostSteps) foundNeeded(steps []string, host string, resources []string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, step := range steps {
+		for on, verdicts := range b.first[step] {
+			if host != "" && on != host {
+				continue
+			}
+			for _, v := range verdicts {
+				if v.State != hostapi.Done && (len(resources) == 0 || slices.Contains(resources, resourceID(v))) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// resourceID is the ID of the resource a verdict is about, without the step in front of it.
+func resourceID(v hostapi.Verdict) string {
+	if _, id, ok := strings.Cut(v.Resource, "#"); ok {
+		return id
+	}
+	return v.Resource
 }
 
 // ask obtains the verdicts of all steps of a host in one request.
@@ -50,6 +81,7 @@ func (b *hostSteps) ask(ctx context.Context, host string, steps []plan.Step) err
 	for _, s := range steps {
 		if n := len(s.Resources[host]); n > 0 {
 			b.keep(s.ID, host, verdicts[:n])
+			b.keepFirst(s.ID, host, verdicts[:n])
 			verdicts = verdicts[n:]
 		}
 	}
@@ -63,6 +95,15 @@ func (b *hostSteps) keep(step, host string, verdicts []hostapi.Verdict) {
 		b.known[step] = map[string][]hostapi.Verdict{}
 	}
 	b.known[step][host] = verdicts
+}
+
+func (b *hostSteps) keepFirst(step, host string, verdicts []hostapi.Verdict) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.first[step] == nil {
+		b.first[step] = map[string][]hostapi.Verdict{}
+	}
+	b.first[step][host] = verdicts
 }
 
 func (b *hostSteps) take(step, host string) []hostapi.Verdict {
@@ -105,10 +146,7 @@ func sumUp(verdicts []hostapi.Verdict) engine.Verdict {
 			continue
 		}
 		sum.State = engine.Needed
-		line := v.Resource
-		if _, id, ok := strings.Cut(line, "#"); ok {
-			line = id
-		}
+		line := resourceID(v)
 		if v.Why != "" {
 			line += ": " + v.Why
 		}

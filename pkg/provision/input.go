@@ -10,15 +10,22 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 
+	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/plan"
 	"github.com/kubewright/kubewright/pkg/steps/kubeadm"
 )
 
 // input gathers what the planner must not fetch or make up itself.
 func (x *execution) input() (plan.Input, error) {
-	in := plan.Input{Cluster: x.desired, Facts: x.facts, Material: map[string]plan.Material{}}
+	in := plan.Input{
+		Cluster: x.desired, Facts: x.facts, Material: map[string]plan.Material{}, State: x.state,
+		Scope: x.scope, Via: x.via, SpecDigest: x.specDigest, Backup: x.backupOf(),
+	}
+	for _, l := range x.leaving {
+		in.Leaving = append(in.Leaving, plan.Leaving{Name: l.Name, ControlPlane: l.ControlPlane, Orphan: l.Orphan})
+	}
 	now := time.Now()
-	for _, h := range x.desired.Hosts {
+	for _, h := range x.inScope() {
 		serving, err := kubeadm.KubeletServing(x.desired, h, now)
 		if err != nil {
 			return in, fmt.Errorf("host %s: sign kubelet's serving certificate: %w", h.Name, err)
@@ -39,6 +46,16 @@ func (x *execution) input() (plan.Input, error) {
 	}
 	in.MetricsServer, err = x.manifest("metrics-server.yaml")
 	return in, err
+}
+
+// keptBackups is how many snapshots stay on a control plane.
+const keptBackups = 5
+
+// backupOf is the snapshot of this operation. Its name is the operation's, so that one operation takes one.
+func (x *execution) backupOf() hostapi.Backup {
+	return hostapi.Backup{
+		Name: x.desired.Name + "-" + x.request.Operation.Name, Recipient: x.request.BackupRecipient, Keep: keptBackups,
+	}
 }
 
 // maxManifest bounds a manifest that is read into memory.

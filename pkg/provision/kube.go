@@ -22,6 +22,9 @@ import (
 // operatorLifetime bounds the client certificate of one operation.
 const operatorLifetime = 4 * time.Hour
 
+// apiTimeout bounds one question to one API server.
+const apiTimeout = 5 * time.Second
+
 // kube reaches the cluster's API through the SSH connections to its control planes: port 22 is enough.
 type kube struct {
 	sessions *sessions
@@ -44,6 +47,20 @@ func (k *kube) dial(ctx context.Context, network, _ string) (net.Conn, error) {
 		errs = append(errs, err)
 	}
 	return nil, fmt.Errorf("no control plane's API server can be reached: %w", errors.Join(errs...))
+}
+
+// restOf returns a configuration that reaches the API server of one control plane and no other.
+func (k *kube) restOf(host string) (*rest.Config, error) {
+	shared, err := k.rest()
+	if err != nil {
+		return nil, err
+	}
+	config := rest.CopyConfig(shared)
+	config.Timeout = apiTimeout
+	config.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return k.sessions.dial(ctx, host, network, net.JoinHostPort("127.0.0.1", strconv.Itoa(desired.APIServerPort)))
+	}
+	return config, nil
 }
 
 // rest returns the configuration of an administrator whose certificate lives only as long as an operation can.

@@ -2,11 +2,13 @@ package provision
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/discovery"
+	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/engine"
@@ -26,28 +28,24 @@ func (x *execution) learn(ctx context.Context, result *engine.Result, outcome *O
 	for _, o := range outcomes(result) {
 		switch o.State {
 		case engine.StateDone, engine.StateChanged:
-			if o.Step == plan.StepInit || o.Step == plan.StepControlPlane || o.Step == plan.StepMembers {
+			if o.Step == plan.StepInit || o.Step == plan.StepControlPlane || o.Step == plan.StepMembers || o.Step == plan.StepCPReturn {
 				outcome.Initialized = outcome.Initialized || x.mode == engine.ModeApply
 			}
 		}
-		if len(o.Why) > 0 && (o.State == engine.StateChanged || o.Reason == engine.ReasonPlanned || o.Reason == engine.ReasonPlannedUnknown) && len(outcome.Plan) < maxPlan {
-			outcome.Plan = append(outcome.Plan, v1alpha1.PlannedChange{Step: o.Step, Host: o.Host, Why: strings.Join(o.Why, "\n")})
-		}
 	}
+	all := changes(result)
+	outcome.Plan = all[:min(len(all), maxPlan)]
+	outcome.PlanLeftOut = int32(len(all) - len(outcome.Plan))
+	if x.mode == engine.ModePlan {
+		outcome.PlanDigest = planDigest(all)
+	}
+	outcome.Removed = x.left(result)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), learnTimeout)
 	defer cancel()
 	if !outcome.Initialized {
 		return
 	}
-	config, err := x.kube.rest()
-	if err != nil {
-		return
-	}
-	if client, err := discovery.NewDiscoveryClientForConfig(config); err == nil {
-		if version, err := client.ServerVersion(); err == nil {
-			outcome.Version = version.GitVersion
-		}
-	}
+	outcome.Version = x.lowestVersion()
 	if members, err := x.kube.members(ctx); err == nil {
 		for _, m := range members {
 			if !m.Learner {
@@ -56,6 +54,80 @@ func (x *execution) learn(ctx context.Context, result *engine.Result, outcome *O
 		}
 	}
 	x.countNodes(ctx, outcome)
+}
+
+// lowestVersion is the oldest version among the API servers that were connected to: an upgrade that stopped half way is not through.
+func (x *execution) lowestVersion() string {
+	lowest := ""
+	for _, h := range x.desired.ControlPlanes() {
+		if !x.sessions.connected(h.Name) {
+			continue
+		}
+		found, err := x.kube.versionOf(h.Name)
+		if err != nil {
+			continue
+		}
+		if lowest == "" || older(found, lowest) {
+			lowest = found
+		}
+	}
+	return lowest
+}
+
+// older compares versions; what cannot be read is never older.
+func older(a, b string) bool {
+	x, err := version.ParseSemantic(a)
+	if err != nil {
+		return false
+	}
+	y, err := version.ParseSemantic(b)
+	return err == nil && x.LessThan(y)
+}
+
+// kubeletVersion is the one wanted of a node; the cluster's for nodes that are not of the spec.
+func (x *execution) kubeletVersion(node string) string {
+	for _, h := range x.desired.Hosts {
+		if h.Name == node {
+			return h.KubeletVersion
+		}
+	}
+	return x.desired.Version
+}
+
+// changes lists what was, or would be, changed, in the order of the graph.
+func changes(result *engine.Result) []v1alpha1.PlannedChange {
+	var list []v1alpha1.PlannedChange
+	for _, o := range outcomes(result) {
+		if o.State == engine.StateChanged || o.Reason == engine.ReasonPlanned || o.Reason == engine.ReasonPlannedUnknown {
+			list = append(list, v1alpha1.PlannedChange{Step: o.Step, Host: o.Host, Why: strings.Join(o.Why, "\n")})
+		}
+	}
+	return list
+}
+
+// planDigest identifies a plan, as sha256:<hex>.
+func planDigest(list []v1alpha1.PlannedChange) string {
+	text, err := json.Marshal(list)
+	if err != nil {
+		panic(fmt.Sprintf("three strings cannot be encoded: %v", err))
+	}
+	return digestOf(text)
+}
+
+// left lists the hosts that are not part of the cluster any more.
+func (x *execution) left(result *engine.Result) map[string]RemovedHost {
+	gone := map[string]RemovedHost{}
+	if x.mode != engine.ModeApply {
+		return gone
+	}
+	for _, l := range x.leaving {
+		if o, ok := result.Outcome(plan.StepLeaveNode, l.Name); ok && o.State.OK() {
+			x.removed.mu.Lock()
+			gone[l.Name] = x.removed.done[l.Name]
+			x.removed.mu.Unlock()
+		}
+	}
+	return gone
 }
 
 func (x *execution) countNodes(ctx context.Context, outcome *Outcome) {
@@ -69,7 +141,7 @@ func (x *execution) countNodes(ctx context.Context, outcome *Outcome) {
 	}
 	outcome.Nodes.Joined = int32(len(nodes.Items))
 	for _, n := range nodes.Items {
-		if notReady(&n) == "" && n.Status.NodeInfo.KubeletVersion == x.desired.Version {
+		if notReady(&n) == "" && n.Status.NodeInfo.KubeletVersion == x.kubeletVersion(n.Name) {
 			outcome.Nodes.Ready++
 		}
 	}

@@ -2,16 +2,12 @@ package provision
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"github.com/kubewright/kubewright/pkg/engine"
 	"github.com/kubewright/kubewright/pkg/plan"
+	corev1 "k8s.io/api/core/v1"
 )
 
 // nodeListAge is how old a list of nodes may be. Hosts that wait side by side share one list instead of asking each for itself.
@@ -45,7 +41,7 @@ func (k *kube) node(ctx context.Context, name string) (*corev1.Node, error) {
 	return nil, nil
 }
 
-// awaitNode is done when the node is there, Ready at the version, and carries its pool's labels.
+// awaitNode is done when the node is there, Ready at its version, and carries its pool's labels and taints.
 func (k *kube) awaitNode(ctx context.Context, a plan.AwaitNode, host string) (engine.Verdict, error) {
 	node, err := k.node(ctx, host)
 	if err != nil {
@@ -54,11 +50,11 @@ func (k *kube) awaitNode(ctx context.Context, a plan.AwaitNode, host string) (en
 	if node == nil {
 		return unknown(fmt.Errorf("the node is not registered")), nil
 	}
-	if v := node.Status.NodeInfo.KubeletVersion; v != a.Version {
-		return unknown(fmt.Errorf("kubelet is %s, %s is wanted", v, a.Version)), nil
+	if v := node.Status.NodeInfo.KubeletVersion; v != a.Version[host] {
+		return unknown(fmt.Errorf("kubelet is %s, %s is wanted", v, a.Version[host])), nil
 	}
-	if missing := missingLabels(node, a.Labels[host]); len(missing) > 0 {
-		return engine.Verdict{State: engine.Needed, Why: missing}, nil
+	if _, why := reconciled(node, a.Labels[host], a.Taints[host]); len(why) > 0 {
+		return engine.Verdict{State: engine.Needed, Why: why}, nil
 	}
 	if why := notReady(node); a.NeedReady && why != "" {
 		return engine.Verdict{State: engine.Needed, Why: []string{why}}, nil
@@ -66,37 +62,20 @@ func (k *kube) awaitNode(ctx context.Context, a plan.AwaitNode, host string) (en
 	return engine.Verdict{State: engine.Done}, nil
 }
 
-// applyNode sets labels; readiness comes by itself.
+// applyNode sets labels and taints; readiness comes by itself.
 func (k *kube) applyNode(ctx context.Context, a plan.AwaitNode, host string) error {
-	node, err := k.node(ctx, host)
+	node, err := k.freshNode(ctx, host)
 	if err != nil {
 		return engine.Retryable(err)
 	}
-	if node == nil || len(missingLabels(node, a.Labels[host])) == 0 {
+	if node == nil {
 		return nil
 	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": a.Labels[host]}})
-	if err != nil {
-		return fmt.Errorf("render the labels of node %s: %w", host, err)
+	change, why := reconciled(node, a.Labels[host], a.Taints[host])
+	if len(why) == 0 {
+		return nil
 	}
-	objects, err := k.objects()
-	if err != nil {
-		return engine.Retryable(err)
-	}
-	if err := objects.Patch(ctx, node, client.RawPatch(types.MergePatchType, patch)); err != nil {
-		return engine.Retryable(fmt.Errorf("label node %s: %w", host, err))
-	}
-	return nil
-}
-
-func missingLabels(node *corev1.Node, want map[string]string) []string {
-	var missing []string
-	for key, value := range want {
-		if node.Labels[key] != value {
-			missing = append(missing, fmt.Sprintf("label %s is %q, %q is wanted", key, node.Labels[key], value))
-		}
-	}
-	return missing
+	return k.patchNode(ctx, node, change)
 }
 
 func notReady(node *corev1.Node) string {
@@ -109,6 +88,13 @@ func notReady(node *corev1.Node) string {
 		}
 	}
 	return "the node has not reported whether it is Ready"
+}
+
+// forgetNodes makes the next question about a node go to the API server.
+func (k *kube) forgetNodes() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.nodes = nodeList{}
 }
 
 func unknown(err error) engine.Verdict {

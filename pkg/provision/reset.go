@@ -21,7 +21,12 @@ func (x *execution) reset(ctx context.Context, outcome *Outcome) error {
 	for _, h := range x.desired.Hosts {
 		names = append(names, h.Name)
 	}
-	_, connectErr := x.run(ctx, []engine.Step{x.connectStep(names, outcome)}, engine.ModeApply)
+	for _, l := range x.leaving {
+		if !l.Orphan {
+			names = append(names, l.Name)
+		}
+	}
+	_, connectErr := x.run(ctx, []engine.Step{x.connectStep(names, outcome)}, nil, engine.ModeApply)
 	var reached []string
 	for _, name := range names {
 		if x.facts[name] != nil {
@@ -50,7 +55,7 @@ func (x *execution) reset(ctx context.Context, outcome *Outcome) error {
 			mu.Unlock()
 			return nil
 		},
-	}}, x.mode)
+	}}, nil, x.mode)
 	if result != nil {
 		outcome.Changed = result.Changed
 	}
@@ -101,5 +106,17 @@ func (x *execution) applyReset(ctx context.Context, host string, progress func(s
 			errs = append(errs, fmt.Errorf("%s %s: %s", item.Action, item.Target, item.Error))
 		}
 	}
-	return engine.Retryable(fmt.Errorf("%d things could not be removed: %w", report.Errors, errors.Join(errs...)))
+	return engine.Retryable(&resetIncompleteError{left: report.Errors, errs: errs})
 }
+
+// resetIncompleteError says what of ours is still on a machine that answers.
+type resetIncompleteError struct {
+	left int
+	errs []error
+}
+
+func (e *resetIncompleteError) Error() string {
+	return fmt.Sprintf("%d things could not be removed: %v", e.left, errors.Join(e.errs...))
+}
+
+func (e *resetIncompleteError) Unwrap() []error { return e.errs }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/bundle"
 	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/engine"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
@@ -50,8 +52,10 @@ func (r *runner) Run(ctx context.Context, request Request) (*Outcome, error) {
 	}
 	defer x.close(outcome) //nolint:contextcheck // it is closed also when the operation was cancelled
 	switch request.Operation.Spec.Type {
-	case v1alpha1.InstallOperation, v1alpha1.CheckOperation:
-		return outcome, x.install(ctx, outcome)
+	case v1alpha1.InstallOperation, v1alpha1.UpgradeOperation, v1alpha1.ScaleOperation, v1alpha1.ConfigureOperation, v1alpha1.CheckOperation:
+		return outcome, x.converge(ctx, outcome)
+	case v1alpha1.BackupEtcdOperation:
+		return outcome, x.backup(ctx, outcome)
 	case v1alpha1.ResetOperation:
 		return outcome, x.reset(ctx, outcome)
 	}
@@ -68,22 +72,46 @@ type execution struct {
 	content  *contentServer
 	facts    map[string]*hostapi.Facts
 	mode     engine.Mode
+	// specDigest identifies the spec without its hosts.
+	specDigest string
+	leaving    []leavingHost
+	// state is what was seen of the running cluster.
+	state plan.State
+	// scope names the hosts of the spec that are looked at, nil for all; via is the control plane used when none is among them.
+	scope []string
+	via   string
+	// removed is what became of the hosts that leave.
+	removed removals
+	// serving is true once content is served.
+	serving bool
 }
 
 func (r *runner) prepare(request Request) (*execution, error) {
-	release, err := request.Bundle.Release(request.Cluster.Spec.Version)
+	spec := request.Cluster.DeepCopy()
+	if v := request.Operation.Spec.Version; v != "" {
+		spec.Spec.Version = v
+	}
+	specDigest, err := SpecDigest(spec.Spec)
 	if err != nil {
-		return nil, fmt.Errorf("cluster %s: spec.version: %w", request.Cluster.Name, err)
+		return nil, err
+	}
+	leaving, err := leavingHosts(request)
+	if err != nil {
+		return nil, err
 	}
 	access, hosts := map[string]HostAccess{}, map[string]v1alpha1.Host{}
 	for _, a := range request.Hosts {
 		access[a.Host.Name] = a
 		hosts[a.Host.Name] = a.Host
 	}
-	cluster, err := desired.New(&request.Cluster, hosts, release, request.Authorities)
+	cluster, err := desired.New(spec, hosts, request.Bundle, request.Authorities)
+	if missing, ok := errors.AsType[*bundle.VersionNotFoundError](err); ok {
+		return nil, &plan.RefusedError{Reason: plan.RefusedVersionNotInBundle, Message: fmt.Sprintf("cluster %s: %v", request.Cluster.Name, missing)}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: %w", request.Cluster.Name, err)
 	}
+	release := cluster.Release
 	content, err := newContentServer(request.Bundle)
 	if err != nil {
 		return nil, err
@@ -93,7 +121,8 @@ func (r *runner) prepare(request Request) (*execution, error) {
 		return nil, fmt.Errorf("set up SSH: %w", err)
 	}
 	x := &execution{
-		request: request, options: r.options, desired: cluster, content: content, facts: map[string]*hostapi.Facts{},
+		request: request, options: r.options, desired: cluster, specDigest: specDigest, leaving: leaving, content: content, facts: map[string]*hostapi.Facts{},
+		removed: removals{tries: map[string]int{}, done: map[string]RemovedHost{}},
 		sessions: &sessions{
 			operation: request.Operation.Name, holder: r.options.Holder, access: access, record: request.RecordHostKey,
 			bundle: request.Bundle, release: release, blobs: content.handler, pool: pool, hosts: map[string]*session{},
@@ -108,14 +137,14 @@ func (r *runner) prepare(request Request) (*execution, error) {
 
 // close gives back what was opened and sums up what it cost.
 func (x *execution) close(outcome *Outcome) {
-	for _, h := range x.desired.Hosts {
-		connections, stats := x.sessions.cost(h.Name)
-		one := outcome.Hosts[h.Name]
+	for _, name := range x.sessions.names() {
+		connections, stats := x.sessions.cost(name)
+		one := outcome.Hosts[name]
 		one.Connections, one.Requests = connections, stats.Requests
-		if facts := x.facts[h.Name]; facts != nil {
+		if facts := x.facts[name]; facts != nil {
 			one.Facts = hostFacts(facts)
 		}
-		outcome.Hosts[h.Name] = one
+		outcome.Hosts[name] = one
 		outcome.Traffic.Connections += connections
 		outcome.Traffic.Requests += stats.Requests
 		outcome.Traffic.MaxRequestsPerHost = max(outcome.Traffic.MaxRequestsPerHost, stats.Requests)
@@ -125,8 +154,8 @@ func (x *execution) close(outcome *Outcome) {
 	x.content.close()
 }
 
-// run hands a graph to the engine. What is ahead is announced first, so that whoever watches knows how much there is.
-func (x *execution) run(ctx context.Context, steps []engine.Step, mode engine.Mode) (*engine.Result, error) {
+// run hands steps to the engine. What is ahead is announced first, so that whoever watches knows how much there is.
+func (x *execution) run(ctx context.Context, steps []engine.Step, lanes []engine.Lane, mode engine.Mode) (*engine.Result, error) {
 	if x.request.Sink != nil {
 		for _, s := range steps {
 			for _, host := range s.Hosts {
@@ -136,64 +165,129 @@ func (x *execution) run(ctx context.Context, steps []engine.Step, mode engine.Mo
 			}
 		}
 	}
-	return engine.Run(ctx, engine.Graph{Steps: steps}, engine.Options{
-		Operation: x.request.Operation.Name, Attempt: x.request.Attempt, Mode: mode, Sink: engine.Multi(x.options.Sink, x.request.Sink),
-		AfterApply: x.options.AfterApply,
+	return engine.Run(ctx, engine.Graph{Steps: steps, Lanes: lanes}, engine.Options{
+		Operation: x.request.Operation.Name, Attempt: x.request.Attempt, Mode: mode, Sink: x.request.Sink,
+		Stop: x.request.Stop, AfterApply: x.options.AfterApply,
 	})
 }
 
-// install runs the install graph: connect, judge every host, and only when all may, do what is missing.
-func (x *execution) install(ctx context.Context, outcome *Outcome) error {
+// converge brings the cluster to what the spec asks for: connect, judge every host, look at the running cluster, plan, and only when
+// all that allows it, do what is missing.
+func (x *execution) converge(ctx context.Context, outcome *Outcome) error {
+	if err := x.narrow(ctx, outcome); err != nil {
+		return err
+	}
 	if err := x.survey(ctx, outcome); err != nil {
 		return err
 	}
-	steps, err := x.plan()
+	if err := x.observe(ctx); err != nil {
+		return err
+	}
+	graph, err := x.plan()
 	if err != nil {
 		return err
 	}
-	bound, err := x.bind(ctx, steps)
+	if err := x.approved(ctx, graph); err != nil {
+		return err
+	}
+	bound, err := x.bind(ctx, graph)
 	if err != nil {
 		return err
 	}
-	result, err := x.run(ctx, bound, x.mode)
+	result, err := x.run(ctx, bound.Steps, bound.Lanes, x.mode)
 	if result == nil {
 		return err
 	}
 	outcome.Changed = result.Changed
 	x.learn(ctx, result, outcome)
+	if err != nil && x.mode == engine.ModeApply {
+		if left := x.kube.stillCordoned(context.WithoutCancel(ctx)); len(left) > 0 {
+			err = fmt.Errorf("%w; still taking no pods: %s; they do again when an operation gets through, or after kubectl uncordon", err, strings.Join(left, ", "))
+		}
+	}
 	return err
+}
+
+// approved refuses to go on when what would be done is not what was approved.
+func (x *execution) approved(ctx context.Context, graph *plan.Graph) error {
+	if x.request.ApprovedPlan == "" || x.mode != engine.ModeApply {
+		return nil
+	}
+	bound, err := x.bind(ctx, graph)
+	if err != nil {
+		return err
+	}
+	// Nobody has to see this rehearsal; its events would look like the operation's own.
+	result, err := engine.Run(ctx, engine.Graph{Steps: bound.Steps, Lanes: bound.Lanes}, engine.Options{Mode: engine.ModePlan, Stop: x.request.Stop})
+	if result == nil || err != nil {
+		return err
+	}
+	if now := planDigest(changes(result)); now != x.request.ApprovedPlan {
+		return engine.NeedsHuman(&PlanChangedError{Approved: x.request.ApprovedPlan, Now: now})
+	}
+	return nil
 }
 
 // survey connects to every host and judges them. Both end on all hosts before either stops the operation, so that everything wrong
 // is reported at once.
 func (x *execution) survey(ctx context.Context, outcome *Outcome) error {
-	var names []string
-	for _, h := range x.desired.Hosts {
+	var names, judged []string
+	for _, h := range x.inScope() {
 		names = append(names, h.Name)
 	}
-	_, connectErr := x.run(ctx, []engine.Step{x.connectStep(names, outcome)}, engine.ModeApply)
+	for _, l := range x.leaving {
+		if !l.Orphan {
+			names = append(names, l.Name)
+		}
+	}
+	_, connectErr := x.run(ctx, []engine.Step{x.connectStep(names, outcome)}, nil, engine.ModeApply)
 	if ctx.Err() != nil {
 		return connectErr
 	}
-	var reached []string
-	for _, name := range names {
-		if x.facts[name] != nil {
-			reached = append(reached, name)
+	for _, h := range x.inScope() {
+		if x.facts[h.Name] != nil {
+			judged = append(judged, h.Name)
 		}
 	}
-	_, preflightErr := x.run(ctx, []engine.Step{x.preflightStep(reached)}, engine.ModeApply)
+	_, preflightErr := x.run(ctx, []engine.Step{x.preflightStep(judged)}, nil, engine.ModeApply)
 	return errors.Join(connectErr, preflightErr)
 }
 
 // plan asks the planner.
-func (x *execution) plan() ([]plan.Step, error) {
+func (x *execution) plan() (*plan.Graph, error) {
 	in, err := x.input()
 	if err != nil {
 		return nil, err
 	}
-	steps, err := plan.Install(in)
+	graph, err := plan.Converge(in)
 	if err != nil {
 		return nil, fmt.Errorf("plan the operation: %w", err)
 	}
-	return steps, nil
+	return graph, nil
+}
+
+// backup takes a snapshot of etcd and does nothing else.
+func (x *execution) backup(ctx context.Context, outcome *Outcome) error {
+	if x.request.BackupRecipient == "" {
+		return errors.New("the cluster has no key that backups are encrypted for: see that its Secret for backups exists")
+	}
+	var errs []error
+	for _, h := range x.desired.ControlPlanes() {
+		_, err := x.run(ctx, []engine.Step{x.connectStep([]string{h.Name}, outcome)}, nil, engine.ModeApply)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		bound, err := x.bind(ctx, plan.Backup(h.Name, x.backupOf()))
+		if err != nil {
+			return err
+		}
+		result, err := x.run(ctx, bound.Steps, nil, x.mode)
+		if result != nil {
+			outcome.Changed = result.Changed
+			x.learn(ctx, result, outcome)
+		}
+		return err
+	}
+	return errors.Join(errs...)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -90,6 +91,21 @@ func (s *sessions) leased(ctx context.Context, host string) (*hostclient.Client,
 	}
 	one.leased = true
 	return helper, nil
+}
+
+// connected tells that there is a connection to the host.
+func (s *sessions) connected(host string) bool {
+	one := s.of(host)
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	return one.client != nil
+}
+
+// names lists every host that was connected to.
+func (s *sessions) names() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.hosts))
 }
 
 // dial opens a TCP connection from the host.

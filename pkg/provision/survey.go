@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,6 +39,7 @@ func (x *execution) connectStep(names []string, outcome *Outcome) engine.Step {
 			defer mu.Unlock()
 			if err != nil {
 				outcome.Hosts[host] = HostOutcome{Err: err}
+				err = x.leavingAdvice(host, err)
 				return engine.WithDetail(err, engine.Detail{Reason: connectReason(err)})
 			}
 			outcome.Hosts[host] = HostOutcome{}
@@ -62,6 +64,14 @@ func (x *execution) connect(ctx context.Context, host string) (*hostapi.Facts, e
 		return nil, classify(err)
 	}
 	return facts, nil
+}
+
+// leavingAdvice says what to do about a host that leaves and cannot be reached.
+func (x *execution) leavingAdvice(host string, err error) error {
+	if !slices.ContainsFunc(x.leaving, func(l leavingHost) bool { return l.Name == host }) {
+		return err
+	}
+	return fmt.Errorf("%w; host %s leaves the cluster: when its machine is gone for good, set spec.onRemoval of the Host to Orphan", err, host)
 }
 
 // preflightStep judges hosts by their facts alone.

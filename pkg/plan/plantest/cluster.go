@@ -36,6 +36,21 @@ func Release() *bundle.Release {
 	return r
 }
 
+// Releases is what a bundle holds.
+type Releases []*bundle.Release
+
+// Release implements desired.Releases.
+func (r Releases) Release(version string) (*bundle.Release, error) {
+	var have []string
+	for _, one := range r {
+		if one.KubernetesVersion == version {
+			return one, nil
+		}
+		have = append(have, one.KubernetesVersion)
+	}
+	return nil, &bundle.VersionNotFoundError{Version: version, Available: have}
+}
+
 func file(name string, kind bundle.FileKind, component string) bundle.File {
 	return bundle.File{Name: name, Kind: kind, Component: component, Platform: "linux/amd64", Digest: digest.FromString(name), Size: int64(len(name)), Mode: 0o755}
 }
@@ -91,7 +106,7 @@ func Input(controlPlanes, workers int) (plan.Input, error) {
 	if err != nil {
 		return plan.Input{}, err
 	}
-	cluster, err := desired.New(spec, hosts, Release(), authorities)
+	cluster, err := desired.New(spec, hosts, Releases{Release()}, authorities)
 	if err != nil {
 		return plan.Input{}, err
 	}

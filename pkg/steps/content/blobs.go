@@ -7,8 +7,8 @@ import (
 	"github.com/kubewright/kubewright/pkg/steps/layout"
 )
 
-// Blobs lists the content for one host. Several files or images may share a blob; it is listed once.
-func Blobs(release *bundle.Release, platform string, controlPlane bool) []hostapi.Resource {
+// Blobs lists the content of files and images for one host. Several of them may share a blob; it is listed once.
+func Blobs(files []bundle.File, images []layout.Image) []hostapi.Resource {
 	var order []string
 	byDigest := map[string]*hostapi.Blob{}
 	add := func(digest string, size int64, alt string) {
@@ -22,10 +22,10 @@ func Blobs(release *bundle.Release, platform string, controlPlane bool) []hostap
 			blob.AltFiles = append(blob.AltFiles, alt)
 		}
 	}
-	for _, f := range layout.Files(release, platform, controlPlane) {
+	for _, f := range files {
 		add(f.Digest.String(), f.Size, layout.InstallPath(f))
 	}
-	for _, image := range layout.Images(release, platform, controlPlane) {
+	for _, image := range images {
 		for _, d := range append([]bundle.Descriptor{image.Manifest, image.Config}, image.Layers...) {
 			add(d.Digest.String(), d.Size, "")
 		}

@@ -25,3 +25,12 @@ func Resources(images []layout.Image) []hostapi.Resource {
 func descriptor(d bundle.Descriptor) hostapi.Descriptor {
 	return hostapi.Descriptor{Digest: d.Digest.String(), Size: d.Size, MediaType: d.MediaType}
 }
+
+// Pins keeps the images pinned, and lets go of all others that were pulled for an earlier version.
+func Pins(images []layout.Image) hostapi.Resource {
+	pins := &hostapi.ImagePins{}
+	for _, image := range images {
+		pins.Keep = append(pins.Keep, image.Name)
+	}
+	return hostapi.Resource{ID: "image-pins", ImagePins: pins}
+}

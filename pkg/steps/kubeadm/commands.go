@@ -31,15 +31,25 @@ func InitResource(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) 
 	if err != nil {
 		return hostapi.Resource{}, err
 	}
-	return command(InitCommand, c.UID, []string{"init"}, []hostapi.CommandFile{
+	covers, err := joinCovers(c, h)
+	if err != nil {
+		return hostapi.Resource{}, err
+	}
+	addons, err := addonsCover(c)
+	if err != nil {
+		return hostapi.Resource{}, err
+	}
+	r := command(InitCommand, c.UID, []string{"init"}, []hostapi.CommandFile{
 		{Path: dir + "/config.yaml", Content: config},
 		{Path: dir + "/patches/kubeletconfiguration0+merge.json", Content: patch},
-	}, "/etc/kubernetes/admin.conf", "/etc/kubernetes/kubelet.conf", "/etc/kubernetes/manifests/etcd.yaml"), nil
+	}, "/etc/kubernetes/admin.conf", "/etc/kubernetes/kubelet.conf", "/etc/kubernetes/manifests/etcd.yaml")
+	r.Command.Covers = append(covers, addons)
+	return r, nil
 }
 
 // JoinWorker runs kubeadm join on a worker.
 func JoinWorker(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.Resource, error) {
-	return join(JoinCommand, c, h, discovery, nil, "/etc/kubernetes/kubelet.conf")
+	return covering(c, h)(join(JoinCommand, c, h, discovery, nil, "/etc/kubernetes/kubelet.conf"))
 }
 
 // JoinPrepare is the first third of joining a control plane: certificates, kubeconfigs, kubelet. It changes nothing outside the
@@ -60,10 +70,31 @@ func JoinEtcd(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.Res
 
 // JoinFinish is the last third: the static pods of the control plane, kubelet's registration, the node's role.
 func JoinFinish(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.Resource, error) {
-	return join(JoinFinishCommand, c, h, discovery, []string{
+	return covering(c, h)(join(JoinFinishCommand, c, h, discovery, []string{
 		"preflight", "control-plane-prepare/download-certs", "control-plane-prepare/certs", "control-plane-prepare/kubeconfig",
 		"check-etcd", "kubelet-start", "etcd-join",
-	}, "/etc/kubernetes/kubelet.conf", "/etc/kubernetes/manifests/kube-apiserver.yaml")
+	}, "/etc/kubernetes/kubelet.conf", "/etc/kubernetes/manifests/kube-apiserver.yaml"))
+}
+
+// covering adds to the last command of a join what it does of later ones.
+func covering(c *desired.Cluster, h desired.Host) func(hostapi.Resource, error) (hostapi.Resource, error) {
+	return func(r hostapi.Resource, err error) (hostapi.Resource, error) {
+		if err != nil {
+			return r, err
+		}
+		r.Command.Covers, err = joinCovers(c, h)
+		return r, err
+	}
+}
+
+// Joined tells from a host's receipts whether it is a node of its cluster.
+func Joined(receipts []string) bool {
+	for _, r := range receipts {
+		if r == InitCommand || r == JoinCommand || r == JoinFinishCommand {
+			return true
+		}
+	}
+	return false
 }
 
 func join(name string, c *desired.Cluster, h desired.Host, discovery []byte, skip []string, creates ...string) (hostapi.Resource, error) {

@@ -40,14 +40,11 @@ func Init(c *desired.Cluster, h desired.Host, workDir string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	kubelet, err := kubeletConfiguration(c)
+	kubelet, err := KubeletConfiguration(c)
 	if err != nil {
 		return nil, err
 	}
-	proxy, err := desired.Merge(map[string]any{
-		"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
-		"mode": "nftables",
-	}, "spec.overrides.kubeProxy", c.KubeProxy)
+	proxy, err := KubeProxyConfiguration(c)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +75,16 @@ func ClusterConfiguration(c *desired.Cluster) (map[string]any, error) {
 	}, "spec.overrides.kubeadm", c.Kubeadm)
 }
 
-func kubeletConfiguration(c *desired.Cluster) (map[string]any, error) {
+// KubeProxyConfiguration is what kubeadm hands to kube-proxy.
+func KubeProxyConfiguration(c *desired.Cluster) (map[string]any, error) {
+	return desired.Merge(map[string]any{
+		"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
+		"mode": "nftables",
+	}, "spec.overrides.kubeProxy", c.KubeProxy)
+}
+
+// KubeletConfiguration is what the cluster keeps for every kubelet; hosts have their own part laid over it.
+func KubeletConfiguration(c *desired.Cluster) (map[string]any, error) {
 	return desired.Merge(map[string]any{
 		"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
 		"tlsCertFile":       layout.KubeletServingCert,

@@ -29,7 +29,7 @@ func cluster(t *testing.T, edit func(*v1alpha1.Cluster)) *desired.Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := desired.New(spec, hosts, plantest.Release(), authorities)
+	c, err := desired.New(spec, hosts, plantest.Releases{plantest.Release()}, authorities)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,9 @@
 package kubelet
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 
 	"github.com/kubewright/kubewright/pkg/bundle"
@@ -35,7 +38,7 @@ ExecStart=
 ExecStart=` + layout.BinDir + `/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS
 `
 
-// Resources lists the programs, CNI plugins and units. The serving certificate is signed by the cluster's authority, so that
+// Resources lists the programs, CNI plugins and unit files. The serving certificate is signed by the cluster's authority, so that
 // clients such as metrics-server need not trust kubelets blindly; one that is already there stays.
 func Resources(files []bundle.File, serving pki.KeyPair) []hostapi.Resource {
 	resources := []hostapi.Resource{
@@ -56,8 +59,27 @@ func Resources(files []bundle.File, serving pki.KeyPair) []hostapi.Resource {
 	return append(resources, key, cert,
 		layout.Text(layout.UnitDir+"/kubelet.service", []byte(unit)),
 		layout.Text(layout.UnitDir+"/kubelet.service.d/10-kubeadm.conf", []byte(dropIn)),
-		hostapi.Resource{ID: "unit/kubelet", Unit: &hostapi.Unit{Name: "kubelet.service", Enabled: true, LeaveRunning: true}},
 	)
+}
+
+// Prepared is kubelet's unit before joining, which starts it.
+func Prepared() hostapi.Resource {
+	return hostapi.Resource{ID: "unit/kubelet", Unit: &hostapi.Unit{Name: "kubelet.service", Enabled: true, LeaveRunning: true}}
+}
+
+// Running is kubelet's unit once the host has joined. It is restarted when the program, its units or its configuration (named by key)
+// are others than it was started with; what joining has started is taken for what stands here.
+func Running(files []bundle.File, key string) hostapi.Resource {
+	inputs := sha256.New()
+	for _, f := range files {
+		if f.Name == "kubelet" {
+			inputs.Write([]byte(f.Digest))
+		}
+	}
+	inputs.Write([]byte(unit + dropIn + key))
+	return hostapi.Resource{ID: "unit/kubelet", Unit: &hostapi.Unit{
+		Name: "kubelet.service", Enabled: true, Active: true, Adopt: true, Inputs: hex.EncodeToString(inputs.Sum(nil)),
+	}}
 }
 
 func isProgram(name string) bool {

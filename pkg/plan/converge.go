@@ -21,19 +21,27 @@ import (
 	"github.com/kubewright/kubewright/pkg/steps/tools"
 )
 
-// Install is the graph that takes hosts from nothing to a verified cluster, and that finds nothing to do on a cluster that is as
-// wanted. Hosts added to the spec later join by the same graph. Preflight has passed on every host before it is asked for.
-func Install(in Input) ([]Step, error) {
+// Converge is the one graph that brings a cluster about and keeps it: it takes hosts from nothing to a verified cluster, brings versions
+// and configuration onto those that have joined, takes further hosts in and others out, and finds nothing to do on a cluster that is
+// as wanted. Preflight has passed on every host before it is asked for. The error is a *RefusedError when the change would break a rule
+// that always holds.
+func Converge(in Input) (*Graph, error) {
 	b := &builder{in: in}
 	b.initial, b.live = initialHost(in)
 	b.split()
-	for _, add := range []func() error{b.content, b.host, b.runtime, b.node, b.controlPlane, b.workers, b.cluster} {
+	if err := b.refuse(); err != nil {
+		return nil, err
+	}
+	for _, add := range []func() error{
+		b.content, b.host, b.runtime, b.node, b.snapshot, b.forget, b.configuration, b.updateControlPlanes, b.controlPlane,
+		b.addons, b.updateWorkers, b.workers, b.leave, b.cluster, b.unpin, b.record,
+	} {
 		if err := add(); err != nil {
 			return nil, err
 		}
 	}
 	b.dropVacuousNeeds()
-	return b.steps, nil
+	return &Graph{Steps: b.steps, Lanes: b.lanes()}, nil
 }
 
 type builder struct {
@@ -41,22 +49,87 @@ type builder struct {
 	steps   []Step
 	initial string
 	live    bool
-	// names of hosts in the parts they play
-	all, controlPlanes, joining, joiningWorkers []string
+	// all are the hosts looked at, controlPlanes all of the spec.
+	all, controlPlanes []string
+	// fresh hosts have not joined. joining and joiningWorkers are those of them that join; the initial one begins the cluster.
+	fresh, joining, joiningWorkers []string
+	// updatedControlPlanes and updatedWorkers have joined and are kept as wanted.
+	updatedControlPlanes, updatedWorkers []string
+}
+
+func (b *builder) inScope(host string) bool {
+	return b.in.Scope == nil || slices.Contains(b.in.Scope, host)
 }
 
 func (b *builder) split() {
 	for _, h := range b.in.Cluster.Hosts {
+		if h.IsControlPlane() {
+			b.controlPlanes = append(b.controlPlanes, h.Name)
+		}
+		if !b.inScope(h.Name) {
+			continue
+		}
 		b.all = append(b.all, h.Name)
+		joined := kubeadm.Joined(b.in.Facts[h.Name].Receipts)
+		if !joined {
+			b.fresh = append(b.fresh, h.Name)
+		}
 		switch {
+		case joined && h.IsControlPlane():
+			b.updatedControlPlanes = append(b.updatedControlPlanes, h.Name)
+		case joined:
+			b.updatedWorkers = append(b.updatedWorkers, h.Name)
 		case !h.IsControlPlane():
 			b.joiningWorkers = append(b.joiningWorkers, h.Name)
-		case h.Name == b.initial:
-			b.controlPlanes = append(b.controlPlanes, h.Name)
-		default:
-			b.controlPlanes = append(b.controlPlanes, h.Name)
+		case h.Name != b.initial:
 			b.joining = append(b.joining, h.Name)
 		}
+	}
+	b.byMembership(b.joining)
+}
+
+// byMembership puts hosts first whose etcd member exists already, left by an attempt that was cut off: etcd takes no other in before
+// that one is done.
+func (b *builder) byMembership(hosts []string) {
+	begun := func(name string) int {
+		if slices.ContainsFunc(b.in.State.Members, func(m Member) bool { return m.Name == name }) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(hosts, func(x, y string) int { return begun(x) - begun(y) })
+}
+
+// running tells that there is a cluster already, with something to lose.
+func (b *builder) running() bool { return len(b.updatedControlPlanes) > 0 || len(b.in.State.Nodes) > 0 }
+
+// at is the control plane through which the cluster's API is used, and on which what is done once is done: one that has joined if
+// there is one, and among those the one that did it before.
+func (b *builder) at() string {
+	if b.in.Via != "" {
+		return b.in.Via
+	}
+	for _, name := range b.updatedControlPlanes {
+		if slices.Contains(b.in.Facts[name].Receipts, kubeadm.AddonsCommand) {
+			return name
+		}
+	}
+	if len(b.updatedControlPlanes) > 0 {
+		return b.updatedControlPlanes[0]
+	}
+	if b.initial != "" {
+		return b.initial
+	}
+	return b.controlPlanes[0]
+}
+
+// lanes says how many hosts are worked on at a time. Control planes go one by one, whatever the policy.
+func (b *builder) lanes() []engine.Lane {
+	rollout := b.in.Cluster.Rollout
+	return []engine.Lane{
+		{ID: LaneControlPlanes, Width: 1},
+		{ID: LaneWorkers, Width: max(1, int(rollout.MaxUnavailable)), FailureBudget: int(rollout.FailureBudget)},
+		{ID: LaneLeaving, Width: 1},
 	}
 }
 
@@ -107,12 +180,30 @@ func needs(scope engine.Scope, steps []string) []engine.Need {
 }
 
 func (b *builder) files(h desired.Host) []bundle.File {
-	return layout.Files(b.in.Cluster.Release, b.in.Facts[h.Name].Platform, h.IsControlPlane())
+	files := layout.Files(b.in.Cluster.Release, b.in.Facts[h.Name].Platform, h.IsControlPlane())
+	if h.Kubelet == b.in.Cluster.Release {
+		return files
+	}
+	// The pool lags behind: everything is the cluster's but kubelet itself.
+	files = slices.DeleteFunc(files, func(f bundle.File) bool { return f.Name == "kubelet" })
+	if h.Kubelet == nil {
+		return files
+	}
+	for _, f := range layout.Files(h.Kubelet, b.in.Facts[h.Name].Platform, h.IsControlPlane()) {
+		if f.Name == "kubelet" {
+			files = append(files, f)
+		}
+	}
+	return files
+}
+
+func (b *builder) images(h desired.Host) []layout.Image {
+	return layout.Images(b.in.Cluster.Release, b.in.Facts[h.Name].Platform, h.IsControlPlane())
 }
 
 func (b *builder) content() error {
 	return b.add(Step{ID: StepContent, Title: "Place and verify content", Hosts: b.all}, func(h desired.Host) ([]hostapi.Resource, error) {
-		return content.Blobs(b.in.Cluster.Release, b.in.Facts[h.Name].Platform, h.IsControlPlane()), nil
+		return content.Blobs(b.files(h), b.images(h)), nil
 	})
 }
 
@@ -125,9 +216,19 @@ func (b *builder) host() error {
 	}); err != nil {
 		return err
 	}
-	return b.add(Step{ID: StepAuthorities, Title: "Place certificate authorities", Hosts: b.controlPlanes, Needs: onAll(StepContent)}, func(desired.Host) ([]hostapi.Resource, error) {
+	return b.add(Step{ID: StepAuthorities, Title: "Place certificate authorities", Hosts: b.roleInScope(v1alpha1.ControlPlaneRole), Needs: onAll(StepContent)}, func(desired.Host) ([]hostapi.Resource, error) {
 		return kubeadm.AuthorityResources(b.in.Cluster.Authorities), nil
 	})
+}
+
+func (b *builder) roleInScope(role v1alpha1.HostRole) []string {
+	var names []string
+	for _, h := range b.in.Cluster.Hosts {
+		if h.Role == role && b.inScope(h.Name) {
+			names = append(names, h.Name)
+		}
+	}
+	return names
 }
 
 func (b *builder) tools(h desired.Host) ([]hostapi.Resource, error) {
@@ -147,11 +248,11 @@ func (b *builder) tools(h desired.Host) ([]hostapi.Resource, error) {
 }
 
 func (b *builder) runtime() error {
-	if err := b.add(Step{ID: StepContainerd, Title: "Run the container runtime", Hosts: b.all, Needs: append(onAll(StepContent), onSame(StepKernel)...)}, b.containerd); err != nil {
+	if err := b.add(Step{ID: StepContainerd, Title: "Run the container runtime", Hosts: b.fresh, Needs: append(onAll(StepContent), onSame(StepKernel)...)}, b.containerd); err != nil {
 		return err
 	}
-	return b.add(Step{ID: StepImages, Title: "Unpack images", Hosts: b.all, Needs: onSame(StepContainerd)}, func(h desired.Host) ([]hostapi.Resource, error) {
-		return images.Resources(layout.Images(b.in.Cluster.Release, b.in.Facts[h.Name].Platform, h.IsControlPlane())), nil
+	return b.add(Step{ID: StepImages, Title: "Unpack images", Hosts: b.all, Needs: append(onAll(StepContent), onSame(StepContainerd)...)}, func(h desired.Host) ([]hostapi.Resource, error) {
+		return images.Resources(b.images(h)), nil
 	})
 }
 
@@ -183,16 +284,9 @@ func (b *builder) image(component string) (string, error) {
 }
 
 func (b *builder) node() error {
-	if err := b.add(Step{ID: StepKubelet, Title: "Place kubelet and its plugins", Hosts: b.all, Needs: onAll(StepContent)}, func(h desired.Host) ([]hostapi.Resource, error) {
-		resources := kubelet.Resources(b.files(h), b.in.Material[h.Name].Serving)
-		if h.Name != b.initial {
-			identity, err := kubeadm.KubeletIdentity(b.in.Cluster, b.in.Material[h.Name].Client)
-			if err != nil {
-				return nil, err
-			}
-			resources = append(resources, identity...)
-		}
-		return resources, nil
+	if err := b.add(Step{ID: StepKubelet, Title: "Place kubelet and its plugins", Hosts: b.fresh, Needs: onAll(StepContent)}, func(h desired.Host) ([]hostapi.Resource, error) {
+		resources, err := b.kubelet(h)
+		return append(resources, kubelet.Prepared()), err
 	}); err != nil {
 		return err
 	}
@@ -202,6 +296,22 @@ func (b *builder) node() error {
 	return b.add(Step{ID: StepProxy, Title: "Run the local proxy to the API", Hosts: b.all, Needs: append(onAll(StepContent), onSame(StepTools)...)}, func(h desired.Host) ([]hostapi.Resource, error) {
 		return proxy.Resources(b.files(h), proxy.Config(b.in.Cluster.Endpoint, b.in.Cluster.ControlPlanes(), h.Name)), nil
 	})
+}
+
+// kubelet lists everything kubelet consists of on a host but its running unit.
+func (b *builder) kubelet(h desired.Host) ([]hostapi.Resource, error) {
+	resources := kubelet.Resources(b.files(h), b.in.Material[h.Name].Serving)
+	if h.Name == b.initial {
+		return resources, nil
+	}
+	identity, err := kubeadm.KubeletIdentity(b.in.Cluster, b.in.Material[h.Name].Client)
+	return append(resources, identity...), err
+}
+
+// kubeletRuns is kubelet's running unit, started with what it consists of now.
+func (b *builder) kubeletRuns(h desired.Host) (hostapi.Resource, error) {
+	key, err := kubeadm.KubeletKey(b.in.Cluster, h)
+	return kubelet.Running(b.files(h), key), err
 }
 
 // ready lists what a host must have before kubeadm runs on it.
@@ -240,7 +350,8 @@ func (b *builder) controlPlane() error {
 }
 
 func (b *builder) afterInit() []engine.Need {
-	list := ready()
+	// Nobody joins a control plane that is being brought to another version: a kubelet must not be newer than the API servers.
+	list := append(ready(), onAll(StepCPReturn, StepForget)...)
 	if b.initial != "" {
 		list = append(list, engine.Need{Step: StepInit, Scope: engine.AnyHost})
 	}

@@ -32,6 +32,12 @@ func describe(steps []plan.Step) string {
 		if s.Guard != "" {
 			fmt.Fprintf(&b, " | guard %s", s.Guard)
 		}
+		if s.Lane != "" {
+			fmt.Fprintf(&b, " | lane %s", s.Lane)
+		}
+		if s.When != nil {
+			fmt.Fprintf(&b, " | when %s", strings.Join(s.When.Steps, ","))
+		}
 		if s.Action != nil {
 			fmt.Fprintf(&b, " | %T", s.Action)
 		}
@@ -54,11 +60,11 @@ func TestTheInstallGraphOfThreeControlPlanesAndAWorkerIsAsWrittenDown(t *testing
 	if err != nil {
 		t.Fatal(err)
 	}
-	steps, err := plan.Install(in)
+	graph, err := plan.Converge(in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plantest.Golden(t, *update, "install-3-1.txt", []byte(describe(steps)))
+	plantest.Golden(t, *update, "install-3-1.txt", []byte(describe(graph.Steps)))
 }
 
 func TestWhoRunsKubeadmInit(t *testing.T) {
@@ -78,15 +84,16 @@ func TestWhoRunsKubeadmInit(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			in.State.MembersKnown = true
 			for host, f := range c.facts {
 				in.Facts[host].Receipts, in.Facts[host].Runs = f.Receipts, f.Runs
 			}
-			steps, err := plan.Install(in)
+			graph, err := plan.Converge(in)
 			if err != nil {
 				t.Fatal(err)
 			}
 			got := ""
-			for _, s := range steps {
+			for _, s := range graph.Steps {
 				if s.ID == plan.StepInit {
 					got = strings.Join(s.Hosts, ",")
 				}
@@ -106,17 +113,17 @@ func TestEveryInstallGraphIsSafeAndComplete(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		steps, err := plan.Install(in)
+		graph, err := plan.Converge(in)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var graph engine.Graph
+		var run engine.Graph
 		var ended []string
-		for _, s := range steps {
-			graph.Steps = append(graph.Steps, engine.Step{ID: s.ID, Hosts: s.Hosts, Needs: s.Needs, Exclusive: s.Exclusive,
+		for _, s := range graph.Steps {
+			run.Steps = append(run.Steps, engine.Step{ID: s.ID, Hosts: s.Hosts, Needs: s.Needs, Exclusive: s.Exclusive,
 				Check: func(context.Context, string) (engine.Verdict, error) { return engine.Verdict{State: engine.Done}, nil }})
 		}
-		if _, err := engine.Run(context.Background(), graph, engine.Options{Sink: sinkFunc(func(e engine.Event) {
+		if _, err := engine.Run(context.Background(), run, engine.Options{Sink: sinkFunc(func(e engine.Event) {
 			if e.State == engine.StateDone {
 				ended = append(ended, e.Step+"@"+e.Host)
 			}
@@ -124,7 +131,7 @@ func TestEveryInstallGraphIsSafeAndComplete(t *testing.T) {
 			t.Fatal(err)
 		}
 		pairs := 0
-		for _, s := range steps {
+		for _, s := range graph.Steps {
 			pairs += len(s.Hosts)
 		}
 		if len(ended) != pairs {
@@ -147,7 +154,7 @@ func TestEveryInstallGraphIsSafeAndComplete(t *testing.T) {
 				}
 			}
 		}
-		for _, s := range steps {
+		for _, s := range graph.Steps {
 			if s.ID == plan.StepEtcd && (s.Exclusive == "" || s.Guard != plan.GuardEtcdCanGrow) {
 				t.Fatalf("etcd members may be added side by side or unguarded")
 			}

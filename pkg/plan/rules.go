@@ -1,0 +1,137 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/util/version"
+)
+
+// maxKubeletLag is how many minor versions a kubelet may be older than the API server (Kubernetes' version skew policy since 1.28).
+const maxKubeletLag = 3
+
+// refuse says why the whole change must not be begun, before anything is touched; nil when it may.
+func (b *builder) refuse() error {
+	for _, rule := range []func() error{b.refuseVersion, b.refuseSkew, b.refuseMembers} {
+		if err := rule(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refuseVersion refuses to go back, and to go over more than one minor version at once.
+func (b *builder) refuseVersion() error {
+	want, err := version.ParseSemantic(b.in.Cluster.Version)
+	if err != nil {
+		return fmt.Errorf("version %q: %w", b.in.Cluster.Version, err)
+	}
+	for _, host := range slices.Sorted(maps.Keys(b.in.State.APIServers)) {
+		if slices.ContainsFunc(b.in.Leaving, func(l Leaving) bool { return l.Name == host }) {
+			continue
+		}
+		has, err := version.ParseSemantic(b.in.State.APIServers[host])
+		switch {
+		case err != nil:
+			return fmt.Errorf("the API server of %s answers with version %q: %w", host, b.in.State.APIServers[host], err)
+		case want.LessThan(has):
+			return &RefusedError{RefusedDowngrade, fmt.Sprintf(
+				"the API server of %s runs %s, and Kubernetes cannot go back to %s: put the version back to %s or newer",
+				host, b.in.State.APIServers[host], b.in.Cluster.Version, b.in.State.APIServers[host])}
+		case want.Major() != has.Major() || want.Minor() > has.Minor()+1:
+			return &RefusedError{RefusedSkippedMinor, fmt.Sprintf(
+				"the API server of %s runs %s; going to %s would skip a minor version: upgrade to v%d.%d first",
+				host, b.in.State.APIServers[host], b.in.Cluster.Version, has.Major(), has.Minor()+1)}
+		}
+	}
+	return nil
+}
+
+// refuseSkew refuses kubelets that would be newer, or too much older, than the API servers.
+func (b *builder) refuseSkew() error {
+	want, err := version.ParseSemantic(b.in.Cluster.Version)
+	if err != nil {
+		return fmt.Errorf("version %q: %w", b.in.Cluster.Version, err)
+	}
+	judge := func(host, of, kubelet string) error {
+		has, err := version.ParseSemantic(kubelet)
+		switch {
+		case err != nil:
+			return fmt.Errorf("kubelet of %s has version %q: %w", host, kubelet, err)
+		case want.LessThan(has):
+			return &RefusedError{RefusedVersionSkew, fmt.Sprintf("kubelet of %s %s %s, newer than the cluster's %s: a kubelet must not be newer than the API servers", host, of, kubelet, b.in.Cluster.Version)}
+		case has.Minor()+maxKubeletLag < want.Minor():
+			return &RefusedError{RefusedVersionSkew, fmt.Sprintf("kubelet of %s %s %s, more than %d minor versions older than the cluster's %s: upgrade its pool first", host, of, kubelet, maxKubeletLag, b.in.Cluster.Version)}
+		}
+		return nil
+	}
+	for _, h := range b.in.Cluster.Hosts {
+		if node, ok := b.in.State.Nodes[h.Name]; ok && node.Kubelet != "" {
+			if err := judge(h.Name, "runs", node.Kubelet); err != nil {
+				return err
+			}
+		}
+		if err := judge(h.Name, "is wanted at", h.KubeletVersion); err != nil {
+			return err
+		}
+		if h.Kubelet == nil && b.inScope(h.Name) && b.in.State.Nodes[h.Name].Kubelet != h.KubeletVersion {
+			return &RefusedError{RefusedVersionNotInBundle, fmt.Sprintf("pool %s wants kubelet %s on host %s, and the bundle does not hold it: use a bundle with both versions, or let the pool follow the cluster", h.Pool, h.KubeletVersion, h.Name)}
+		}
+	}
+	return nil
+}
+
+// refuseMembers projects etcd's membership over everything this change does to it.
+func (b *builder) refuseMembers() error {
+	removes := slices.ContainsFunc(b.in.Leaving, func(l Leaving) bool { return l.ControlPlane })
+	upgrades := false
+	for _, v := range b.in.State.APIServers {
+		upgrades = upgrades || v != b.in.Cluster.Version
+	}
+	if !b.running() || !removes && !upgrades && len(b.joining) == 0 {
+		return nil
+	}
+	if !b.in.State.MembersKnown {
+		return &RefusedError{RefusedMembersUnknown, "the control plane would be changed, and the health of etcd's members cannot be learned: " +
+			"see that at least one control plane can be reached and its etcd answers"}
+	}
+	members := b.in.State.Members
+	for _, l := range b.leaving(true) {
+		if err := CanShrink(members, l.Name); err != nil {
+			return err
+		}
+		members = without(members, l.Name)
+	}
+	for _, name := range b.joining {
+		if err := CanGrow(members, name); err != nil {
+			return err
+		}
+		members = append(without(members, name), Member{Name: name})
+	}
+	for _, l := range b.leaving(false) {
+		if err := CanShrink(members, l.Name); err != nil {
+			return err
+		}
+		members = without(members, l.Name)
+	}
+	if upgrades {
+		for _, name := range b.updatedControlPlanes {
+			if err := CanRestart(members, name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// leaving lists the control planes that go, those that are dead already or those that still serve.
+func (b *builder) leaving(dead bool) []Leaving {
+	var list []Leaving
+	for _, l := range b.in.Leaving {
+		if l.ControlPlane && b.in.State.dead(l) == dead {
+			list = append(list, l)
+		}
+	}
+	return list
+}

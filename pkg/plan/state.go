@@ -1,0 +1,49 @@
+package plan
+
+// State is what was seen of a running cluster before anything is planned. The zero value is a cluster that does not exist yet.
+type State struct {
+	// Nodes by name, as the API has them.
+	Nodes map[string]Node
+	// APIServers holds the version each control plane's API server answers with; one that does not answer is missing.
+	APIServers map[string]string
+	// Members of etcd. MembersKnown is false when no member could be asked.
+	Members      []Member
+	MembersKnown bool
+}
+
+// Node is one node as the API has it.
+type Node struct {
+	// Kubelet is its version with the leading v.
+	Kubelet string
+	Ready   bool
+}
+
+// Member is one member of etcd as it was seen.
+type Member struct {
+	Name    string
+	Learner bool
+	// Problem is empty for a member that answers and agrees with its own cluster.
+	Problem string
+}
+
+// Leaving is a host that belongs to the cluster and does not stand in its spec any more.
+type Leaving struct {
+	Name string
+	// ControlPlane is true when it has a member of etcd.
+	ControlPlane bool
+	// Orphan is true for a machine that is not contacted any more: only the cluster forgets it.
+	Orphan bool
+}
+
+// dead tells that a leaving host's member does not serve the cluster any more, so that it has to go before others come.
+func (s State) dead(l Leaving) bool {
+	if l.Orphan {
+		return true
+	}
+	for _, m := range s.Members {
+		if m.Name == l.Name {
+			return m.Problem != ""
+		}
+	}
+	return false
+}

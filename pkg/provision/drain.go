@@ -1,0 +1,243 @@
+package provision
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/kubectl/pkg/drain"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/engine"
+	"github.com/kubewright/kubewright/pkg/plan"
+)
+
+// cordonedAnnotation on a node names the operation that made it unschedulable. A node without it that is unschedulable was cordoned by
+// a person, and stays so.
+const cordonedAnnotation = "kubewright.io/cordoned-by"
+
+// checkDrain says whether a node is free of pods that can be moved. One that leaves, and is not there or not Ready, has none worth
+// waiting for.
+func (k *kube) checkDrain(ctx context.Context, a plan.Drain, host string) (engine.Verdict, error) {
+	node, err := k.freshNode(ctx, host)
+	switch {
+	case err != nil:
+		return unknown(err), nil
+	case node == nil && a.Gone, node != nil && a.Gone && notReady(node) != "":
+		return engine.Verdict{State: engine.Done}, nil
+	case node == nil:
+		return unknown(fmt.Errorf("the node is not registered")), nil
+	case !node.Spec.Unschedulable:
+		return engine.Verdict{State: engine.Needed, Why: []string{"the node takes pods"}}, nil
+	}
+	pods, err := k.movable(ctx, host)
+	if err != nil {
+		return unknown(err), nil
+	}
+	if len(pods) > 0 {
+		return engine.Verdict{State: engine.Needed, Why: []string{fmt.Sprintf("%d pods have to move: %s", len(pods), names(pods))}}, nil
+	}
+	return engine.Verdict{State: engine.Done}, nil
+}
+
+// applyDrain makes the node unschedulable and evicts its pods. When that takes longer than the policy allows, the node either becomes
+// schedulable again and the step fails, or what is left is deleted.
+func (k *kube) applyDrain(ctx context.Context, a plan.Drain, host, operation string, report func(string)) error {
+	if err := k.cordon(ctx, host, operation); err != nil {
+		return err
+	}
+	err := k.evict(ctx, a.Policy, host, false, report)
+	if err == nil || ctx.Err() != nil {
+		return engine.Retryable(err)
+	}
+	left, listErr := k.movable(ctx, host)
+	if listErr != nil {
+		return engine.Retryable(errors.Join(err, listErr))
+	}
+	if a.Policy.OnTimeout == v1alpha1.ForceDrain {
+		report(fmt.Sprintf("the time for eviction is over; deleting %d pods against their budgets", len(left)))
+		return engine.Retryable(k.evict(ctx, a.Policy, host, true, report))
+	}
+	if uncordonErr := k.uncordon(ctx, host); uncordonErr != nil {
+		return engine.Retryable(errors.Join(err, uncordonErr))
+	}
+	return engine.NeedsHuman(engine.WithDetail(fmt.Errorf(
+		"%d pods could not be moved away within %s: %s; the node takes pods again and was left as it was: "+
+			"see what their PodDisruptionBudgets allow, raise spec.rollout.drain.timeout, or set spec.rollout.drain.onTimeout to Force (%w)",
+		len(left), a.Policy.Timeout.Duration, names(left), err), engine.Detail{Reason: "DrainTimeout"}))
+}
+
+// evict moves pods away and waits until they are gone.
+func (k *kube) evict(ctx context.Context, policy v1alpha1.Drain, host string, force bool, report func(string)) error {
+	helper, err := k.drainHelper(ctx, report)
+	if err != nil {
+		return err
+	}
+	helper.Timeout, helper.DisableEviction = policy.Timeout.Duration, force
+	list, errs := helper.GetPodsForDeletion(host)
+	if len(errs) > 0 {
+		return fmt.Errorf("list the pods of node %s: %w", host, errors.Join(errs...))
+	}
+	return helper.DeleteOrEvictPods(list.Pods())
+}
+
+// movable lists the pods a drain of the node would move: no static pods, none of DaemonSets.
+func (k *kube) movable(ctx context.Context, host string) ([]corev1.Pod, error) {
+	helper, err := k.drainHelper(ctx, func(string) {})
+	if err != nil {
+		return nil, err
+	}
+	list, errs := helper.GetPodsForDeletion(host)
+	if len(errs) > 0 {
+		return nil, fmt.Errorf("list the pods of node %s: %w", host, errors.Join(errs...))
+	}
+	return list.Pods(), nil
+}
+
+func (k *kube) drainHelper(ctx context.Context, report func(string)) (*drain.Helper, error) {
+	config, err := k.rest()
+	if err != nil {
+		return nil, err
+	}
+	clientset, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("set up the API client: %w", err)
+	}
+	return &drain.Helper{
+		Ctx: ctx, Client: clientset, GracePeriodSeconds: -1, IgnoreAllDaemonSets: true,
+		// Pods without a controller and with data that lives only as long as they do are moved as well: an upgrade that stops for one of
+		// them helps nobody, and whoever wants to be asked sets operationPolicy to Manual or guards them with a budget.
+		Force: true, DeleteEmptyDirData: true,
+		Out: io.Discard, ErrOut: lines(report),
+	}, nil
+}
+
+// lines hands what the drain library writes on as progress, line by line.
+type lines func(string)
+
+func (l lines) Write(p []byte) (int, error) {
+	for line := range strings.Lines(string(p)) {
+		if line = strings.TrimSpace(line); line != "" {
+			l(line)
+		}
+	}
+	return len(p), nil
+}
+
+func names(pods []corev1.Pod) string {
+	const shown = 5
+	var list []string
+	for i, p := range pods {
+		if i == shown {
+			return strings.Join(list, ", ") + fmt.Sprintf(" and %d more", len(pods)-shown)
+		}
+		list = append(list, p.Namespace+"/"+p.Name)
+	}
+	return strings.Join(list, ", ")
+}
+
+// cordon makes a node unschedulable and notes who did it; one that a person cordoned keeps belonging to that person.
+func (k *kube) cordon(ctx context.Context, host, operation string) error {
+	node, err := k.freshNode(ctx, host)
+	if err != nil {
+		return engine.Retryable(err)
+	}
+	if node == nil || node.Spec.Unschedulable {
+		return nil
+	}
+	return k.patchNode(ctx, node, map[string]any{
+		"metadata": map[string]any{"annotations": map[string]any{cordonedAnnotation: operation}},
+		"spec":     map[string]any{"unschedulable": true},
+	})
+}
+
+// uncordon makes a node schedulable that an operation of ours cordoned.
+func (k *kube) uncordon(ctx context.Context, host string) error {
+	node, err := k.freshNode(ctx, host)
+	if err != nil {
+		return engine.Retryable(err)
+	}
+	if node == nil || node.Annotations[cordonedAnnotation] == "" {
+		return nil
+	}
+	return k.patchNode(ctx, node, map[string]any{
+		"metadata": map[string]any{"annotations": map[string]any{cordonedAnnotation: nil}},
+		"spec":     map[string]any{"unschedulable": nil},
+	})
+}
+
+func (k *kube) patchNode(ctx context.Context, node *corev1.Node, change map[string]any) error {
+	patch, err := json.Marshal(change)
+	if err != nil {
+		return fmt.Errorf("render the change of node %s: %w", node.Name, err)
+	}
+	objects, err := k.objects()
+	if err != nil {
+		return engine.Retryable(err)
+	}
+	if err := objects.Patch(ctx, node, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		return engine.Retryable(fmt.Errorf("change node %s: %w", node.Name, err))
+	}
+	k.forgetNodes()
+	return nil
+}
+
+// checkReturn is done when the node is Ready with the wanted kubelet and, on a control plane, its own API server answers at the wanted
+// version, and it takes pods again.
+func (k *kube) checkReturn(ctx context.Context, a plan.Return, host string) (engine.Verdict, error) {
+	node, err := k.node(ctx, host)
+	switch {
+	case err != nil:
+		return unknown(err), nil
+	case node == nil:
+		return unknown(fmt.Errorf("the node is not registered")), nil
+	case node.Status.NodeInfo.KubeletVersion != a.Version[host]:
+		return unknown(fmt.Errorf("kubelet is %s, %s is wanted", node.Status.NodeInfo.KubeletVersion, a.Version[host])), nil
+	case notReady(node) != "" && !onlyNetwork(node):
+		return unknown(errors.New(notReady(node))), nil
+	}
+	if a.APIServer != "" {
+		version, err := k.versionOf(host)
+		if err != nil {
+			return unknown(fmt.Errorf("its API server does not answer: %w", err)), nil
+		}
+		if version != a.APIServer {
+			return unknown(fmt.Errorf("its API server is %s, %s is wanted", version, a.APIServer)), nil
+		}
+	}
+	if node.Annotations[cordonedAnnotation] != "" {
+		return engine.Verdict{State: engine.Needed, Why: []string{"the node was drained and takes no pods yet"}}, nil
+	}
+	return engine.Verdict{State: engine.Done}, nil
+}
+
+// onlyNetwork tells that all a node lacks is a pod network, which is somebody else's where none is installed.
+func onlyNetwork(node *corev1.Node) bool {
+	return strings.Contains(notReady(node), "cni plugin not initialized")
+}
+
+// stillCordoned lists nodes that operations of ours left unschedulable.
+func (k *kube) stillCordoned(ctx context.Context) []string {
+	objects, err := k.objects()
+	if err != nil {
+		return nil
+	}
+	var nodes corev1.NodeList
+	if objects.List(ctx, &nodes) != nil {
+		return nil
+	}
+	var list []string
+	for _, n := range nodes.Items {
+		if n.Spec.Unschedulable && n.Annotations[cordonedAnnotation] != "" {
+			list = append(list, n.Name)
+		}
+	}
+	return list
+}

@@ -1,0 +1,201 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewright/kubewright/pkg/engine"
+)
+
+// resetTries is how often a machine is cleaned before what is left on it is reported instead.
+const resetTries = 3
+
+// removals is what became of the machines that leave.
+type removals struct {
+	mu    sync.Mutex
+	tries map[string]int
+	done  map[string]RemovedHost
+}
+
+// checkMember is done when no member of the leaving host is left.
+func (x *execution) checkMember(ctx context.Context, host string) (engine.Verdict, error) {
+	members, err := x.kube.members(ctx)
+	if err != nil {
+		return unknown(err), nil
+	}
+	if m := x.memberOf(members, host); m != nil {
+		return engine.Verdict{State: engine.Needed, Why: []string{fmt.Sprintf("etcd member %x of host %s is there", m.id, host)}}, nil
+	}
+	return engine.Verdict{State: engine.Done}, nil
+}
+
+// memberOf finds a leaving host's member, by its name or, when it never started, by its address.
+func (x *execution) memberOf(members []member, host string) *member {
+	i := slices.IndexFunc(x.leaving, func(l leavingHost) bool { return l.Name == host })
+	for k := range members {
+		m := &members[k]
+		if m.Name == host {
+			return m
+		}
+		if m.Name == "" && i >= 0 && slices.ContainsFunc(m.peers, func(url string) bool {
+			at, _, err := net.SplitHostPort(strings.TrimPrefix(url, "https://"))
+			return err == nil && at == x.leaving[i].Address
+		}) {
+			return m
+		}
+	}
+	return nil
+}
+
+// applyMember hands on the leadership when the leaving member has it, so that nobody waits for an election, and removes the member.
+func (x *execution) applyMember(ctx context.Context, host string, report func(string)) error {
+	members, err := x.kube.members(ctx)
+	if err != nil {
+		return engine.Retryable(err)
+	}
+	leaving := x.memberOf(members, host)
+	if leaving == nil {
+		return nil
+	}
+	if leaving.leader {
+		heir := slices.IndexFunc(members, func(m member) bool { return m.id != leaving.id && !m.Learner && m.Problem == "" })
+		if heir >= 0 {
+			report("handing the leadership to " + members[heir].Name)
+			if err := x.kube.withEtcd(ctx, leaving.client, func(c *clientv3.Client) error {
+				_, err := c.MoveLeader(ctx, members[heir].id)
+				return err
+			}); err != nil {
+				// etcd elects by itself when the leader goes; it only takes longer.
+				report("the leadership could not be handed on: " + err.Error())
+			}
+		}
+	}
+	stays := slices.IndexFunc(members, func(m member) bool { return m.id != leaving.id && !m.Learner && m.Problem == "" })
+	if stays < 0 {
+		return engine.Permanent(fmt.Errorf("no member of etcd is left that could remove the one of host %s", host))
+	}
+	if err := x.kube.withEtcd(ctx, members[stays].client, func(c *clientv3.Client) error {
+		_, err := c.MemberRemove(ctx, leaving.id)
+		return err
+	}); err != nil {
+		return engine.Retryable(fmt.Errorf("remove the etcd member of host %s: %w", host, err))
+	}
+	return nil
+}
+
+// withEtcd talks to the member at a client URL, through the first control plane that leads there.
+func (k *kube) withEtcd(ctx context.Context, url string, do func(*clientv3.Client) error) error {
+	config, err := k.etcdTLS()
+	if err != nil {
+		return err
+	}
+	address, _, err := net.SplitHostPort(strings.TrimPrefix(url, "https://"))
+	if err != nil {
+		return fmt.Errorf("client URL %q: %w", url, err)
+	}
+	var last error
+	for _, via := range k.cluster.ControlPlanes() {
+		if !k.sessions.connected(via.Name) {
+			continue
+		}
+		c, err := k.etcdClient(config, via, address)
+		if err != nil {
+			return err
+		}
+		last = do(c)
+		_ = c.Close()
+		if last == nil || ctx.Err() != nil {
+			return last
+		}
+	}
+	return last
+}
+
+// checkLeaveReset asks the machine what of ours is left on it. One that was tried often enough counts as dealt with, and its problem is
+// reported.
+func (x *execution) checkLeaveReset(ctx context.Context, host string) (engine.Verdict, error) {
+	x.removed.mu.Lock()
+	_, done := x.removed.done[host]
+	x.removed.mu.Unlock()
+	if done {
+		return engine.Verdict{State: engine.Done}, nil
+	}
+	verdict, err := x.checkReset(ctx, host)
+	if err == nil && verdict.State == engine.Done {
+		x.note(host, RemovedHost{Cleaned: true})
+	}
+	return verdict, err
+}
+
+func (x *execution) applyLeaveReset(ctx context.Context, host string, report func(string)) error {
+	err := x.applyReset(ctx, host, report)
+	if err == nil {
+		x.note(host, RemovedHost{Cleaned: true})
+		return nil
+	}
+	x.removed.mu.Lock()
+	x.removed.tries[host]++
+	tries := x.removed.tries[host]
+	x.removed.mu.Unlock()
+	if _, left := errors.AsType[*resetIncompleteError](err); !left || ctx.Err() != nil || tries < resetTries {
+		return err
+	}
+	x.note(host, RemovedHost{Problem: err.Error()})
+	return nil
+}
+
+func (x *execution) note(host string, r RemovedHost) {
+	x.removed.mu.Lock()
+	defer x.removed.mu.Unlock()
+	x.removed.done[host] = r
+}
+
+func (x *execution) checkNodeGone(ctx context.Context, host string) (engine.Verdict, error) {
+	node, err := x.kube.freshNode(ctx, host)
+	switch {
+	case err != nil:
+		return unknown(err), nil
+	case node != nil:
+		return engine.Verdict{State: engine.Needed, Why: []string{"node " + host + " is registered"}}, nil
+	}
+	return engine.Verdict{State: engine.Done}, nil
+}
+
+func (x *execution) deleteNode(ctx context.Context, host string) error {
+	objects, err := x.kube.objects()
+	if err != nil {
+		return engine.Retryable(err)
+	}
+	node := &corev1.Node{}
+	node.Name = host
+	if err := objects.Delete(ctx, node); err != nil && !apierrors.IsNotFound(err) {
+		return engine.Retryable(fmt.Errorf("remove node %s: %w", host, err))
+	}
+	x.kube.forgetNodes()
+	return nil
+}
+
+// freshNode reads one node now; nil when there is none.
+func (k *kube) freshNode(ctx context.Context, name string) (*corev1.Node, error) {
+	objects, err := k.objects()
+	if err != nil {
+		return nil, err
+	}
+	node := &corev1.Node{}
+	if err := objects.Get(ctx, client.ObjectKey{Name: name}, node); apierrors.IsNotFound(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("read node %s: %w", name, err)
+	}
+	return node, nil
+}

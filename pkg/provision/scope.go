@@ -1,0 +1,120 @@
+package provision
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/desired"
+	"github.com/kubewright/kubewright/pkg/engine"
+)
+
+// narrow leaves out hosts that need not be looked at: when only workers come and go, and everything else of the spec was brought about
+// before, the cluster's other nodes are as they were. So adding a worker costs the same in a cluster of 4 as of 40. The control plane
+// through which the cluster is used is connected to by this. Anything that cannot be told leaves all hosts in.
+func (x *execution) narrow(ctx context.Context, outcome *Outcome) error {
+	if x.request.Operation.Spec.Type != v1alpha1.ScaleOperation || slices.ContainsFunc(x.leaving, func(l leavingHost) bool { return l.ControlPlane }) {
+		return nil
+	}
+	via := ""
+	for _, h := range x.desired.ControlPlanes() {
+		if _, err := x.run(ctx, []engine.Step{x.connectStep([]string{h.Name}, outcome)}, nil, engine.ModeApply); err == nil {
+			via = h.Name
+			break
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if via == "" || !x.live() {
+		return nil
+	}
+	digest, err := x.kube.recorded(ctx)
+	if err != nil || digest != x.specDigest {
+		return nil //nolint:nilerr // what cannot be read is looked at on all hosts
+	}
+	objects, err := x.kube.objects()
+	if err != nil {
+		return nil //nolint:nilerr // as above
+	}
+	var nodes corev1.NodeList
+	if err := objects.List(ctx, &nodes); err != nil {
+		return nil //nolint:nilerr // as above
+	}
+	scope := []string{}
+	for _, h := range x.desired.Hosts {
+		i := slices.IndexFunc(nodes.Items, func(n corev1.Node) bool { return n.Name == h.Name })
+		if i >= 0 && nodes.Items[i].Status.NodeInfo.KubeletVersion == h.KubeletVersion {
+			continue
+		}
+		if h.IsControlPlane() {
+			return nil
+		}
+		scope = append(scope, h.Name)
+	}
+	x.scope, x.via = scope, via
+	return nil
+}
+
+// inScope lists the hosts of the spec that are looked at, in its order.
+func (x *execution) inScope() []desired.Host {
+	if x.scope == nil {
+		return x.desired.Hosts
+	}
+	return slices.DeleteFunc(slices.Clone(x.desired.Hosts), func(h desired.Host) bool { return !slices.Contains(x.scope, h.Name) })
+}
+
+// SpecDigest identifies everything of a cluster's spec that hosts are configured by, but not which hosts there are, nor how and when
+// changes are carried out.
+func SpecDigest(spec v1alpha1.ClusterSpec) (string, error) {
+	s := spec.DeepCopy()
+	s.ControlPlane.Hosts = nil
+	for i := range s.Workers {
+		s.Workers[i].Hosts = nil
+	}
+	s.OperationPolicy, s.Rollout, s.Drift, s.DeletionPolicy, s.Paused = "", v1alpha1.RolloutPolicy{}, v1alpha1.DriftPolicy{}, "", false
+	text, err := json.Marshal(s)
+	if err != nil {
+		return "", fmt.Errorf("render the spec: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return "sha256:" + hex.EncodeToString(sum[:]), nil
+}
+
+// leavingHost is a host that goes, with where its machine is.
+type leavingHost struct {
+	Name, Address string
+	ControlPlane  bool
+	Orphan        bool
+}
+
+// leavingHosts resolves the names of the request.
+func leavingHosts(request Request) ([]leavingHost, error) {
+	var list []leavingHost
+	var errs []error
+	for _, name := range request.Leaving {
+		i := slices.IndexFunc(request.Hosts, func(a HostAccess) bool { return a.Host.Name == name })
+		if i < 0 {
+			errs = append(errs, fmt.Errorf("host %s leaves the cluster, and there is no Host of that name", name))
+			continue
+		}
+		h := request.Hosts[i].Host
+		address := h.Spec.InternalAddress
+		if address == "" {
+			address = h.Spec.Address
+		}
+		claim := h.Status.Claim
+		list = append(list, leavingHost{
+			Name: name, Address: address, Orphan: h.Spec.OnRemoval == v1alpha1.OrphanOnRemoval,
+			ControlPlane: claim != nil && claim.Role == v1alpha1.ControlPlaneRole,
+		})
+	}
+	return list, errors.Join(errs...)
+}

@@ -1,0 +1,127 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/discovery"
+
+	"github.com/kubewright/kubewright/pkg/engine"
+	"github.com/kubewright/kubewright/pkg/plan"
+	"github.com/kubewright/kubewright/pkg/steps/kubeadm"
+)
+
+// observeTimeout bounds the wait for a running cluster to show how it is: API server and etcd need about this long to come up after all
+// machines were switched on.
+const observeTimeout = 90 * time.Second
+
+// stepObserve looks at the running cluster.
+const stepObserve = "cluster/observe"
+
+// observe fills in what is seen of a running cluster, before anything is planned. What does not show itself in time stays unknown, and
+// the planner judges what may be done then.
+func (x *execution) observe(ctx context.Context) error {
+	if !x.live() {
+		return nil
+	}
+	at := slices.Sorted(maps.Keys(x.facts))[:1]
+	step := engine.Step{
+		ID: stepObserve, Title: "Look at the running cluster", Hosts: at, Timeout: observeTimeout, Retry: engine.RetryPolicy{Attempts: 1},
+		Check: func(ctx context.Context, _ string) (engine.Verdict, error) {
+			state, err := x.look(ctx)
+			x.state = state
+			if err != nil {
+				return unknown(err), nil
+			}
+			return engine.Verdict{State: engine.Done}, nil
+		},
+	}
+	_, err := x.run(ctx, []engine.Step{step}, nil, engine.ModeApply)
+	if ctx.Err() != nil {
+		return err
+	}
+	return nil
+}
+
+// live tells that a cluster exists: some host has joined it.
+func (x *execution) live() bool {
+	for _, f := range x.facts {
+		if kubeadm.Joined(f.Receipts) {
+			return true
+		}
+	}
+	return false
+}
+
+// look asks API servers and etcd once. The error is the first thing that did not answer; the state holds what did.
+func (x *execution) look(ctx context.Context) (plan.State, error) {
+	state := plan.State{Nodes: map[string]plan.Node{}, APIServers: map[string]string{}}
+	var first error
+	note := func(err error) {
+		if first == nil {
+			first = err
+		}
+	}
+	objects, err := x.kube.objects()
+	if err != nil {
+		return state, err
+	}
+	var nodes corev1.NodeList
+	if err := objects.List(ctx, &nodes); err != nil {
+		note(fmt.Errorf("list nodes: %w", err))
+	}
+	for i := range nodes.Items {
+		n := &nodes.Items[i]
+		state.Nodes[n.Name] = plan.Node{Kubelet: n.Status.NodeInfo.KubeletVersion, Ready: notReady(n) == ""}
+	}
+	members, err := x.kube.members(ctx)
+	if err != nil {
+		note(err)
+	} else {
+		state.MembersKnown = true
+	}
+	for _, m := range members {
+		state.Members = append(state.Members, m.Member)
+	}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, h := range x.desired.ControlPlanes() {
+		if f := x.facts[h.Name]; f == nil || !kubeadm.Joined(f.Receipts) {
+			continue
+		}
+		wg.Go(func() {
+			version, err := x.kube.versionOf(h.Name)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				note(fmt.Errorf("API server of %s: %w", h.Name, err))
+				return
+			}
+			state.APIServers[h.Name] = version
+		})
+	}
+	wg.Wait()
+	return state, first
+}
+
+// versionOf asks the API server of one control plane for its version.
+func (k *kube) versionOf(host string) (string, error) {
+	config, err := k.restOf(host)
+	if err != nil {
+		return "", err
+	}
+	client, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return "", fmt.Errorf("set up the API client: %w", err)
+	}
+	version, err := client.ServerVersion()
+	if err != nil {
+		return "", err
+	}
+	return version.GitVersion, nil
+}

@@ -1,0 +1,223 @@
+package kubeadm
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+
+	"github.com/kubewright/kubewright/pkg/desired"
+	hostapi "github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/steps/layout"
+)
+
+// Names of the commands that bring configuration and versions onto hosts that have joined. Joining does what they do as well, so it
+// leaves their receipts behind.
+const (
+	// CertificateCommand makes the API server's certificate anew.
+	CertificateCommand = "kubeadm-apiserver-certificate"
+	// ControlPlaneCommand exchanges the static pods of the control plane.
+	ControlPlaneCommand = "kubeadm-control-plane"
+	// KubeletConfigCommand writes kubelet's configuration.
+	KubeletConfigCommand = "kubeadm-kubelet-config"
+	// PostUpgradeCommand removes what a newer kubelet does not take any more.
+	PostUpgradeCommand = "kubeadm-post-upgrade"
+	// AddonsCommand applies CoreDNS and kube-proxy.
+	AddonsCommand = "kubeadm-addons"
+)
+
+const (
+	apiserverCert    = layout.PKIDir + "/apiserver.crt"
+	apiserverKey     = layout.PKIDir + "/apiserver.key"
+	kubeletConfigOut = layout.KubeletDir + "/config.yaml"
+)
+
+// staticPods are the manifests kubeadm writes on a control plane; nobody else may.
+var staticPods = []string{
+	layout.ManifestDir + "/etcd.yaml", layout.ManifestDir + "/kube-apiserver.yaml",
+	layout.ManifestDir + "/kube-controller-manager.yaml", layout.ManifestDir + "/kube-scheduler.yaml",
+}
+
+// Certificate makes the API server's certificate of a host when the names in it have changed. The API server reads it again by itself.
+func Certificate(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
+	cover, err := certificateCover(c, h)
+	if err != nil {
+		return hostapi.Resource{}, err
+	}
+	return phase(c, h, cover, []string{"init", "phase", "certs", "apiserver"}, func(r *hostapi.Command) {
+		r.Creates = []string{apiserverCert, apiserverKey}
+		r.Removes = []string{apiserverCert, apiserverKey}
+	})
+}
+
+// ControlPlane brings the static pods of a host to the cluster's version and configuration, one after the other, as kubeadm does: it
+// waits for each and puts the old manifests back when one does not come up. A newer version renews the certificates on the way.
+func ControlPlane(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
+	cover, err := controlPlaneCover(c, h)
+	if err != nil {
+		return hostapi.Resource{}, err
+	}
+	return upgradePhase(h, cover, "control-plane")
+}
+
+// KubeletConfig writes kubelet's configuration on a host out of what the cluster keeps for all, and the host's own part.
+func KubeletConfig(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
+	cover, err := kubeletConfigCover(c, h)
+	if err != nil {
+		return hostapi.Resource{}, err
+	}
+	return upgradePhase(h, cover, "kubelet-config")
+}
+
+// PostUpgrade removes flags of kubelet that the version does not know any more.
+func PostUpgrade(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
+	return upgradePhase(h, postUpgradeCover(c), "post-upgrade")
+}
+
+// Addons applies CoreDNS and kube-proxy at the cluster's version and configuration.
+func Addons(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
+	cover, err := addonsCover(c)
+	if err != nil {
+		return hostapi.Resource{}, err
+	}
+	return phase(c, h, cover, []string{"init", "phase", "addon", "all"}, nil)
+}
+
+// phase runs a phase of kubeadm init, with the configuration a first control plane would have.
+func phase(c *desired.Cluster, h desired.Host, cover hostapi.Cover, args []string, more func(*hostapi.Command)) (hostapi.Resource, error) {
+	config, err := Init(c, h, workDir(cover.Name))
+	if err != nil {
+		return hostapi.Resource{}, err
+	}
+	r := command(cover.Name, cover.Key, args, []hostapi.CommandFile{{Path: workDir(cover.Name) + "/config.yaml", Content: config}})
+	r.Command.Outputs = cover.Outputs
+	if more != nil {
+		more(r.Command)
+	}
+	return r, nil
+}
+
+// upgradePhase runs a phase of kubeadm upgrade node, which takes the configuration from the cluster.
+func upgradePhase(h desired.Host, cover hostapi.Cover, name string) (hostapi.Resource, error) {
+	dir := workDir(cover.Name)
+	ignore := []any{}
+	for _, check := range h.IgnorePreflightErrors {
+		ignore = append(ignore, check)
+	}
+	config, err := documents(map[string]any{
+		"apiVersion": apiVersion, "kind": "UpgradeConfiguration",
+		"node": map[string]any{
+			"ignorePreflightErrors": ignore,
+			"imagePullPolicy":       "Never",
+			"patches":               map[string]any{"directory": dir + "/patches"},
+		},
+	})
+	if err != nil {
+		return hostapi.Resource{}, err
+	}
+	patch, err := kubeletPatch(h)
+	if err != nil {
+		return hostapi.Resource{}, err
+	}
+	r := command(cover.Name, cover.Key, []string{"upgrade", "node", "phase", name}, []hostapi.CommandFile{
+		{Path: dir + "/config.yaml", Content: config},
+		{Path: dir + "/patches/kubeletconfiguration0+merge.json", Content: patch},
+	})
+	r.Command.Outputs = cover.Outputs
+	return r, nil
+}
+
+func certificateCover(c *desired.Cluster, h desired.Host) (hostapi.Cover, error) {
+	key, err := keyOf(map[string]any{
+		"names": c.CertSANs, "endpoint": c.Endpoint.Host, "address": h.Address, "services": c.Network.ServiceCIDR, "domain": c.Network.DNSDomain,
+	})
+	return hostapi.Cover{Name: CertificateCommand, Key: key}, err
+}
+
+func controlPlaneCover(c *desired.Cluster, h desired.Host) (hostapi.Cover, error) {
+	config, err := ClusterConfiguration(c)
+	if err != nil {
+		return hostapi.Cover{}, err
+	}
+	// Names in the certificate do not stand in static pods; CertificateCommand sees to them.
+	if server, ok := config["apiServer"].(map[string]any); ok {
+		server = maps.Clone(server)
+		delete(server, "certSANs")
+		config["apiServer"] = server
+	}
+	key, err := keyOf(map[string]any{"configuration": config, "address": h.Address})
+	return hostapi.Cover{Name: ControlPlaneCommand, Key: key, Outputs: staticPods}, err
+}
+
+func kubeletConfigCover(c *desired.Cluster, h desired.Host) (hostapi.Cover, error) {
+	shared, err := KubeletConfiguration(c)
+	if err != nil {
+		return hostapi.Cover{}, err
+	}
+	own, err := kubeletPatch(h)
+	if err != nil {
+		return hostapi.Cover{}, err
+	}
+	key, err := keyOf(map[string]any{"shared": shared, "own": string(own), "version": c.Version})
+	return hostapi.Cover{Name: KubeletConfigCommand, Key: key, Outputs: []string{kubeletConfigOut}}, err
+}
+
+func postUpgradeCover(c *desired.Cluster) hostapi.Cover {
+	return hostapi.Cover{Name: PostUpgradeCommand, Key: c.Version}
+}
+
+func addonsCover(c *desired.Cluster) (hostapi.Cover, error) {
+	proxy, err := KubeProxyConfiguration(c)
+	if err != nil {
+		return hostapi.Cover{}, err
+	}
+	key, err := keyOf(map[string]any{"version": c.Version, "proxy": proxy, "network": c.Network, "endpoint": c.Endpoint.String()})
+	return hostapi.Cover{Name: AddonsCommand, Key: key}, err
+}
+
+// joinCovers lists what joining a host does of the commands above.
+func joinCovers(c *desired.Cluster, h desired.Host) ([]hostapi.Cover, error) {
+	config, err := kubeletConfigCover(c, h)
+	if err != nil {
+		return nil, err
+	}
+	covers := []hostapi.Cover{config, postUpgradeCover(c)}
+	if !h.IsControlPlane() {
+		return covers, nil
+	}
+	certificate, err := certificateCover(c, h)
+	if err != nil {
+		return nil, err
+	}
+	pods, err := controlPlaneCover(c, h)
+	if err != nil {
+		return nil, err
+	}
+	return append(covers, certificate, pods), nil
+}
+
+// KubeProxyKey identifies what kube-proxy is configured with.
+func KubeProxyKey(c *desired.Cluster) (string, error) {
+	proxy, err := KubeProxyConfiguration(c)
+	if err != nil {
+		return "", err
+	}
+	return keyOf(map[string]any{"proxy": proxy, "podCIDR": c.Network.PodCIDR, "endpoint": c.Endpoint.String()})
+}
+
+// KubeletKey identifies what kubelet of a host is configured with.
+func KubeletKey(c *desired.Cluster, h desired.Host) (string, error) {
+	cover, err := kubeletConfigCover(c, h)
+	return cover.Key, err
+}
+
+// keyOf is a digest over what a command depends on; encoding/json sorts the keys of maps.
+func keyOf(inputs map[string]any) (string, error) {
+	text, err := json.Marshal(inputs)
+	if err != nil {
+		return "", fmt.Errorf("render what a command depends on: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
+}
