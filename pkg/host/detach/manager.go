@@ -158,6 +158,9 @@ func (m *Manager) Start(ctx context.Context, operation string, c *api.Command) (
 	if err := writeJSON(filepath.Join(dir, requestFile), req); err != nil {
 		return fmt.Errorf("start command %s: %w", c.Name, err)
 	}
+	if err := m.restoreHelper(); err != nil {
+		return fmt.Errorf("start command %s: %w", c.Name, err)
+	}
 	out, err := m.Sys.Runner.Run(ctx, "systemd-run", "--quiet", "--collect", "--unit="+UnitName(c.Name),
 		"--description=Kubewright command "+c.Name,
 		"--property=Type=exec", "--property=KillMode=mixed", "--property=StandardInput=null",
@@ -170,6 +173,21 @@ func (m *Manager) Start(ctx context.Context, operation string, c *api.Command) (
 		return fmt.Errorf("start command %s: systemd-run: %s", c.Name, strings.Join(out.LastLines(3), "; "))
 	}
 	return nil
+}
+
+// restoreHelper puts the helper's file back when a reset in this session has removed it.
+func (m *Manager) restoreHelper() error {
+	if sys.Exists(m.Helper) {
+		return nil
+	}
+	program, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return fmt.Errorf("read the helper itself: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(m.Helper), 0o755); err != nil {
+		return fmt.Errorf("put the helper back: %w", err)
+	}
+	return sys.WriteFile(m.Helper, program, 0o755)
 }
 
 func (m *Manager) placeFiles(c *api.Command) (secrets []string, err error) {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/kubewright/kubewright/pkg/host/client"
+	"github.com/kubewright/kubewright/pkg/host/netlink"
+	"github.com/kubewright/kubewright/pkg/host/reset"
 	"github.com/kubewright/kubewright/pkg/host/server"
 	"github.com/kubewright/kubewright/pkg/host/sys"
 )
@@ -122,6 +124,13 @@ type Kernel struct {
 	Tables    map[string]bool
 	Unmounted []string
 	Killed    []int
+	Unloaded  []string
+	// Busy are modules that something uses.
+	Busy map[string]bool
+	// Chains4 and Rules4 are those of IPv4; Removed is what was taken out of them.
+	Chains4 []netlink.Chain
+	Rules4  []netlink.Rule
+	Removed netlink.Removal
 	// OnUnmount is called at each Unmount.
 	OnUnmount func()
 }
@@ -142,6 +151,35 @@ func (k *Kernel) Kill(_ context.Context, pids []int) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.Killed = append(k.Killed, pids...)
+	return nil
+}
+
+// Unload implements reset.Kernel.
+func (k *Kernel) Unload(module string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.Busy[module] {
+		return reset.ErrInUse
+	}
+	k.Unloaded = append(k.Unloaded, module)
+	return nil
+}
+
+// Chains implements reset.Kernel.
+func (k *Kernel) Chains(family uint8) ([]netlink.Chain, []netlink.Rule, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if family != netlink.FamilyIP {
+		return nil, nil, nil
+	}
+	return k.Chains4, k.Rules4, nil
+}
+
+// Remove implements reset.Kernel.
+func (k *Kernel) Remove(_ uint8, r netlink.Removal) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.Removed, k.Chains4, k.Rules4 = r, nil, nil
 	return nil
 }
 

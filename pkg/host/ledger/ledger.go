@@ -31,7 +31,7 @@ const (
 	TypeSysctl Type = "sysctl"
 	// TypeUnit is a systemd unit whose state we changed.
 	TypeUnit Type = "unit"
-	// TypeModule is a kernel module we loaded. Reset leaves it: others may use it by then.
+	// TypeModule is a kernel module we loaded.
 	TypeModule Type = "module"
 	// TypeRun is a detached command.
 	TypeRun Type = "run"
@@ -52,7 +52,7 @@ type Entry struct {
 	Previous string `json:"previous,omitempty"`
 	// Backup is the name, below the ledger's backup directory, of the previous content of a file.
 	Backup string `json:"backup,omitempty"`
-	// Mode is the previous mode of a file that has a Backup.
+	// Mode is the previous mode of a file that has a Backup, or of a directory that was there.
 	Mode uint32 `json:"mode,omitempty"`
 }
 

@@ -51,14 +51,11 @@ func message(typ, flags uint16, seq uint32, body ...[]byte) []byte {
 // talk sends messages and returns the error of the acknowledgement with sequence number want (or of any message that
 // failed before it).
 func talk(family int, want uint32, messages ...[]byte) error {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, family)
+	fd, err := open(family)
 	if err != nil {
-		return fmt.Errorf("open netlink: %w", err)
+		return err
 	}
 	defer func() { _ = unix.Close(fd) }()
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5}); err != nil {
-		return fmt.Errorf("open netlink: %w", err)
-	}
 	var out []byte
 	for _, m := range messages {
 		out = append(out, m...)
@@ -68,13 +65,9 @@ func talk(family int, want uint32, messages ...[]byte) error {
 	}
 	buf := make([]byte, 64<<10)
 	for {
-		n, _, err := unix.Recvfrom(fd, buf, 0)
+		answers, err := receive(fd, buf)
 		if err != nil {
-			return fmt.Errorf("receive from netlink: %w", err)
-		}
-		answers, err := syscall.ParseNetlinkMessage(buf[:n])
-		if err != nil {
-			return fmt.Errorf("parse netlink: %w", err)
+			return err
 		}
 		for _, m := range answers {
 			if m.Header.Type != unix.NLMSG_ERROR {
@@ -83,17 +76,51 @@ func talk(family int, want uint32, messages ...[]byte) error {
 				}
 				continue
 			}
-			if len(m.Data) < 4 {
-				return errors.New("netlink sent a short answer")
-			}
-			if code := int32(order.Uint32(m.Data)); code != 0 {
-				return unix.Errno(-code)
+			if err := acknowledged(m); err != nil {
+				return err
 			}
 			if m.Header.Seq == want {
 				return nil
 			}
 		}
 	}
+}
+
+// open makes a netlink socket on which no read waits for ever.
+func open(family int) (int, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, family)
+	if err != nil {
+		return 0, fmt.Errorf("open netlink: %w", err)
+	}
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5}); err != nil {
+		_ = unix.Close(fd)
+		return 0, fmt.Errorf("open netlink: %w", err)
+	}
+	return fd, nil
+}
+
+// receive reads one packet of messages.
+func receive(fd int, buf []byte) ([]syscall.NetlinkMessage, error) {
+	n, _, err := unix.Recvfrom(fd, buf, 0)
+	if err != nil {
+		return nil, fmt.Errorf("receive from netlink: %w", err)
+	}
+	answers, err := syscall.ParseNetlinkMessage(buf[:n])
+	if err != nil {
+		return nil, fmt.Errorf("parse netlink: %w", err)
+	}
+	return answers, nil
+}
+
+// acknowledged is the error in an acknowledgement, nil when it says success.
+func acknowledged(m syscall.NetlinkMessage) error {
+	if len(m.Data) < 4 {
+		return errors.New("netlink sent a short answer")
+	}
+	if code := int32(order.Uint32(m.Data)); code != 0 {
+		return unix.Errno(-code)
+	}
+	return nil
 }
 
 // DeleteLink removes a network interface; one that is not there is no error.

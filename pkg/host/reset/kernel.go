@@ -20,10 +20,18 @@ type Kernel interface {
 	// DeleteLink removes a network interface, DeleteTable an nftables table; found is false when there was none.
 	DeleteLink(name string) (found bool, err error)
 	DeleteTable(family uint8, name string) (found bool, err error)
+	// Chains lists the nftables chains and rules of a family, Remove takes some out.
+	Chains(family uint8) ([]netlink.Chain, []netlink.Rule, error)
+	Remove(family uint8, r netlink.Removal) error
+	// Unload removes a kernel module that nothing uses. Errors: ErrInUse.
+	Unload(module string) error
 	// HasLink and HasTable only look.
 	HasLink(name string) bool
 	HasTable(family uint8, name string) bool
 }
+
+// ErrInUse says that a kernel module stays: something uses it, or it is not ours to unload.
+var ErrInUse = errors.New("in use")
 
 // Machine is the Kernel of a real machine.
 type Machine struct{}
@@ -69,6 +77,27 @@ func (Machine) DeleteLink(name string) (bool, error) { return netlink.DeleteLink
 // DeleteTable implements Kernel.
 func (Machine) DeleteTable(family uint8, name string) (bool, error) {
 	return netlink.DeleteTable(family, name)
+}
+
+// Chains implements Kernel.
+func (Machine) Chains(family uint8) ([]netlink.Chain, []netlink.Rule, error) {
+	return netlink.Chains(family)
+}
+
+// Remove implements Kernel.
+func (Machine) Remove(family uint8, r netlink.Removal) error { return netlink.Remove(family, r) }
+
+// Unload implements Kernel. Without force the kernel itself refuses while anything uses the module; in a container it is the
+// machine's to keep.
+func (Machine) Unload(module string) error {
+	err := unix.DeleteModule(module, unix.O_NONBLOCK)
+	switch {
+	case err == nil, errors.Is(err, unix.ENOENT):
+		return nil
+	case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, unix.EBUSY), errors.Is(err, unix.EPERM):
+		return ErrInUse
+	}
+	return fmt.Errorf("unload kernel module %s: %w", module, err)
 }
 
 // HasLink implements Kernel.

@@ -24,7 +24,11 @@ const (
 	kubeletDir     = "/var/lib/kubelet"
 	containerdDir  = "/var/lib/containerd"
 	containerdRun  = "/run/containerd"
-	netnsDir       = "/run/netns"
+	// podTasksDir holds the root file systems of the containers of pods while they run.
+	podTasksDir = containerdRun + "/io.containerd.runtime.v2.task/" + podNamespace
+	// podNamespace is where kubelet's containers are; other namespaces of containerd are other people's.
+	podNamespace = "k8s.io"
+	netnsDir     = "/run/netns"
 )
 
 // nodeLinks are interfaces by their fixed names: the bridge of the CNI configuration, flannel's VXLAN.
@@ -40,8 +44,12 @@ func nodeTables() []table {
 	return []table{
 		{netlink.FamilyIP, "kube-proxy"}, {netlink.FamilyIP6, "kube-proxy"},
 		{netlink.FamilyIP, "flannel-ipv4"}, {netlink.FamilyIP6, "flannel-ipv6"},
-		{netlink.FamilyInet, "cni_plugins_masquerade"},
 	}
+}
+
+// cniTables are those that CNI plugins make for every network on the host together.
+func cniTables() []table {
+	return []table{{netlink.FamilyInet, "cni_plugins_masquerade"}, {netlink.FamilyIP, "cni_hostport"}, {netlink.FamilyIP6, "cni_hostport"}}
 }
 
 // stopNode stops our units, kubelet first so that it starts no pod anew, then the pods, then containerd.
@@ -54,10 +62,16 @@ func (r *Resetter) stopNode(ctx context.Context, entries []ledger.Entry) {
 	for _, e := range units {
 		if e.Name == containerdUnit {
 			r.killPods(ctx, e)
+			if r.keepRuntime(e) {
+				continue
+			}
 		}
 		r.stopUnit(ctx, e)
 	}
-	if ours(containerdUnit) {
+	if ours(containerdUnit) && r.runtimeStays {
+		r.unmount(ledger.Entry{Type: ledger.TypeUnit, Name: containerdUnit}, podTasksDir)
+	}
+	if ours(containerdUnit) && !r.runtimeStays {
 		e := ledger.Entry{Type: ledger.TypeUnit, Name: containerdUnit}
 		// A shim may have been starting when its pods were killed.
 		r.killPods(ctx, e)
@@ -109,10 +123,10 @@ func (r *Resetter) podProcesses() []int {
 		if parent, ok := r.parent(pid); ok {
 			children[parent] = append(children[parent], pid)
 		}
-		exe, err := os.Readlink(r.Sys.Path("/proc", d.Name(), "exe"))
-		exe = strings.TrimSuffix(exe, " (deleted)")
-		if err == nil && filepath.Base(exe) == shimName && r.Ledger.Owns(exe) {
-			found = append(found, pid)
+		if r.isShim(d.Name()) {
+			if namespace, _ := r.container(d.Name()); namespace == podNamespace {
+				found = append(found, pid)
+			}
 		}
 	}
 	for i := 0; i < len(found); i++ {
@@ -219,7 +233,12 @@ func (r *Resetter) network(e ledger.Entry) {
 			})
 		}
 	}
-	for _, t := range nodeTables() {
+	r.chains(e)
+	tables := nodeTables()
+	if !r.runtimeStays {
+		tables = append(tables, cniTables()...)
+	}
+	for _, t := range tables {
 		if r.Kernel.HasTable(t.family, t.name) {
 			r.do(e, "delete nftables table", t.name, func() error {
 				_, err := r.Kernel.DeleteTable(t.family, t.name)

@@ -28,10 +28,15 @@ type Resetter struct {
 	Ledger *ledger.Ledger
 	Runs   *detach.Manager
 	Kernel Kernel
+	// Helper is the helper's own file, "" to leave it where it is.
+	Helper string
 	// Emit is told each item as it is handled; may be nil.
 	Emit func(api.Progress)
 
 	dryRun bool
+	// runtimeStays says that containerd runs containers of others, and so is left with all it needs.
+	runtimeStays bool
+
 	report api.ResetReport
 	failed map[string]bool // entries to keep, by type and name
 }
@@ -54,6 +59,7 @@ func (r *Resetter) Run(ctx context.Context, req api.ResetRequest) (*api.ResetRep
 	r.dirs(newestFirst)
 	r.backups(newestFirst)
 	r.sysctls(newestFirst)
+	r.modules(newestFirst)
 	r.restoreUnits(ctx, entries)
 	r.state(req, entries)
 	if ctx.Err() != nil {
@@ -100,6 +106,9 @@ func (r *Resetter) stopRuns(ctx context.Context, entries []ledger.Entry) {
 
 func (r *Resetter) files(entries []ledger.Entry) {
 	for _, e := range ofType(entries, ledger.TypeFile) {
+		if r.stays(e) {
+			continue
+		}
 		path := r.Sys.Path(e.Name)
 		switch {
 		case e.Backup != "":
@@ -138,7 +147,14 @@ func ignoreMissing(err error) error {
 func (r *Resetter) trees(entries []ledger.Entry) {
 	for _, e := range ofType(entries, ledger.TypeTree) {
 		path := r.Sys.Path(e.Name)
-		if !sys.Exists(path) || (!e.Created && sys.EmptyDir(path)) {
+		if r.stays(e) || !sys.Exists(path) {
+			continue
+		}
+		if !e.Created && e.Mode != 0 && !r.dryRun {
+			// The program it is for may have narrowed it.
+			r.cleanup(os.Chmod(path, fs.FileMode(e.Mode)))
+		}
+		if !e.Created && sys.EmptyDir(path) {
 			continue
 		}
 		if busy := r.foreignMount(e.Name); busy != "" {
@@ -174,6 +190,9 @@ func removeTree(path string, whole bool) error {
 
 func (r *Resetter) dirs(entries []ledger.Entry) {
 	for _, e := range ofType(entries, ledger.TypeDir) {
+		if r.stays(e) {
+			continue
+		}
 		path := r.Sys.Path(e.Name)
 		if !e.Created {
 			r.do(e, "restore", e.Name, func() error {
@@ -242,7 +261,9 @@ func (r *Resetter) state(req api.ResetRequest, entries []ledger.Entry) {
 		return
 	}
 	r.cleanup(os.RemoveAll(r.Sys.State("runs")))
+	r.cleanup(os.RemoveAll(r.Sys.Path(sys.RuntimeDir)))
 	r.cleanup(r.Ledger.Delete())
+	r.helpers()
 }
 
 func (r *Resetter) cleanup(err error) {

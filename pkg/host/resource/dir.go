@@ -71,7 +71,15 @@ func (t *Task) recordTree(p string) error {
 	if !created && !t.onlyOurs(p) {
 		return nil
 	}
-	return t.Ledger.Record(ledger.Entry{Type: ledger.TypeTree, Name: p, Created: created})
+	e := ledger.Entry{Type: ledger.TypeTree, Name: p, Created: created}
+	if !created {
+		fi, err := os.Stat(t.Sys.Path(p))
+		if err != nil {
+			return err
+		}
+		e.Mode = uint32(fi.Mode().Perm())
+	}
+	return t.Ledger.Record(e)
 }
 
 // onlyOurs says that nothing is in a directory, at any depth, but what we made.

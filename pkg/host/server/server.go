@@ -300,6 +300,9 @@ func (s *server) apply(ctx context.Context, req *api.ApplyRequest, emit func(api
 	if err := h.Ledger.Claim(req.Owner); err != nil {
 		return nil, api.ReplyOf(err)
 	}
+	if err := reset.Remember(s.opts.Sys, h.Ledger); err != nil {
+		return nil, api.ReplyOf(err)
+	}
 	t := h.NewTask(operation, req.Step, req.Sources, emit)
 	verdicts, err := t.Apply(ctx, req.Resources)
 	if err != nil {
@@ -351,7 +354,7 @@ func (s *server) release(context.Context, *struct{}) (*struct{}, error) {
 
 func (s *server) reset(ctx context.Context, req *api.ResetRequest, emit func(api.Progress)) (*api.Result, *api.ErrorReply) {
 	operation, _, l := s.current()
-	r := &reset.Resetter{Sys: s.opts.Sys, Ledger: l, Runs: s.runs, Kernel: s.opts.Kernel, Emit: func(p api.Progress) {
+	r := &reset.Resetter{Sys: s.opts.Sys, Ledger: l, Runs: s.runs, Kernel: s.opts.Kernel, Helper: s.opts.Helper, Emit: func(p api.Progress) {
 		if !req.DryRun {
 			// What is being removed must not stay because it could not be written down.
 			_ = s.log.Append(operation, api.JournalEntry{Event: "reset", Message: p.Message})
