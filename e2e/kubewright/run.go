@@ -41,6 +41,16 @@ func Program(repository string) (string, error) {
 	return path, nil
 }
 
+// BuildFaulty builds the program with the faults that tests can let it have, from the repository's source.
+func BuildFaulty(ctx context.Context, repository, to string) error {
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "faults", "-o", to, "./cmd/kubewright")
+	build.Dir = repository
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the program with faults: %w\n%s", err, out)
+	}
+	return nil
+}
+
 // BundlePath is the built bundle, from KUBEWRIGHT_BUNDLE or the place `make bundle` puts it.
 func BundlePath() (string, error) {
 	path := os.Getenv("KUBEWRIGHT_BUNDLE")

@@ -1,0 +1,192 @@
+//go:build e2e
+
+package lifecycle
+
+import (
+	"context"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kubewright/kubewright/e2e/kubewright"
+)
+
+// deed is one operation of the matrix.
+type deed struct {
+	name string
+	// to is the cluster it leads to; none for a reset.
+	to shape
+}
+
+// deeds lead from nothing over every kind of operation back to nothing.
+func deeds(first, last string) []deed {
+	list := []deed{
+		{"install", shape{first, []string{"n1"}, []string{"n4"}}},
+		{"add", shape{first, []string{"n1", "n2", "n3"}, []string{"n4", "n5"}}},
+	}
+	if first != last {
+		list = append(list, deed{"upgrade", shape{last, []string{"n1", "n2", "n3"}, []string{"n4", "n5"}}})
+	}
+	return append(list,
+		deed{"remove", shape{last, []string{"n3"}, []string{"n4"}}},
+		deed{"reset", shape{}},
+	)
+}
+
+// TestKilledAtEveryStepOfEveryOperation lets every operation be killed right after each of its steps begins, and again right after what
+// the step does was done, each time followed by the same command. What comes of it must be what an undisturbed run leads to.
+func TestKilledAtEveryStepOfEveryOperation(t *testing.T) {
+	if os.Getenv("KUBEWRIGHT_E2E_KILL") == "" {
+		t.Skip("it takes most of an hour: run `make e2e-kill`")
+	}
+	w := newWorld(t, "killed", 5)
+	all := deeds(older, newest)
+	if !slices.Contains(w.versions(t), older) {
+		all = deeds(newest, newest)
+	}
+	wanted, steps := undisturbed(t, w, all)
+	w.boot(t)
+	faulty := faultyProgram(t)
+	for _, d := range all {
+		ok := t.Run(d.name, func(t *testing.T) {
+			reached, out := w.killed(t, faulty, points(steps[d.name]), d)
+			t.Logf("measured: %d steps, killed %d times, then it ended well", len(steps[d.name]), len(reached))
+			t.Run("every step was killed at its beginning", func(t *testing.T) {
+				for _, step := range steps[d.name] {
+					if !slices.Contains(reached, "kill:begin:"+step) {
+						t.Errorf("%s was not reached; the last run said\n%s", step, tail(out, 40))
+					}
+				}
+			})
+			t.Run("the end is that of an undisturbed run", func(t *testing.T) {
+				if diff := cmp.Diff(wanted[d.name], w.end(t)); diff != "" {
+					t.Errorf("(-undisturbed +killed):\n%s", diff)
+				}
+			})
+			if len(w.now.hosts()) > 0 {
+				w.requireWhole(t)
+			}
+		})
+		if !ok {
+			w.explain(t)
+			t.Fatalf("what comes after %s would only repeat its failure", d.name)
+		}
+	}
+}
+
+// undisturbed carries all operations out once, and returns what each led to and the steps it went through.
+func undisturbed(t *testing.T, w *world, all []deed) (ends map[string]any, steps map[string][]string) {
+	t.Helper()
+	ends, steps = map[string]any{}, map[string][]string{}
+	w.boot(t)
+	for _, d := range all {
+		out, err := w.do(t, w.Program, d)
+		if err != nil {
+			t.Fatalf("%s, undisturbed: %v\n%s", d.name, err, tail(out, 60))
+		}
+		w.now = d.to
+		ends[d.name], steps[d.name] = w.end(t), stepsOf(out)
+		if len(steps[d.name]) == 0 {
+			t.Fatalf("no steps can be read from\n%s", out)
+		}
+	}
+	return ends, steps
+}
+
+// do carries an operation out with a program.
+func (w *world) do(t *testing.T, program string, d deed, env ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	with := *w.Installation
+	with.Program = program
+	var command *exec.Cmd
+	if len(d.to.hosts()) == 0 {
+		command = with.Command(ctx, "delete", w.Name, "--reset", "--yes")
+	} else {
+		w.describe(t, d.to)
+		command = with.UpCommand(ctx)
+	}
+	command.Env = append(os.Environ(), env...)
+	r, err := with.Start(command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Wait()
+}
+
+var died = regexp.MustCompile(`fault: killed at (kill:[a-z]+:[^@\s]+)@`)
+
+// killed carries an operation out with a program that dies at the first of the points it comes to, again and again, with the point it
+// died at left out the next time.
+func (w *world) killed(t *testing.T, program string, points []string, d deed) (reached []string, last string) {
+	t.Helper()
+	for {
+		out, err := w.do(t, program, d, "KUBEWRIGHT_FAULT="+strings.Join(points, ","))
+		if err == nil {
+			w.now = d.to
+			return reached, out
+		}
+		at := died.FindStringSubmatch(out)
+		if at == nil {
+			t.Fatalf("after %d kills, the last at %v, it failed by itself: %v\n%s", len(reached), reached[max(0, len(reached)-1):], err, tail(out, 60))
+		}
+		reached = append(reached, at[1])
+		points = slices.DeleteFunc(points, func(p string) bool { return p == at[1] })
+	}
+}
+
+// points are both boundaries of every step.
+func points(steps []string) []string {
+	var all []string
+	for _, s := range steps {
+		all = append(all, "kill:begin:"+s, "kill:applied:"+s)
+	}
+	return all
+}
+
+var stepLine = regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d\s+\S+\s+([a-z-]+/[a-z-]+)\s`)
+
+// stepsOf are the steps a run went through, as its lines of progress say.
+func stepsOf(output string) []string {
+	seen := map[string]bool{}
+	for _, found := range stepLine.FindAllStringSubmatch(output, -1) {
+		seen[found[1]] = true
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+// end is what an operation led to: the cluster's state, or what hosts without one are made of that they were not made of before.
+func (w *world) end(t *testing.T) any {
+	t.Helper()
+	if len(w.now.hosts()) > 0 {
+		return w.state(t)
+	}
+	left := map[string][]string{}
+	now := w.remains(t)
+	for host := range now {
+		left[host] = missingFrom(w.clean[host], now[host])
+	}
+	return left
+}
+
+func missingFrom(before, now []string) []string {
+	return slices.DeleteFunc(slices.Clone(now), func(line string) bool { return slices.Contains(before, line) })
+}
+
+// faultyProgram builds the program with the tag that lets it die at points.
+func faultyProgram(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "kubewright-faults")
+	if err := kubewright.BuildFaulty(t.Context(), filepath.Join("..", ".."), path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -1,0 +1,178 @@
+//go:build e2e
+
+package lifecycle
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kubewright/kubewright/e2e/fixture"
+)
+
+// apiBound is how long no client of the API may be without an answer while control planes are upgraded under it.
+const apiBound = time.Second
+
+func TestUpgradeOverTwoMinorVersionsUnderLoad(t *testing.T) {
+	begin := shape{oldest, []string{"n1", "n2", "n3"}, []string{"n4", "n5"}}
+	w := newWorld(t, "upgrade", 5)
+	w.requireVersions(t, oldest, older, newest)
+	w.tell(t, []scenario{{"3 control planes and 2 workers from 1.34 over 1.35 to 1.36", begin, upgradeChain}})
+}
+
+func upgradeChain(t *testing.T, w *world) {
+	to := w.now
+	to.version = newest
+	load := w.beginLoad(t, "n4")
+	watch := w.watchNodes(t, "n5")
+	began := time.Now()
+	out := w.must(t, to)
+	took := time.Since(began)
+	reports := load.end(t)
+	t.Logf("measured: upgraded 5 nodes over 2 minor versions in %s", took.Round(time.Second))
+	requireServed(t, reports, apiBound)
+	t.Run("it was a chain of two operations", func(t *testing.T) {
+		for _, v := range []string{older, newest} {
+			if !strings.Contains(out, v) {
+				t.Errorf("the output does not speak of %s", v)
+			}
+		}
+	})
+	t.Run("one node at a time was out of service, and each was drained", func(t *testing.T) { watch.requireOneAtATime(t, to.hosts()...) })
+	w.requireWhole(t)
+	t.Run("every component is of the new version", func(t *testing.T) { w.requireComponents(t, newest, "3.6.8-0", "v1.14.2") })
+	t.Run("running again changes nothing", w.requireNothingToDo)
+}
+
+// requireComponents reads the images of everything that belongs to a version of Kubernetes.
+func (w *world) requireComponents(t *testing.T, kubernetes, etcd, coredns string) {
+	t.Helper()
+	running := w.kubectl(t, "get", "pods", "-A", "-o", `jsonpath={range .items[*]}{.spec.containers[*].image}{"\n"}{end}`)
+	counts := map[string]int{}
+	for image := range strings.Lines(running) {
+		counts[strings.TrimSpace(image)]++
+	}
+	for image, want := range map[string]int{
+		"registry.k8s.io/kube-apiserver:" + kubernetes:          len(w.now.controlPlanes),
+		"registry.k8s.io/kube-controller-manager:" + kubernetes: len(w.now.controlPlanes),
+		"registry.k8s.io/kube-scheduler:" + kubernetes:          len(w.now.controlPlanes),
+		"registry.k8s.io/etcd:" + etcd:                          len(w.now.controlPlanes),
+		"registry.k8s.io/kube-proxy:" + kubernetes:              len(w.now.hosts()),
+		"registry.k8s.io/coredns/coredns:" + coredns:            2,
+	} {
+		if counts[image] != want {
+			t.Errorf("%d pods run %s, want %d", counts[image], image, want)
+		}
+	}
+	for image := range counts {
+		for _, part := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"} {
+			if strings.Contains(image, part) && !strings.HasSuffix(image, ":"+kubernetes) {
+				t.Errorf("%d pods still run %s", counts[image], image)
+			}
+		}
+	}
+}
+
+func TestUpgradeThatIsBlockedAndCancelled(t *testing.T) {
+	begin := shape{older, []string{"n1"}, []string{"n2", "n3"}}
+	w := newWorld(t, "blocked", 3)
+	w.requireVersions(t, older, newest)
+	w.tell(t, []scenario{
+		{"a minor version cannot be skipped backwards", begin, func(t *testing.T, w *world) {
+			w.refused(t, refusal{to: version("v1.33.9"), says: []string{"spec.version", "v1.33.9"}})
+		}},
+		{"a PodDisruptionBudget stops the upgrade of a worker", begin, upgradeBlocked},
+	})
+}
+
+// stubborn is a pod whose budget allows no disruption at all.
+const stubborn = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: stubborn}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: stubborn, namespace: stubborn}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: stubborn}}
+  template:
+    metadata: {labels: {app: stubborn}}
+    spec:
+      containers:
+      - {name: stubborn, image: "docker.io/kubewright/netcheck:v1", args: [serve]}
+      nodeSelector: {kubernetes.io/hostname: n2}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: stubborn, namespace: stubborn}
+spec:
+  minAvailable: 1
+  selector: {matchLabels: {app: stubborn}}
+`
+
+func upgradeBlocked(t *testing.T, w *world) {
+	if _, err := w.Kubectl(t.Context(), stubborn, "apply", "-f", "-"); err != nil {
+		t.Fatal(err)
+	}
+	w.kubectl(t, "-n", "stubborn", "rollout", "status", "deployment/stubborn", "--timeout=120s")
+	to := w.now
+	to.version = newest
+	out, err := w.change(t, to, fixture.Set("Cluster", "", map[string]any{"drain": map[string]any{"timeout": "20s"}}, "spec", "rollout"))
+	t.Run("it fails, and names node, pod and budget", func(t *testing.T) {
+		if err == nil {
+			t.Fatalf("it was done:\n%s", tail(out, 30))
+		}
+		for _, text := range []string{"n2", "stubborn/stubborn", "PodDisruptionBudget"} {
+			if !strings.Contains(out, text) {
+				t.Errorf("it does not say %q", text)
+			}
+		}
+		t.Log(tail(out, 20))
+	})
+	t.Run("no node is cordoned, the blocked one is as it was, the control plane is new", func(t *testing.T) {
+		for _, n := range w.nodes(t) {
+			if n.Spec.Unschedulable {
+				t.Errorf("%s is cordoned", n.Name)
+			}
+			want := map[string]string{"n1": newest, "n2": older}[n.Name]
+			if have := n.Status.NodeInfo.KubeletVersion; want != "" && have != want {
+				t.Errorf("kubelet of %s is %s, want %s", n.Name, have, want)
+			}
+		}
+	})
+	t.Run("the pod was not disturbed", func(t *testing.T) {
+		if node := w.kubectl(t, "-n", "stubborn", "get", "pods", "-o", "jsonpath={.items[*].spec.nodeName} {.items[*].status.containerStatuses[0].restartCount}"); node != "n2 0" {
+			t.Errorf("pods and restarts are %q", node)
+		}
+	})
+	w.kubectl(t, "-n", "stubborn", "delete", "pdb", "stubborn")
+
+	t.Run("cancelled while a worker is in hand, it carries that one through and begins no other", func(t *testing.T) {
+		w.describe(t, to)
+		up := w.start(t)
+		w.await(t, up, `n[23] +worker/(drain|update) +(running|changed)`)
+		if out, err := w.call(t, "cancel", w.Name); err != nil {
+			t.Fatalf("kubewright cancel: %v\n%s", err, out)
+		}
+		if out, err := up.Wait(); err == nil {
+			t.Errorf("it was not stopped:\n%s", tail(out, 30))
+		}
+		news := 0
+		for _, n := range w.nodes(t) {
+			if n.Spec.Unschedulable {
+				t.Errorf("%s is cordoned", n.Name)
+			}
+			if n.Status.NodeInfo.KubeletVersion == newest {
+				news++
+			}
+		}
+		if news != 2 {
+			t.Errorf("%d nodes are at %s, want the control plane and one worker", news, newest)
+		}
+	})
+	t.Run("the same command goes on and ends it", func(t *testing.T) { w.must(t, to) })
+	w.requireWhole(t)
+	t.Run("every component is of the new version", func(t *testing.T) { w.requireComponents(t, newest, "3.6.8-0", "v1.14.2") })
+}

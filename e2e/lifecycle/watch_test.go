@@ -1,0 +1,100 @@
+//go:build e2e
+
+package lifecycle
+
+import (
+	"context"
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// nodeWatch sees every change of every node while an operation lasts.
+type nodeWatch struct {
+	mu sync.Mutex
+	// out are the nodes that take no pods now, and most the largest set of them at a time.
+	out, most []string
+	// cordoned are all that were made unschedulable at any time, in that order.
+	cordoned []string
+	stop     func()
+}
+
+// watchNodes watches through a node's own proxy, which goes on when a control plane does not. End it with stop.
+func (w *world) watchNodes(t *testing.T, through string) *nodeWatch {
+	t.Helper()
+	h, err := w.fleet.Host(through)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kubeconfig := w.kubectl(t, "config", "view", "--raw", "-o", "json")
+	if err := w.fleet.WriteFile(t.Context(), through, "/root/watch.kubeconfig", 0o600, []byte(kubeconfig)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var ended sync.WaitGroup
+	n := &nodeWatch{stop: func() { cancel(); ended.Wait() }}
+	t.Cleanup(n.stop)
+	ended.Go(func() {
+		for ctx.Err() == nil {
+			// The program of the host itself; its output ends when an API server does, and then it is started again.
+			watch := exec.CommandContext(ctx, "docker", "exec", h.Container, "/usr/local/bin/kubectl", "--kubeconfig=/root/watch.kubeconfig",
+				"--server=https://127.0.0.1:7443", "get", "nodes", "--watch", "--output-watch-events", "-o", "json")
+			out, err := watch.StdoutPipe()
+			if err != nil || watch.Start() != nil {
+				return
+			}
+			events := json.NewDecoder(out)
+			for {
+				var e struct {
+					Type   string      `json:"type"`
+					Object corev1.Node `json:"object"`
+				}
+				if events.Decode(&e) != nil {
+					break
+				}
+				n.see(e.Type, e.Object)
+			}
+			_ = watch.Wait()
+		}
+	})
+	return n
+}
+
+func (n *nodeWatch) see(kind string, node corev1.Node) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.out = slices.DeleteFunc(n.out, func(name string) bool { return name == node.Name })
+	if kind == "DELETED" {
+		return
+	}
+	if node.Spec.Unschedulable {
+		if !slices.Contains(n.cordoned, node.Name) {
+			n.cordoned = append(n.cordoned, node.Name)
+		}
+	}
+	if node.Spec.Unschedulable || readiness(node) != corev1.ConditionTrue {
+		n.out = append(n.out, node.Name)
+	}
+	if len(n.out) > len(n.most) {
+		n.most = slices.Clone(n.out)
+	}
+}
+
+// requireOneAtATime wants that never two nodes were out of service together, and that exactly these were cordoned at some time.
+func (n *nodeWatch) requireOneAtATime(t *testing.T, cordoned ...string) {
+	t.Helper()
+	n.stop()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.most) > 1 {
+		t.Errorf("out of service at the same time were %s", strings.Join(n.most, ", "))
+	}
+	if got := slices.Sorted(slices.Values(n.cordoned)); !slices.Equal(got, slices.Sorted(slices.Values(cordoned))) {
+		t.Errorf("cordoned were %v, want %v", got, cordoned)
+	}
+}
