@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // Limits on what a file may make Open hold in memory.
@@ -146,6 +148,26 @@ func (a *archive) small(name string) ([]byte, error) {
 		return nil, err
 	}
 	return buf, nil
+}
+
+// smallBlob reads a blob of limited size and checks it against its descriptor.
+func (a *archive) smallBlob(d Descriptor, namedBy string) ([]byte, error) {
+	name := blobName(d.Digest)
+	e, ok := a.entries[name]
+	if !ok {
+		return nil, &MissingBlobError{Path: a.path, Digest: d.Digest, NamedBy: namedBy}
+	}
+	if e.size != d.Size {
+		return nil, &SizeMismatchError{Path: a.path, Entry: name, NamedBy: namedBy, Want: d.Size, Got: e.size}
+	}
+	raw, err := a.small(name)
+	if err != nil {
+		return nil, err
+	}
+	if got := digest.FromBytes(raw); got != d.Digest {
+		return nil, &DigestMismatchError{Path: a.path, Entry: name, Want: d.Digest, Got: got}
+	}
+	return raw, nil
 }
 
 func (a *archive) readAt(p []byte, off int64, name string) error {

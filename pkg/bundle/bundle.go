@@ -81,6 +81,9 @@ func (b *Bundle) place(d digest.Digest) (place, error) {
 	}
 	p, ok := b.blobs[d]
 	if !ok {
+		p, ok = b.attached[d]
+	}
+	if !ok {
 		return place{}, &MissingBlobError{Path: b.own.path, Digest: d}
 	}
 	return p, nil

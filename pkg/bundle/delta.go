@@ -35,13 +35,23 @@ func (base *Base) validate() error {
 // Diff writes a delta to path: the bundle b without the blobs that base has. It has b's digest, because it stands for b: with base it
 // is complete (OpenSet), and Apply makes b of the two, byte for byte. All content is hashed on the way.
 func Diff(ctx context.Context, path string, base, b *Bundle) error {
-	return b.plan.write(ctx, path, &Base{Digest: base.Digest(), Name: base.config.Name}, b.contents(), base.plan.blobs)
+	attachments, err := b.attachments()
+	if err != nil {
+		return err
+	}
+	return b.plan.write(ctx, path, content{
+		base: &Base{Digest: base.Digest(), Name: base.config.Name}, blobs: b.contents(), without: base.plan.blobs, attachments: attachments,
+	})
 }
 
 // Apply writes the complete bundle that a set stands for to path. All content is hashed on the way. Errors: DigestMismatchError, which
 // names the file at fault, or the operating system's.
 func Apply(ctx context.Context, path string, set *Bundle) error {
-	return set.plan.write(ctx, path, nil, set.contents(), nil)
+	attachments, err := set.attachments()
+	if err != nil {
+		return err
+	}
+	return set.plan.write(ctx, path, content{blobs: set.contents(), attachments: attachments})
 }
 
 // missingBase is the error for a delta without the blobs of its base.

@@ -89,25 +89,6 @@ func planFor(cfg *Config) (*plan, error) {
 	return p, nil
 }
 
-// index is the one index.json of the bundle, or of a delta against base.
-func (p *plan) index(base *Base) ([]byte, error) {
-	index := ocispec.Index{
-		Versioned: specs.Versioned{SchemaVersion: 2},
-		MediaType: ocispec.MediaTypeImageIndex,
-		Manifests: append([]ocispec.Descriptor{{
-			MediaType: ocispec.MediaTypeImageManifest, ArtifactType: ArtifactType, Digest: p.rootDigest, Size: int64(len(p.root)),
-		}}, p.images...),
-	}
-	if base != nil {
-		index.Annotations = map[string]string{annotationBase: string(base.Digest), annotationBaseName: base.Name}
-	}
-	raw, err := json.Marshal(index)
-	if err != nil {
-		return nil, fmt.Errorf("encode bundle index: %w", err)
-	}
-	return raw, nil
-}
-
 func (p *plan) want(d digest.Digest, size int64, who string) error {
 	if err := validDigest(d); err != nil {
 		return fmt.Errorf("%s: %w", who, err)

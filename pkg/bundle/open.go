@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -21,8 +22,10 @@ type Bundle struct {
 	config *Config
 	plan   *plan
 	base   *Base
-	// blobs are where all content is that the bundle names.
-	blobs map[digest.Digest]place
+	// referrers are what is attached; their blobs lie in own.
+	referrers []Referrer
+	// blobs are where all content is that the bundle names, attached where that is which belongs to referrers.
+	blobs, attached map[digest.Digest]place
 }
 
 // place is where a blob lies.
@@ -84,14 +87,12 @@ func (b *Bundle) load() error {
 	if string(layout) != layoutFile {
 		return b.malformed(layoutName, -1, "it is not the layout this program knows")
 	}
-	index, err := b.own.small(indexName)
+	index, err := b.own.readIndex()
 	if err != nil {
 		return err
 	}
-	root, err := b.readIndex(index)
-	if err != nil {
-		return err
-	}
+	root := index.root
+	b.base, b.referrers = index.base, index.referrers
 	var manifest ocispec.Manifest
 	if err := b.smallJSON(root, "index.json", &manifest); err != nil {
 		return err
@@ -112,39 +113,17 @@ func (b *Bundle) load() error {
 	if b.plan.rootDigest != root.Digest {
 		return b.malformed(blobName(root.Digest), -1, "the root manifest does not agree with the config")
 	}
-	want, err := b.plan.index(b.base)
+	want, err := b.plan.index(b.base, b.referrers)
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(want, index) {
+	if !bytes.Equal(want, index.raw) || !inOrder(b.referrers) {
 		return b.malformed(indexName, -1, "the index does not agree with the root manifest")
 	}
 	if err := b.placeBlobs(); err != nil {
 		return err
 	}
 	return b.checkImages()
-}
-
-// readIndex takes the root's descriptor and the base out of the untrusted index.
-func (b *Bundle) readIndex(index []byte) (Descriptor, error) {
-	var idx ocispec.Index
-	if err := json.Unmarshal(index, &idx); err != nil {
-		return Descriptor{}, b.malformed(indexName, -1, fmt.Sprintf("not valid JSON: %v", err))
-	}
-	if len(idx.Manifests) == 0 {
-		return Descriptor{}, b.malformed(indexName, -1, "it names no root manifest")
-	}
-	d := idx.Manifests[0]
-	if err := validDigest(d.Digest); err != nil {
-		return Descriptor{}, b.malformed(indexName, -1, err.Error())
-	}
-	if base, ok := idx.Annotations[annotationBase]; ok {
-		b.base = &Base{Digest: digest.Digest(base), Name: idx.Annotations[annotationBaseName]}
-		if err := b.base.validate(); err != nil {
-			return Descriptor{}, b.malformed(indexName, -1, err.Error())
-		}
-	}
-	return Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}, nil
 }
 
 func (b *Bundle) loadConfig(d ocispec.Descriptor) error {
@@ -180,6 +159,20 @@ func (b *Bundle) loadConfig(d ocispec.Descriptor) error {
 func (b *Bundle) placeBlobs() error {
 	known := map[string]bool{
 		layoutName: true, indexName: true, blobName(b.plan.rootDigest): true, blobName(b.plan.configDigest): true,
+	}
+	b.attached = map[digest.Digest]place{}
+	for _, r := range b.referrers {
+		for _, d := range []Descriptor{r.Manifest, r.Content, emptyConfig()} {
+			e, ok := b.own.entries[blobName(d.Digest)]
+			if !ok {
+				return &MissingBlobError{Path: b.own.path, Digest: d.Digest, NamedBy: "a referrer"}
+			}
+			if e.size != d.Size {
+				return &SizeMismatchError{Path: b.own.path, Entry: blobName(d.Digest), NamedBy: "a referrer", Want: d.Size, Got: e.size}
+			}
+			known[blobName(d.Digest)] = true
+			b.attached[d.Digest] = place{b.own, e}
+		}
 	}
 	b.blobs = make(map[digest.Digest]place, len(b.plan.blobs))
 	var missing []digest.Digest
@@ -254,22 +247,10 @@ func (b *Bundle) checkImage(name string, ip ImagePlatform) error {
 
 // smallBlob reads a blob of limited size and checks it against its descriptor.
 func (b *Bundle) smallBlob(d Descriptor, namedBy string) ([]byte, error) {
-	name := blobName(d.Digest)
-	p, ok := b.find(d.Digest)
-	if !ok {
-		return nil, &MissingBlobError{Path: b.own.path, Digest: d.Digest, NamedBy: namedBy}
+	if p, ok := b.find(d.Digest); ok {
+		return p.in.smallBlob(d, namedBy)
 	}
-	if p.size != d.Size {
-		return nil, &SizeMismatchError{Path: p.in.path, Entry: name, NamedBy: namedBy, Want: d.Size, Got: p.size}
-	}
-	raw, err := p.in.small(name)
-	if err != nil {
-		return nil, err
-	}
-	if got := digest.FromBytes(raw); got != d.Digest {
-		return nil, &DigestMismatchError{Path: p.in.path, Entry: name, Want: d.Digest, Got: got}
-	}
-	return raw, nil
+	return nil, &MissingBlobError{Path: b.own.path, Digest: d.Digest, NamedBy: namedBy}
 }
 
 func (b *Bundle) smallJSON(d Descriptor, namedBy string, into any) error {

@@ -92,6 +92,11 @@ func (b *Bundle) places() []located {
 	for d, p := range b.blobs {
 		out = append(out, located{p, d})
 	}
+	for d, p := range b.attached {
+		if _, ok := b.blobs[d]; !ok {
+			out = append(out, located{p, d})
+		}
+	}
 	slices.SortFunc(out, func(x, y located) int {
 		return cmp.Or(cmp.Compare(slices.Index(b.files, x.in), slices.Index(b.files, y.in)), cmp.Compare(x.offset, y.offset))
 	})

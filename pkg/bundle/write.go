@@ -45,32 +45,56 @@ func FileBlob(path string, size int64) Blob {
 
 // Write writes the bundle that cfg describes to path, taking content from blobs, and returns its digest. cfg is put into
 // its one order. All content is hashed on the way; path appears only when everything was right and is on disk. Equal cfg
-// and content give equal bytes.
-func Write(ctx context.Context, path string, cfg *Config, blobs map[digest.Digest]Blob) (digest.Digest, error) {
-	cfg.FormatVersion = FormatVersion
-	cfg.Created = cfg.Created.UTC()
-	cfg.normalize()
-	if err := cfg.validate(); err != nil {
-		return "", fmt.Errorf("write bundle %s: %w", path, err)
-	}
-	p, err := planFor(cfg)
+// and content give equal bytes. Attachments say something about the bundle and do not change its digest.
+func Write(ctx context.Context, path string, cfg *Config, blobs map[digest.Digest]Blob, attachments ...Attachment) (digest.Digest, error) {
+	p, err := planOf(cfg)
 	if err != nil {
 		return "", fmt.Errorf("write bundle %s: %w", path, err)
 	}
-	if err := p.write(ctx, path, nil, blobs, nil); err != nil {
+	if err := p.write(ctx, path, content{blobs: blobs, attachments: attachments}); err != nil {
 		return "", err
 	}
 	return p.rootDigest, nil
 }
 
-// write writes the bundle's file, or that of a delta against base, which leaves the blobs in without out.
-func (p *plan) write(ctx context.Context, path string, base *Base, blobs map[digest.Digest]Blob, without map[digest.Digest]need) error {
+// DigestOf is the digest of the bundle that Write makes of cfg, which is put into its one order.
+func DigestOf(cfg *Config) (digest.Digest, error) {
+	p, err := planOf(cfg)
+	if err != nil {
+		return "", err
+	}
+	return p.rootDigest, nil
+}
+
+// planOf completes, orders and checks cfg.
+func planOf(cfg *Config) (*plan, error) {
+	cfg.FormatVersion = FormatVersion
+	cfg.Created = cfg.Created.UTC()
+	cfg.normalize()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	return planFor(cfg)
+}
+
+// content is what a file is written from.
+type content struct {
+	// base is the one of a delta.
+	base  *Base
+	blobs map[digest.Digest]Blob
+	// without are blobs to leave out, because base has them.
+	without     map[digest.Digest]need
+	attachments []Attachment
+}
+
+// write writes the file of the bundle, or of a delta.
+func (p *plan) write(ctx context.Context, path string, c content) error {
 	all := make(map[string]Blob, len(p.blobs)+4)
 	for d, n := range p.blobs {
-		if _, ok := without[d]; ok {
+		if _, ok := c.without[d]; ok {
 			continue
 		}
-		b, ok := blobs[d]
+		b, ok := c.blobs[d]
 		if !ok {
 			return fmt.Errorf("write bundle %s: no content was given for blob %s, which %s names", path, d, n.namedBy)
 		}
@@ -79,17 +103,24 @@ func (p *plan) write(ctx context.Context, path string, base *Base, blobs map[dig
 		}
 		all[blobName(d)] = b
 	}
-	index, err := p.index(base)
+	referrers, blobs, err := attach(p.rootDescriptor(), c.attachments)
 	if err != nil {
 		return fmt.Errorf("write bundle %s: %w", path, err)
 	}
-	for name, content := range map[string][]byte{
+	for d, b := range blobs {
+		all[blobName(d)] = b
+	}
+	index, err := p.index(c.base, referrers)
+	if err != nil {
+		return fmt.Errorf("write bundle %s: %w", path, err)
+	}
+	for name, raw := range map[string][]byte{
 		blobName(p.configDigest): p.config,
 		blobName(p.rootDigest):   p.root,
 		indexName:                index,
 		layoutName:               []byte(layoutFile),
 	} {
-		_, all[name] = BytesBlob(content)
+		_, all[name] = BytesBlob(raw)
 	}
 	if err := writeAtomicMode(path, 0o644, func(w io.Writer) error { return writeTar(ctx, w, all) }); err != nil {
 		return fmt.Errorf("write bundle %s: %w", path, err)
