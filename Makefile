@@ -10,7 +10,19 @@ export KUBEWRIGHT_BUNDLE
 
 TOOL := go tool -modfile=tools/go.mod
 
-.PHONY: help setup generate verify-generated build bundle demo test test-api lint e2e e2e-kill bench-install clean
+# Every version of Kubernetes that upgrades are tested with, and the one bundle that holds them all.
+VERSIONS := 1.34 1.35 1.36
+BUNDLE_ALL := $(shell hack/bundle-path.sh kubernetes-all)
+
+# Where the results of the tests on container hosts go.
+JUNIT ?= dist/e2e.xml
+
+# Runs tests on container hosts with the bundle of all versions, prints a table of scenarios and writes it as JUnit XML.
+E2E = @mkdir -p dist && rm -f dist/counts && go build -o dist/testsum ./hack/testsum && { \
+	KUBEWRIGHT_BUNDLE="$(BUNDLE_ALL)" go test -json -tags e2e -count 1 -p 1 -timeout 180m $(1) | dist/testsum -add dist/counts -table -junit "$(JUNIT)" || true; } \
+	&& dist/testsum -total dist/counts
+
+.PHONY: help setup generate verify-generated build bundle bundle-all demo test test-api lint e2e e2e-kill bench-install bench-lifecycle clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-18s %s\n", $$1, $$2}'
@@ -31,6 +43,11 @@ bundle: build ## Build the bundle for Kubernetes 1.36 into the cache (KUBEWRIGHT
 	@mkdir -p "$$(dirname "$$KUBEWRIGHT_BUNDLE")"
 	bin/kubewright bundle build -f artifacts/kubernetes-1.36.yaml -o "$$KUBEWRIGHT_BUNDLE"
 
+bundle-all: build ## Build a bundle for each Kubernetes version and one that holds them all, for upgrades (tens of minutes the first time)
+	@mkdir -p "$(dir $(BUNDLE_ALL))"
+	for v in $(VERSIONS); do bin/kubewright bundle build -f "artifacts/kubernetes-$$v.yaml" -o "$$(hack/bundle-path.sh "kubernetes-$$v")"; done
+	bin/kubewright bundle merge --name kubernetes-all $(foreach v,$(VERSIONS),"$$(hack/bundle-path.sh kubernetes-$(v))") -o "$(BUNDLE_ALL)"
+
 demo: setup bundle ## Boot 4 container hosts and install a highly available cluster on them
 	e2e/demo.sh
 
@@ -48,16 +65,20 @@ lint: ## Check formatting, go vet and golangci-lint
 	$(TOOL) golangci-lint run
 	$(TOOL) golangci-lint run --build-tags e2e ./e2e/...
 
-e2e: setup bundle ## Run the tests on container hosts
-	go test -tags e2e -count 1 -p 1 -timeout 90m ./e2e/...
+e2e: setup bundle-all ## Run the tests on container hosts; ends with a table of scenarios, also in JUNIT
+	$(call E2E,./e2e/...)
 
-e2e-kill: setup bundle ## Run only the test that kills an installation again and again
-	go test -tags e2e -count 1 -p 1 -timeout 90m -run Kill ./e2e/...
+e2e-kill: export KUBEWRIGHT_E2E_KILL := 1
+e2e-kill: setup bundle-all ## Kill every operation at every step, and one installation at random moments
+	$(call E2E,-run Kill ./e2e/...)
 
 bench-install: setup bundle ## Measure an installation against hand-scripted kubeadm on the same hosts
 	e2e/bench-install.sh
 
+bench-lifecycle: setup bundle-all ## Measure upgrading, growing and removing against hand-scripted kubeadm on the same hosts
+	KUBEWRIGHT_BUNDLE="$(BUNDLE_ALL)" e2e/bench-lifecycle.sh
+
 clean: ## Remove what was built in the repository (the cache and container hosts stay; see hosts-down)
-	rm -rf bin .cache
+	rm -rf bin dist .cache
 
 include e2e/hosts/hosts.mk

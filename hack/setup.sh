@@ -18,6 +18,7 @@ need_program docker docker.io
 need_program debootstrap debootstrap
 need_program dpkg-deb dpkg
 need_program ssh openssh-client
+need_program nft nftables
 need_file /usr/include/stdlib.h libc6-dev
 need_file /etc/ssl/certs/ca-certificates.crt ca-certificates
 

@@ -21,12 +21,17 @@ step() {
 	exit 1
 }
 
-# Counts go to a file, because the two test runs are two processes.
+# Counts go to a file, because the two test runs are two processes. Options of testsum come before "--".
 tests() {
-	local title="$1"
+	local title="$1" reports=()
+	shift
+	while [ "$1" != -- ]; do
+		reports+=("$1")
+		shift
+	done
 	shift
 	echo "==> $title"
-	go test -json "$@" </dev/null | "$testsum" -add "$counts"
+	go test -json "$@" </dev/null | "$testsum" -add "$counts" "${reports[@]}"
 }
 
 step "set up" hack/setup.sh
@@ -41,7 +46,7 @@ KUBEWRIGHT_BUNDLE="$(hack/bundle-path.sh)"
 export KUBEWRIGHT_BUNDLE
 mapfile -t packages < <(grep -v '/e2e\(/\|$\)' "$work/packages")
 
-tests "unit and API tests" -timeout 20m "${packages[@]}"
-tests "tests on container hosts" -tags e2e -count 1 -p 1 -timeout 90m ./e2e/...
+tests "unit and API tests" -- -timeout 20m "${packages[@]}"
+tests "tests on container hosts" -table -- -tags e2e -count 1 -p 1 -timeout 90m ./e2e/...
 
 "$testsum" -total "$counts"
