@@ -68,15 +68,16 @@ func (r *Resetter) stopNode(ctx context.Context, entries []ledger.Entry) {
 		}
 		r.stopUnit(ctx, e)
 	}
-	if ours(containerdUnit) && r.runtimeStays {
-		r.unmount(ledger.Entry{Type: ledger.TypeUnit, Name: containerdUnit}, podTasksDir)
-	}
-	if ours(containerdUnit) && !r.runtimeStays {
+	if ours(containerdUnit) {
 		e := ledger.Entry{Type: ledger.TypeUnit, Name: containerdUnit}
 		// A shim may have been starting when its pods were killed.
 		r.killPods(ctx, e)
-		r.unmount(e, containerdRun, containerdDir)
-		r.runtimeLeftover(e, containerdRun)
+		if r.runtimeStays {
+			r.unmount(e, podTasksDir)
+		} else {
+			r.unmount(e, containerdRun, containerdDir)
+			r.runtimeLeftover(e, containerdRun)
+		}
 	}
 	if ours(kubeletUnit) {
 		e := ledger.Entry{Type: ledger.TypeUnit, Name: kubeletUnit}
