@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,7 +23,23 @@ const settle = "300s"
 
 // floor installs by a script that knows the hosts and takes every shortcut a good administrator would: no checks beforehand, nothing
 // verified, everything in parallel that can be.
-func (b *bench) floor(ctx context.Context, fleet *hosts.Fleet, opened *bundle.Bundle) (err error) {
+func (b *bench) floor(ctx context.Context, fleet *hosts.Fleet, opened *bundle.Bundle) error {
+	return b.withFloor(ctx, fleet, opened, version, func(f *floor) error {
+		load := loadAverage()
+		b.say("==> scripted kubeadm, load average %s", load)
+		f.began = time.Now()
+		if err := f.run(ctx); err != nil {
+			return err
+		}
+		b.results.floor = measured(f.began, load, "")
+		b.results.floor.parts = f.marks
+		b.say("    %s", b.results.floor.took)
+		return nil
+	})
+}
+
+// withFloor serves the bundle's images while do installs a version and goes on with it.
+func (b *bench) withFloor(ctx context.Context, fleet *hosts.Fleet, opened *bundle.Bundle, version string, do func(*floor) error) (err error) {
 	release, err := opened.Release(version)
 	if err != nil {
 		return err
@@ -54,28 +71,20 @@ func (b *bench) floor(ctx context.Context, fleet *hosts.Fleet, opened *bundle.Bu
 		return err
 	}
 	f := &floor{
-		fleet: fleet, bundle: opened, release: release, registry: "http://" + server.Addr().String(),
+		fleet: fleet, bundle: opened, release: release, version: version, registry: "http://" + server.Addr().String(),
 		over: over, secrets: keys, log: io.Discard, initialised: make(chan struct{}),
 	}
 	if b.verbose {
 		f.log = &lockedWriter{w: b.out}
 	}
-	load := loadAverage()
-	b.say("==> scripted kubeadm, load average %s", load)
-	f.began = time.Now()
-	if err := f.run(ctx); err != nil {
-		return err
-	}
-	b.results.floor = measured(f.began, load, "")
-	b.results.floor.parts = f.marks
-	b.say("    %s", b.results.floor.took)
-	return nil
+	return do(f)
 }
 
 type floor struct {
 	fleet    *hosts.Fleet
 	bundle   *bundle.Bundle
 	release  *bundle.Release
+	version  string
 	registry string
 	over     map[string]any
 	secrets  secrets
@@ -97,34 +106,47 @@ func (f *floor) mark(what string) {
 
 func (f *floor) run(ctx context.Context) error {
 	o := options()
-	first, err := f.fleet.Host(o.ControlPlanes[0])
-	if err != nil {
-		return err
-	}
-	var seed *remote
-	remotes := make([]*remote, 0, len(f.fleet.Hosts()))
+	remotes, seed, err := f.connect(ctx, append(o.ControlPlanes, o.Workers...))
 	defer func() {
 		for _, r := range remotes {
 			_ = r.client.Close()
 		}
 	}()
-	for _, h := range f.fleet.Hosts() {
-		r, err := dial(ctx, f.fleet, h, h.Name != o.Workers[0], f.log)
+	if err != nil {
+		return err
+	}
+	return f.together(ctx, remotes, seed)
+}
+
+// connect opens a connection to each host; the first control plane is the seed. What was opened is returned with an error as well.
+func (f *floor) connect(ctx context.Context, names []string) (remotes []*remote, seed *remote, err error) {
+	o := options()
+	for _, name := range names {
+		h, err := f.fleet.Host(name)
 		if err != nil {
-			return err
+			return remotes, nil, err
+		}
+		r, err := dial(ctx, f.fleet, h, slices.Contains(o.ControlPlanes, name), f.log)
+		if err != nil {
+			return remotes, nil, err
 		}
 		remotes = append(remotes, r)
-		if h.Name == first.Name {
+		if name == o.ControlPlanes[0] {
 			seed = r
 		}
 	}
+	return remotes, seed, nil
+}
+
+// together installs on all hosts at once and waits for the cluster.
+func (f *floor) together(ctx context.Context, remotes []*remote, seed *remote) error {
 	group, together := errgroup.WithContext(ctx)
 	for _, r := range remotes {
 		group.Go(func() error {
 			if r == seed {
 				return f.init(together, r)
 			}
-			return f.join(together, r, first)
+			return f.join(together, r, seed.Host)
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -168,7 +190,7 @@ func (f *floor) init(ctx context.Context, r *remote) error {
 	if err := f.prepare(ctx, r); err != nil {
 		return err
 	}
-	config, err := initConfig(r.Host, f.over, f.secrets)
+	config, err := initConfig(f.version, r.Host, f.over, f.secrets)
 	if err != nil {
 		return err
 	}
@@ -226,7 +248,7 @@ func kubeadm(command, config string) string {
 func (f *floor) settled(ctx context.Context, r *remote) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, wait := range []struct{ what, args string }{
-		{"nodes Ready", "wait --for=condition=Ready node n1 n2 n3 n4"},
+		{"nodes Ready", "wait --for=condition=Ready node --all"},
 		{"flannel", "-n kube-flannel rollout status daemonset/kube-flannel-ds"},
 		{"kube-proxy", "-n kube-system rollout status daemonset/kube-proxy"},
 		{"CoreDNS", "-n kube-system rollout status deployment/coredns"},

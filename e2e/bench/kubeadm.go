@@ -55,7 +55,7 @@ func overrides(fleet *hosts.Fleet) (map[string]any, error) {
 }
 
 // initConfig has the settings that Kubewright renders, where they are not about its own ways.
-func initConfig(first hosts.Host, over map[string]any, s secrets) (string, error) {
+func initConfig(version string, first hosts.Host, over map[string]any, s secrets) (string, error) {
 	kubelet := map[string]any{"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration"}
 	proxy := map[string]any{"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration", "mode": "nftables"}
 	lay(kubelet, over["kubelet"])

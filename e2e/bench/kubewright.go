@@ -3,33 +3,19 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/kubewright/kubewright/e2e/fixture"
 	"github.com/kubewright/kubewright/e2e/hosts"
-	"github.com/kubewright/kubewright/e2e/kubewright"
 )
 
 // kubewright measures `kubewright up` from nothing, with the start of its own etcd and API server, and once more with nothing to do.
 func (b *bench) kubewright(ctx context.Context, fleet *hosts.Fleet, bundlePath string) error {
-	repository, err := os.Getwd()
+	installation, done, err := b.installation(bundlePath)
 	if err != nil {
 		return err
 	}
-	program, err := kubewright.Program(repository)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "kubewright-bench-")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	installation := &kubewright.Installation{Program: program, Bundle: bundlePath, Dir: dir, Name: "bench"}
-	if b.verbose {
-		installation.Output = b.out
-	}
+	defer done()
 	if err := installation.Describe(fleet, options()); err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
 // Command bench measures, on this machine and from the same bundle, how long a hand-scripted kubeadm installation of three control
 // planes and one worker takes (the floor), how long `kubewright up` takes for the same, and what `kubewright up` costs when there is
-// nothing to do. docs/benchmarks.md says what the floor does and what may be concluded. It judges nothing: the numbers depend on what
+// nothing to do; or the same for upgrading, growing and resetting such a cluster. docs/benchmarks.md says what the floor does and what may be concluded. It judges nothing: the numbers depend on what
 // else the machine does, which is why the load average is printed with them.
 package main
 
@@ -36,9 +36,19 @@ func main() {
 	first := flag.String("first", floorRun, "what to run first: floor or kubewright; run both orders to see what the order does")
 	only := flag.String("only", bothRuns, "what to run at all: both, floor or kubewright")
 	fleet := flag.String("fleet", "bench", "name of the container hosts, which are removed before and after each run")
+	what := flag.String("what", "install", "what to measure: install, or lifecycle (upgrading, growing, resetting a cluster that runs)")
 	verbose := flag.Bool("v", false, "show everything that the runs print")
 	flag.Parse()
-	b := bench{out: os.Stdout, fleet: *fleet, verbose: *verbose}
+	b := bench{out: os.Stdout, fleet: *fleet, verbose: *verbose, lifecycle: newLifecycleResults()}
+	switch *what {
+	case "install":
+		b.count, b.runs, b.print = 4, sides{b.floor, b.kubewright}, b.results.print
+	case "lifecycle":
+		b.count, b.runs, b.print = 5, sides{b.lifecycleFloor, b.lifecycleKubewright}, b.lifecycle.print
+	default:
+		fmt.Fprintf(os.Stderr, "bench: -what %q: say install or lifecycle\n", *what)
+		os.Exit(2)
+	}
 	if err := b.run(ctx, *first, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -50,6 +60,18 @@ type bench struct {
 	fleet   string
 	verbose bool
 	results results
+	// lifecycle holds the results of a cluster that runs already.
+	lifecycle lifecycleResults
+	// count of hosts, what to run on them, and how to print what came of it.
+	count int
+	runs  sides
+	print func(io.Writer) error
+}
+
+// sides are the two that are compared.
+type sides struct {
+	floor      func(context.Context, *hosts.Fleet, *bundle.Bundle) error
+	kubewright func(ctx context.Context, fleet *hosts.Fleet, bundlePath string) error
 }
 
 func (b *bench) run(ctx context.Context, first, only string) error {
@@ -84,19 +106,19 @@ func (b *bench) run(ctx context.Context, first, only string) error {
 		}
 		if err := b.onFreshHosts(ctx, func(fleet *hosts.Fleet) error {
 			if name == floorRun {
-				return b.floor(ctx, fleet, opened)
+				return b.runs.floor(ctx, fleet, opened)
 			}
-			return b.kubewright(ctx, fleet, path)
+			return b.runs.kubewright(ctx, fleet, path)
 		}); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return b.results.print(b.out)
+	return b.print(b.out)
 }
 
 // onFreshHosts boots hosts, which is not measured, and removes them whatever happens.
 func (b *bench) onFreshHosts(ctx context.Context, do func(*hosts.Fleet) error) (err error) {
-	options := hosts.Options{Name: b.fleet, Count: 4}
+	options := hosts.Options{Name: b.fleet, Count: b.count}
 	if b.verbose {
 		options.Log = func(format string, args ...any) { b.say(format, args...) }
 	}

@@ -51,11 +51,11 @@ func loadAverage() string {
 }
 
 func (r *results) print(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	t := newTable(w)
 	_, _ = fmt.Fprintf(t, "\n3 CONTROL PLANES + 1 WORKER, %s\tTIME\tLOAD BEFORE (1, 5, 15 MIN)\tCONNECTIONS/REQUESTS PER HOST\n", version)
 	row := func(name string, one *result) {
 		if one != nil {
-			_, _ = fmt.Fprintf(t, "%s\t%.1f s\t%s\t%s\n", name, one.took.Seconds(), one.load, strings.Join(one.costs, ", "))
+			_, _ = fmt.Fprintf(t, "%s\t%.1f s\t%s\t%s\n", name, one.took.Seconds(), one.load, list(one.costs))
 		}
 	}
 	row("scripted kubeadm (floor)", r.floor)
@@ -68,10 +68,10 @@ func (r *results) print(w io.Writer) error {
 		return err
 	}
 	if r.floor != nil {
-		_, _ = fmt.Fprintf(w, "\nfloor, seconds after its start: %s\n", strings.Join(r.floor.parts, ", "))
+		_, _ = fmt.Fprintf(w, "\nfloor, seconds after its start: %s\n", list(r.floor.parts))
 	}
 	if r.kubewright != nil {
-		_, _ = fmt.Fprintf(w, "kubewright, slowest steps: %s\n", strings.Join(r.kubewright.parts, ", "))
+		_, _ = fmt.Fprintf(w, "kubewright, slowest steps: %s\n", list(r.kubewright.parts))
 	}
 	return nil
 }
@@ -81,3 +81,40 @@ func tail(text string, lines int) string {
 	all := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
+
+func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 4, 2, ' ', 0) }
+
+// seconds is how long it took; "-" when it was not run.
+func (r *result) seconds() string {
+	if r == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f s", r.took.Seconds())
+}
+
+// perHost is what every host cost; "-" when nothing was printed.
+func (r *result) perHost() string {
+	if r == nil || len(r.costs) == 0 {
+		return "-"
+	}
+	return list(r.costs)
+}
+
+func ratio(kubewright, floor *result) string {
+	if kubewright == nil || floor == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", kubewright.took.Seconds()/floor.took.Seconds())
+}
+
+func loads(all ...*result) string {
+	var found []string
+	for _, r := range all {
+		if r != nil {
+			found = append(found, r.load)
+		}
+	}
+	return strings.Join(found, "; ")
+}
+
+func list(parts []string) string { return strings.Join(parts, ", ") }

@@ -42,3 +42,19 @@ func TestTableShowsTheRatioOfBothRuns(t *testing.T) {
 		}
 	}
 }
+
+func TestLifecycleTableShowsARatioForEachActOfBoth(t *testing.T) {
+	r := newLifecycleResults()
+	r.floor[actUpgrade] = &result{took: 200 * time.Second, load: "1 2 3"}
+	r.kubewright[actUpgrade] = &result{took: 250 * time.Second, load: "4 5 6"}
+	r.kubewright[actNothing] = measured(time.Now(), "", summary)
+	var out strings.Builder
+	if err := r.print(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"200.0 s", "250.0 s", "1.25", "at most 1.3", "1 2 3; 4 5 6", "n1 1/3, n2 1/2"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the table lacks %q:\n%s", want, out.String())
+		}
+	}
+}
