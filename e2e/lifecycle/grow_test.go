@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // The shapes that the story of growing and shrinking goes through, each from the one before.
@@ -26,13 +28,13 @@ func TestGrowAndShrink(t *testing.T) {
 	w := newWorld(t, "grow", len(allControlOfN))
 	w.tell(t, []scenario{
 		{"two workers are added", small, addWorkers},
-		{"one control plane becomes three", moreWorkers, addControlPlanes},
+		{"one control plane becomes three, killed on the way", moreWorkers, addControlPlanes},
 		{"kubelet's configuration is rolled over a pool", threePlanes, rollKubelet},
 		{"a plan waits for approval", threePlanes, approve},
 		{"a rollout is cancelled and goes on later", threePlanes, cancelAndResume},
 		{"refused changes touch nothing", threePlanes, refuseChanges},
 		{"a worker is removed and its host is clean", threePlanes, removeWorker},
-		{"the first control plane is removed", fewerWorkers, removeFirst},
+		{"the first control plane is removed, killed on the way", fewerWorkers, removeFirst},
 		{"a dead control plane is replaced", withoutFirst, replaceDead},
 		{"a reset leaves hosts as they were", afterTheFire, resetAll},
 	})
@@ -58,13 +60,25 @@ func addWorkers(t *testing.T, w *world) {
 
 func addControlPlanes(t *testing.T, w *world) {
 	etcd := w.process(t, "n1", "etcd")
-	w.must(t, threePlanes)
+	w.mustThough(t, threePlanes, "kill:applied:control-plane/etcd", "kill:begin:control-plane/join")
 	w.requireWhole(t)
 	t.Run("etcd on the first control plane was not restarted", func(t *testing.T) {
 		if now := w.process(t, "n1", "etcd"); now != etcd {
 			t.Errorf("etcd was process %s and is %s", etcd, now)
 		}
 	})
+}
+
+// mustThough is a change that succeeds though the program is killed at all of these points.
+func (w *world) mustThough(t *testing.T, to shape, points ...string) {
+	t.Helper()
+	reached, out := w.killed(t, slices.Clone(points), deed{"change", to})
+	t.Run("it was killed "+strconv.Itoa(len(points))+" times and went on", func(t *testing.T) {
+		if diff := cmp.Diff(points, reached); diff != "" {
+			t.Errorf("killed at (-want +have):\n%s", diff)
+		}
+	})
+	t.Log(tail(out, 12))
 }
 
 func removeWorker(t *testing.T, w *world) {
@@ -80,7 +94,7 @@ func removeWorker(t *testing.T, w *world) {
 }
 
 func removeFirst(t *testing.T, w *world) {
-	w.must(t, withoutFirst)
+	w.mustThough(t, withoutFirst, "kill:applied:leave/member")
 	w.requireWhole(t)
 	t.Run("the host is as it was before it was ever used", func(t *testing.T) {
 		requireSame(t, w.clean.Only("n1"), w.remains(t, "n1"))

@@ -53,10 +53,9 @@ func TestKilledAtEveryStepOfEveryOperation(t *testing.T) {
 	}
 	wanted, steps := undisturbed(t, w, all)
 	w.boot(t)
-	faulty := faultyProgram(t)
 	for _, d := range all {
 		ok := t.Run(d.name, func(t *testing.T) {
-			reached, out := w.killed(t, faulty, points(steps[d.name]), d)
+			reached, out := w.killed(t, points(steps[d.name]), d)
 			t.Logf("measured: %d steps, killed %d times, then it ended well", len(steps[d.name]), len(reached))
 			t.Run("every step was killed at its beginning", func(t *testing.T) {
 				for _, step := range steps[d.name] {
@@ -126,8 +125,9 @@ var died = regexp.MustCompile(`fault: killed at (kill:[a-z]+:[^@\s]+)@`)
 
 // killed carries an operation out with a program that dies at the first of the points it comes to, again and again, with the point it
 // died at left out the next time.
-func (w *world) killed(t *testing.T, program string, points []string, d deed) (reached []string, last string) {
+func (w *world) killed(t *testing.T, points []string, d deed) (reached []string, last string) {
 	t.Helper()
+	program := w.faulty(t)
 	for {
 		out, err := w.do(t, program, d, "KUBEWRIGHT_FAULT="+strings.Join(points, ","))
 		if err == nil {
@@ -181,10 +181,13 @@ func missingFrom(before, now []string) []string {
 	return slices.DeleteFunc(slices.Clone(now), func(line string) bool { return slices.Contains(before, line) })
 }
 
-// faultyProgram builds the program with the tag that lets it die at points.
-func faultyProgram(t *testing.T) string {
+// faulty is the program built with the tag that lets it die at points.
+func (w *world) faulty(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "kubewright-faults")
+	path := filepath.Join(w.shared, "kubewright-faults")
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
 	if err := kubewright.BuildFaulty(t.Context(), filepath.Join("..", ".."), path); err != nil {
 		t.Fatal(err)
 	}

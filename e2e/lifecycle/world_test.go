@@ -45,6 +45,8 @@ type world struct {
 	*kubewright.Installation
 	name  string
 	count int
+	// shared keeps what is made once for all scenarios.
+	shared string
 	fleet *hosts.Fleet
 	// now is the cluster as it was last brought about.
 	now shape
@@ -72,7 +74,7 @@ func newWorld(t *testing.T, name string, count int) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{Installation: &kubewright.Installation{Program: program, Bundle: path, Name: name}, name: name, count: count}
+	w := &world{Installation: &kubewright.Installation{Program: program, Bundle: path, Name: name}, name: name, count: count, shared: t.TempDir()}
 	t.Cleanup(func() { w.down(t) })
 	return w
 }
