@@ -47,7 +47,7 @@ type world struct {
 	count int
 	// shared keeps what is made once for all scenarios.
 	shared string
-	fleet *hosts.Fleet
+	fleet  *hosts.Fleet
 	// now is the cluster as it was last brought about.
 	now shape
 	// settings are changes of the user's file that stay for later ones.
