@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os/signal"
 	"syscall"
 
@@ -15,7 +16,7 @@ import (
 )
 
 // takeBackup is run as a detached command. Nothing in its arguments is secret: the recipient is a public key.
-func takeBackup(machine *sys.System, args []string) (int, error) {
+func takeBackup(machine *sys.System, args []string, out io.Writer) (int, error) {
 	b := &api.Backup{}
 	flags := flag.NewFlagSet("backup", flag.ContinueOnError)
 	flags.StringVar(&b.Dir, "dir", "", "directory of the backups (default "+api.DefaultBackupDir+")")
@@ -35,8 +36,9 @@ func takeBackup(machine *sys.System, args []string) (int, error) {
 	if owner == nil {
 		return 1, errors.New("this host belongs to no cluster: there is nothing to back up")
 	}
-	taker := &backup.Taker{Sys: machine, Owner: *owner, Free: backup.FreeSpace, Say: func(line string) { fmt.Println(line) }}
-	err = taker.Take(ctx, b)
+	// The wrapper keeps what is said; that it cannot is its own to report.
+	say := func(line string) { _, _ = fmt.Fprintln(out, line) }
+	err = (&backup.Taker{Sys: machine, Owner: *owner, Free: backup.FreeSpace, Say: say}).Take(ctx, b)
 	if _, full := errors.AsType[*backup.SpaceError](err); full {
 		return backup.ExitNoSpace, err
 	}

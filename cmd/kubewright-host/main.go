@@ -45,7 +45,7 @@ func run(args []string) (int, error) {
 		}
 		return detach.Wrap(machine, args[0])
 	case "backup":
-		return takeBackup(machine, args)
+		return takeBackup(machine, args, os.Stdout)
 	case "version":
 		fmt.Printf("kubewright-host protocol %d\n", api.ProtocolVersion)
 		return 0, nil

@@ -27,8 +27,10 @@ const (
 	manifestsDir   = "/etc/kubernetes/manifests"
 	apiserverFile  = manifestsDir + "/kube-apiserver.yaml"
 	encryptionFlag = "--encryption-provider-config="
+)
 
-	// ManifestName and SnapshotName are the first and the last file in the archive; the others have their paths on the host.
+// The first and the last file in the archive; the others have their paths on the host.
+const (
 	ManifestName = "backup.json"
 	SnapshotName = "snapshot.db"
 )
