@@ -2,6 +2,9 @@ package controllers_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -94,6 +97,49 @@ func wantedVersion(request provision.Request) string {
 	return request.Cluster.Spec.Version
 }
 
+// planned makes a plan of one change in mode Plan, and otherwise succeeds when that was approved and still holds.
+func planned(why string) func(context.Context, provision.Request) (*provision.Outcome, error) {
+	sum := sha256.Sum256([]byte(why))
+	digest := "sha256:" + hex.EncodeToString(sum[:])
+	return func(ctx context.Context, request provision.Request) (*provision.Outcome, error) {
+		if request.Operation.Spec.Mode == v1alpha1.PlanMode || request.Operation.Spec.Type == v1alpha1.CheckOperation {
+			return &provision.Outcome{
+				Initialized: true, Changed: true, PlanDigest: digest,
+				Plan: []v1alpha1.PlannedChange{{Step: "node/ready", Host: request.Hosts[0].Host.Name, Why: why}},
+			}, nil
+		}
+		if request.ApprovedPlan != "" && request.ApprovedPlan != digest {
+			return &provision.Outcome{Initialized: true}, &provision.PlanChangedError{Approved: request.ApprovedPlan, Now: digest}
+		}
+		return succeed(ctx, request)
+	}
+}
+
+// untilStopped blocks until it is asked to stop, tells that it began, and stops when it is let.
+func untilStopped(began chan<- provision.Request, let <-chan struct{}) func(context.Context, provision.Request) (*provision.Outcome, error) {
+	return func(ctx context.Context, request provision.Request) (*provision.Outcome, error) {
+		for i, access := range request.Hosts {
+			state := engine.StateChanged
+			if i > 0 {
+				state = engine.StatePending
+			}
+			request.Sink.Emit(engine.Event{Step: "node/ready", Host: access.Host.Name, State: state, Try: 1})
+		}
+		began <- request
+		select {
+		case <-request.Stop:
+		case <-ctx.Done():
+			return &provision.Outcome{}, ctx.Err()
+		}
+		select {
+		case <-let:
+		case <-ctx.Done():
+			return &provision.Outcome{}, ctx.Err()
+		}
+		return &provision.Outcome{Initialized: true}, fmt.Errorf("the rest was left: %w", engine.ErrStopped)
+	}
+}
+
 // failWith ends every operation with an error, having learned nothing.
 func failWith(err error) func(context.Context, provision.Request) (*provision.Outcome, error) {
 	return func(_ context.Context, request provision.Request) (*provision.Outcome, error) {
@@ -103,11 +149,15 @@ func failWith(err error) func(context.Context, provision.Request) (*provision.Ou
 	}
 }
 
-// untilCancelled blocks, and tells that it began.
+// untilCancelled blocks, and tells that it began; it stops at once wherever it is.
 func untilCancelled(began chan<- provision.Request) func(context.Context, provision.Request) (*provision.Outcome, error) {
 	return func(ctx context.Context, request provision.Request) (*provision.Outcome, error) {
 		began <- request
-		<-ctx.Done()
-		return &provision.Outcome{}, ctx.Err()
+		select {
+		case <-request.Stop:
+			return &provision.Outcome{}, engine.ErrStopped
+		case <-ctx.Done():
+			return &provision.Outcome{}, ctx.Err()
+		}
 	}
 }

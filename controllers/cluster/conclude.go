@@ -39,7 +39,7 @@ func conclude(_ context.Context, s *scope) (phase.Next, error) {
 // wasWorking says whether the last reconcile saw an operation under way, so that its end is news.
 func wasWorking(cluster *v1alpha1.Cluster) bool {
 	ready := capi.Condition(cluster, v1alpha1.ReadyCondition)
-	return ready != nil && ready.Reason == ReasonOperationRunning
+	return ready != nil && (ready.Reason == ReasonOperationRunning || ready.Reason == ReasonAwaitingApproval)
 }
 
 // outlived says whether an operation ended after the given one.

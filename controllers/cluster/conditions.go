@@ -15,6 +15,8 @@ const (
 	ReasonPaused = "Paused"
 	// ReasonOperationRunning is given while an operation works on the cluster.
 	ReasonOperationRunning = "OperationRunning"
+	// ReasonAwaitingApproval is given while an operation shows its plan and waits until somebody approves it.
+	ReasonAwaitingApproval = "AwaitingApproval"
 	// ReasonOperationFailed is given after an operation failed, until spec or retry annotation change.
 	ReasonOperationFailed = "OperationFailed"
 	// ReasonOperationCancelled is given after an operation was cancelled, until spec or retry annotation change.

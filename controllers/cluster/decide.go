@@ -30,7 +30,7 @@ type decision struct {
 // decide works out what is due from the cluster and the operations upon it. It looks at nothing else, so the same can be decided
 // from the cache and then again from a live list.
 func decide(cluster *v1alpha1.Cluster, operations []v1alpha1.ClusterOperation) decision {
-	if running := active(operations); running != nil {
+	if running := active(cluster, operations); running != nil {
 		return decision{act: wait, operation: running}
 	}
 	last := newest(cluster, operations, v1alpha1.OperationType.BringsAbout)

@@ -51,7 +51,7 @@ func isReset(cluster *v1alpha1.Cluster, operation *v1alpha1.ClusterOperation) bo
 // ever begun need none.
 func resetHosts(ctx context.Context, s *scope) (phase.Next, error) {
 	if s.cluster.Spec.DeletionPolicy != v1alpha1.ResetOnDelete || !mayBeInUse(s.cluster) {
-		if running := active(s.operations); running != nil {
+		if running := active(s.cluster, s.operations); running != nil {
 			return s.cancelReset(ctx, running)
 		}
 		return phase.Continue(), nil

@@ -12,19 +12,25 @@ import (
 	"github.com/kubewright/kubewright/pkg/capi"
 )
 
-// follow tells how far the operation under way has come. Nothing else is done before it has ended.
+// follow tells how far the operation under way has come. Nothing else is done before it has ended. While one waits for approval the
+// cluster is looked at as one at rest is.
 func follow(ctx context.Context, s *scope) (phase.Next, error) {
-	running := active(s.operations)
+	running := active(s.cluster, s.operations)
 	if running == nil {
 		return phase.Continue(), nil
 	}
-	s.Health.Drop(client.ObjectKeyFromObject(s.cluster)) // its API may come and go while it is worked upon
 	if err := s.answer(ctx, running); err != nil {
 		return phase.Stop(), err
 	}
 	if metav1.IsControlledBy(running, s.cluster) {
 		s.cluster.Status.LastOperation = running.Name
 	}
+	if running.Status.Phase == v1alpha1.OperationAwaitingApproval {
+		s.standing = phase.Working(ReasonAwaitingApproval, progress(running))
+		_, err := takeHealth(ctx, s)
+		return phase.Stop(), err
+	}
+	s.Health.Drop(client.ObjectKeyFromObject(s.cluster)) // its API may come and go while it is worked upon
 	s.standing = phase.Working(ReasonOperationRunning, progress(running))
 	return phase.Stop(), nil
 }

@@ -36,12 +36,13 @@ func (s *scope) listOperationsLive(ctx context.Context) ([]v1alpha1.ClusterOpera
 	}), nil
 }
 
-// active returns the operation that is under way or waits, the one that runs first; nil when there is none.
-func active(operations []v1alpha1.ClusterOperation) *v1alpha1.ClusterOperation {
+// active returns the operation that is under way or waits, the one that runs first; nil when there is none. Comparisons that this
+// controller makes in the background do not count: they give way.
+func active(cluster *v1alpha1.Cluster, operations []v1alpha1.ClusterOperation) *v1alpha1.ClusterOperation {
 	var found *v1alpha1.ClusterOperation
 	for i := range operations {
 		o := &operations[i]
-		if o.Status.Phase.Ended() {
+		if o.Status.Phase.Ended() || isCheck(cluster, o) {
 			continue
 		}
 		if found == nil || o.Status.Phase == v1alpha1.OperationRunning && found.Status.Phase != v1alpha1.OperationRunning {
@@ -49,6 +50,11 @@ func active(operations []v1alpha1.ClusterOperation) *v1alpha1.ClusterOperation {
 		}
 	}
 	return found
+}
+
+// isCheck says whether an operation is a comparison that this controller created for this cluster.
+func isCheck(cluster *v1alpha1.Cluster, operation *v1alpha1.ClusterOperation) bool {
+	return operation.Spec.Type == v1alpha1.CheckOperation && metav1.IsControlledBy(operation, cluster)
 }
 
 // newest returns the last one of the operations of some types that this controller created for this cluster; nil when there is none.
@@ -146,6 +152,9 @@ func (s *scope) newOperation(name string, kind v1alpha1.OperationType, generatio
 			Mode:              v1alpha1.ApplyMode,
 			ClusterGeneration: generation,
 		},
+	}
+	if kind.BringsAbout() && s.cluster.Spec.OperationPolicy == v1alpha1.ManualOperations {
+		operation.Spec.Approval = v1alpha1.ApprovalRequired
 	}
 	if asked := s.cluster.Annotations[v1alpha1.RetryAnnotation]; asked != "" {
 		setAnnotation(operation, v1alpha1.RetryAnnotation, asked)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/controllers/internal/phase"
+	"github.com/kubewright/kubewright/pkg/provision"
 )
 
 // begin prepares an attempt, which starts when its number has been written against the resource version that was read, so that no
@@ -40,27 +41,51 @@ func begin(ctx context.Context, s *scope) (phase.Next, error) {
 		s.standing = phase.Working(ReasonQueued, "waiting for other operations to end")
 		return phase.Stop(), nil
 	}
-	status := &s.operation.Status
-	status.Attempt++
-	status.Phase = v1alpha1.OperationRunning
-	if status.StartedAt == nil {
-		now := metav1.NewTime(s.Now()).Rfc3339Copy()
-		status.StartedAt = &now
-	}
-	s.standing = phase.Working(ReasonRunning, attemptMessage(s.operation))
+	s.prepare(&request)
 	request.Bundle = lease.Bundle
-	request.Attempt = int(status.Attempt)
-	request.Operation = *s.operation.DeepCopy()
+	stop := cancelled(s.operation)
 	s.written = append(s.written, func() { //nolint:contextcheck // an execution outlives the reconcile
-		s.executor.start(slot, request, lease.Release)
+		s.executor.start(slot, request, stop, lease.Release)
 	})
 	s.unwritten = append(s.unwritten, lease.Release, slot.giveBack)
-	s.announce("Normal", "OperationStarted", fmt.Sprintf("%s, attempt %d", s.operation.Spec.Type, status.Attempt))
 	return phase.Stop(), nil
 }
 
-func attemptMessage(operation *v1alpha1.ClusterOperation) string {
-	return fmt.Sprintf("attempt %d is under way", operation.Status.Attempt)
+// prepare counts the attempt and says in the request what it may do.
+func (s *scope) prepare(request *provision.Request) {
+	status := &s.operation.Status
+	planning := mustPlan(s.operation)
+	request.ApprovedPlan = planToHold(s.operation)
+	if status.Phase == v1alpha1.OperationAwaitingApproval {
+		status.Steps = nil // they tell what would be done, not what was
+	}
+	status.Attempt++
+	status.Phase = v1alpha1.OperationRunning
+	if status.StartedAt == nil && !planning {
+		now := metav1.NewTime(s.Now()).Rfc3339Copy()
+		status.StartedAt = &now
+	}
+	request.Attempt = int(status.Attempt)
+	request.Operation = *s.operation.DeepCopy()
+	what := string(s.operation.Spec.Type)
+	if planning {
+		request.Operation.Spec.Mode = v1alpha1.PlanMode
+		what = "plan of " + what
+	}
+	s.standing = s.underWay(planning)
+	s.announce("Normal", "OperationStarted", fmt.Sprintf("%s, attempt %d", what, status.Attempt))
+}
+
+// underWay is the standing of an operation that is being carried out.
+func (s *scope) underWay(planning bool) phase.Standing {
+	attempt := s.operation.Status.Attempt
+	switch {
+	case cancelled(s.operation):
+		return phase.Working(ReasonCancelling, "waiting for a safe point to stop at")
+	case planning:
+		return phase.Working(ReasonPlanning, fmt.Sprintf("attempt %d finds out what has to be approved", attempt))
+	}
+	return phase.Working(ReasonRunning, fmt.Sprintf("attempt %d is under way", attempt))
 }
 
 // end records that an operation has come to its end.

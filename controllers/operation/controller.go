@@ -87,7 +87,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	}
 	patcher := capi.NewPatcher(operation, r.Client)
 	s := &scope{Reconciler: r, operation: operation}
-	phases := []phase.Phase[*scope]{skipEnded, followExecution, findCluster, waitForTurn, begin}
+	phases := []phase.Phase[*scope]{skipEnded, followExecution, cancelWaiting, findCluster, awaitApproval, waitForTurn, begin}
 	if !operation.DeletionTimestamp.IsZero() {
 		phases = []phase.Phase[*scope]{stopExecution}
 	}
@@ -121,10 +121,10 @@ func skipEnded(_ context.Context, s *scope) (phase.Next, error) {
 	return phase.Stop(), nil
 }
 
-// stopExecution cancels an execution and lets the object go once it has stopped.
+// stopExecution asks an execution to stop and lets the object go once it has come to a safe point.
 func stopExecution(ctx context.Context, s *scope) (phase.Next, error) {
 	key := client.ObjectKeyFromObject(s.operation)
-	s.executor.cancel(key)
+	s.executor.stop(key)
 	if running := s.executor.find(key); running != nil && !running.finished() {
 		s.standing = phase.Working(ReasonCancelling, "waiting for a safe point to stop at")
 		return phase.Stop(), nil

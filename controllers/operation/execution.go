@@ -11,12 +11,18 @@ import (
 
 // execution is one attempt at an operation. It takes the events in, and is read by reconciles.
 type execution struct {
-	attempt  int32
-	cluster  *v1alpha1.Cluster
+	attempt int32
+	cluster *v1alpha1.Cluster
+	// planning is set when the attempt finds out what an operation that needs approval would do.
+	planning bool
+	// readOnly is set when the attempt changes nothing, so that any point is a safe one to stop at.
+	readOnly bool
 	cancel   context.CancelFunc
 	recorder *engine.Recorder
 
 	mu      sync.Mutex
+	stop    chan struct{}
+	stopped bool
 	news    bool
 	done    bool
 	outcome *provision.Outcome
@@ -26,13 +32,38 @@ type execution struct {
 }
 
 func newExecution(request provision.Request, cancel context.CancelFunc) *execution {
+	plans := request.Operation.Spec.Mode == v1alpha1.PlanMode
 	return &execution{
 		attempt:  int32(request.Attempt),
 		cluster:  request.Cluster.DeepCopy(),
+		planning: plans && needsApproval(&request.Operation),
+		readOnly: plans || request.Operation.Spec.Type == v1alpha1.CheckOperation,
 		cancel:   cancel,
 		recorder: engine.NewRecorder(engine.Graph{}),
+		stop:     make(chan struct{}),
 		written:  map[string]v1alpha1.HostStep{},
 	}
+}
+
+// askToStop asks for an end at the next safe point; again does nothing.
+func (x *execution) askToStop() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.stopped {
+		return
+	}
+	x.stopped = true
+	close(x.stop)
+	if x.readOnly {
+		x.cancel()
+	}
+}
+
+// stopping says whether an end was asked for.
+func (x *execution) stopping() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.stopped
 }
 
 // Emit implements engine.Sink.

@@ -80,11 +80,15 @@ func (s *slot) giveBack() {
 	})
 }
 
-// start carries the request out and returns at once. release is called when the bundle is not needed any more.
-func (e *executor) start(s *slot, request provision.Request, release func()) {
+// start carries the request out and returns at once. With stop it is only brought to a safe point. release is called when the bundle
+// is not needed any more.
+func (e *executor) start(s *slot, request provision.Request, stop bool, release func()) {
 	ctx, cancel := context.WithCancel(e.life)
 	x := newExecution(request, cancel)
-	request.Sink = x
+	if stop {
+		x.askToStop()
+	}
+	request.Sink, request.Stop = x, x.stop
 	e.mu.Lock()
 	e.known[s.key] = x
 	e.mu.Unlock()
@@ -96,7 +100,7 @@ func (e *executor) start(s *slot, request provision.Request, release func()) {
 		if e.life.Err() != nil {
 			return
 		}
-		e.reporter.record(e.life, request, outcome) //nolint:contextcheck // it is written also when the operation was cancelled
+		e.reporter.record(e.life, request, outcome, x.readOnly) //nolint:contextcheck // it is written also when the operation was cancelled
 		x.finish(outcome, err)
 		e.waker.Wake(s.key)
 	})
@@ -116,7 +120,7 @@ func (e *executor) carryOut(ctx context.Context, key client.ObjectKey, request p
 			case <-ticker.C:
 				if x.takeNews() {
 					e.waker.Wake(key)
-					e.reporter.recordSteps(ctx, request, x)
+					e.tellSteps(ctx, request, x)
 				}
 			}
 		}
@@ -124,8 +128,15 @@ func (e *executor) carryOut(ctx context.Context, key client.ObjectKey, request p
 	outcome, err := e.runner.Run(ctx, request)
 	close(done)
 	telling.Wait()
-	e.reporter.recordSteps(e.life, request, x) //nolint:contextcheck // it is written also when the operation was cancelled
+	e.tellSteps(e.life, request, x) //nolint:contextcheck // it is written also when the operation was cancelled
 	return outcome, err
+}
+
+// tellSteps puts the steps into the Hosts' statuses. A run that changes nothing does nothing on hosts that could be told.
+func (e *executor) tellSteps(ctx context.Context, request provision.Request, x *execution) {
+	if !x.readOnly {
+		e.reporter.recordSteps(ctx, request, x)
+	}
 }
 
 // find returns the execution of an operation, under way or finished; nil when this process knows of none.
@@ -135,7 +146,17 @@ func (e *executor) find(key client.ObjectKey) *execution {
 	return e.known[key]
 }
 
-// cancel asks an execution to stop at its next safe point.
+// stop asks an execution to end at its next safe point.
+func (e *executor) stop(key client.ObjectKey) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.waiting, key)
+	if x := e.known[key]; x != nil {
+		x.askToStop()
+	}
+}
+
+// cancel cuts an execution off.
 func (e *executor) cancel(key client.ObjectKey) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

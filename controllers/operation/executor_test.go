@@ -31,7 +31,7 @@ func TestAnExecutionThatTheEndOfTheProcessCutOffHasNoResult(t *testing.T) {
 	slot, ok := e.reserve(key)
 	g.Expect(ok).To(gomega.BeTrue())
 	released := false
-	e.start(slot, provision.Request{Operation: v1alpha1.ClusterOperation{}, Attempt: 1}, func() { released = true })
+	e.start(slot, provision.Request{Operation: v1alpha1.ClusterOperation{}, Attempt: 1}, false, func() { released = true })
 	<-began
 	_, free := e.reserve(client.ObjectKey{Namespace: "default", Name: "other"})
 	g.Expect(free).To(gomega.BeFalse())

@@ -20,6 +20,14 @@ const (
 	ReasonQueued = "Queued"
 	// ReasonWaitingForBundle is given while the bundle is not open in this process.
 	ReasonWaitingForBundle = "WaitingForBundle"
+	// ReasonPlanning is given while what has to be approved is found out.
+	ReasonPlanning = "Planning"
+	// ReasonAwaitingApproval is given while nobody has approved the plan.
+	ReasonAwaitingApproval = "AwaitingApproval"
+	// ReasonPlanChanged is given when what was approved is not what would be done, until the new plan is there.
+	ReasonPlanChanged = "PlanChanged"
+	// ReasonCancelled is given when the operation was stopped at a safe point on request.
+	ReasonCancelled = "Cancelled"
 	// ReasonSuperseded is given when the Cluster has changed since the operation was created for it.
 	ReasonSuperseded = "Superseded"
 	// ReasonClusterNotFound is given when the Cluster does not exist.
@@ -32,7 +40,7 @@ const (
 	ReasonCredentialsMissing = "CredentialsMissing"
 	// ReasonAuthoritiesMissing names the cluster's CA Secrets that do not exist.
 	ReasonAuthoritiesMissing = "AuthoritiesMissing"
-	// ReasonCancelling is given while a deleted operation stops.
+	// ReasonCancelling is given while an operation that was cancelled or deleted goes on to a safe point.
 	ReasonCancelling = "Cancelling"
 )
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -98,8 +99,9 @@ func (r *reporter) writeStep(ctx context.Context, namespace, name string, step v
 }
 
 // record writes what an execution learned, before the operation is said to have ended: that a cluster is initialized must not be
-// lost. It goes on until everything is written or ctx ends.
-func (r *reporter) record(ctx context.Context, request provision.Request, outcome *provision.Outcome) {
+// lost. It goes on until everything is written or ctx ends. A run that was readOnly says no more of a host than whether it was reached:
+// facts stand for hosts that may have been changed.
+func (r *reporter) record(ctx context.Context, request provision.Request, outcome *provision.Outcome, readOnly bool) {
 	if outcome == nil {
 		return
 	}
@@ -115,7 +117,7 @@ func (r *reporter) record(ctx context.Context, request provision.Request, outcom
 			clusterWritten = err == nil || refused(err)
 		}
 		for name, host := range left {
-			err := r.recordHost(ctx, request.Operation.Namespace, name, host)
+			err := r.recordHost(ctx, request.Operation.Namespace, name, host, readOnly)
 			if err != nil {
 				log.Error(err, "write what was observed of a host", "host", name)
 			}
@@ -167,7 +169,7 @@ func (r *reporter) recordCluster(ctx context.Context, request provision.Request,
 	})
 }
 
-func (r *reporter) recordHost(ctx context.Context, namespace, name string, outcome provision.HostOutcome) error {
+func (r *reporter) recordHost(ctx context.Context, namespace, name string, outcome provision.HostOutcome, readOnly bool) error {
 	reason := HostReason(outcome.Err)
 	if outcome.Facts == nil && reason == "" {
 		return nil
@@ -182,7 +184,7 @@ func (r *reporter) recordHost(ctx context.Context, namespace, name string, outco
 			return fmt.Errorf("read the host: %w", err)
 		}
 		after := before.DeepCopy()
-		if outcome.Facts != nil {
+		if outcome.Facts != nil && !readOnly {
 			after.Status.Facts = outcome.Facts.DeepCopy()
 		}
 		if reason == "" {
@@ -219,6 +221,9 @@ func (r *reporter) recordRemoved(ctx context.Context, request provision.Request,
 
 // patchStatus writes against the resource version that was read: conditions are a list, and another writer's must not be undone.
 func (r *reporter) patchStatus(ctx context.Context, before, after client.Object) error {
+	if apiequality.Semantic.DeepEqual(before, after) {
+		return nil
+	}
 	change := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	return r.client.Status().Patch(ctx, after, change)
 }

@@ -3,6 +3,7 @@ package operation
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -30,6 +31,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Named("clusteroperation").
 		For(&v1alpha1.ClusterOperation{}).
 		Watches(&v1alpha1.ClusterOperation{}, handler.EnqueueRequestsFromMapFunc(r.waitingBehind), builder.WithPredicates(endsTurn())).
+		Watches(&v1alpha1.Cluster{}, handler.EnqueueRequestsFromMapFunc(r.waitingFor), builder.WithPredicates(specChanges())).
 		WatchesRawSource(waker.Source()).
 		Complete(r)
 }
@@ -37,27 +39,50 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 // waitingBehind finds the operations that may have waited for this one to end.
 func (r *Reconciler) waitingBehind(ctx context.Context, object client.Object) []reconcile.Request {
 	operation := object.(*v1alpha1.ClusterOperation)
+	return slices.DeleteFunc(r.notEnded(ctx, operation.Namespace, operation.Spec.ClusterRef.Name), func(request reconcile.Request) bool {
+		return request.Name == operation.Name
+	})
+}
+
+// waitingFor finds the operations that may be superseded by a change of their cluster's spec.
+func (r *Reconciler) waitingFor(ctx context.Context, object client.Object) []reconcile.Request {
+	return r.notEnded(ctx, object.GetNamespace(), object.GetName())
+}
+
+func (r *Reconciler) notEnded(ctx context.Context, namespace, cluster string) []reconcile.Request {
 	var list v1alpha1.ClusterOperationList
-	if err := r.Client.List(ctx, &list, client.InNamespace(operation.Namespace),
-		client.MatchingFields{index.OperationsByCluster: operation.Spec.ClusterRef.Name}); err != nil {
+	if err := r.Client.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{index.OperationsByCluster: cluster}); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "list operations that wait")
 	}
 	var requests []reconcile.Request
 	for i := range list.Items {
-		if other := &list.Items[i]; other.Name != operation.Name && !other.Status.Phase.Ended() {
-			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(other)})
+		if operation := &list.Items[i]; !operation.Status.Phase.Ended() {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(operation)})
 		}
 	}
 	return requests
 }
 
-// endsTurn lets only the end of an operation through.
+// specChanges lets only changes of a spec through.
+func specChanges() predicate.Predicate {
+	return predicate.And(predicate.GenerationChangedPredicate{}, predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+	})
+}
+
+// endsTurn lets only the end of an operation through, or that it makes room because it needs approval first.
 func endsTurn() predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc:  func(event.CreateEvent) bool { return false },
 		GenericFunc: func(event.GenericEvent) bool { return false },
 		UpdateFunc: func(e event.UpdateEvent) bool {
-			return !e.ObjectOld.(*v1alpha1.ClusterOperation).Status.Phase.Ended() && e.ObjectNew.(*v1alpha1.ClusterOperation).Status.Phase.Ended()
+			return hasTurn(e.ObjectOld.(*v1alpha1.ClusterOperation)) && !hasTurn(e.ObjectNew.(*v1alpha1.ClusterOperation))
 		},
 	}
+}
+
+// hasTurn says whether an operation has, or waits for, its turn.
+func hasTurn(operation *v1alpha1.ClusterOperation) bool {
+	return !operation.Status.Phase.Ended() && !awaitsApproval(operation)
 }

@@ -42,17 +42,18 @@ func TestWhoseTurnItIs(t *testing.T) {
 		operations []v1alpha1.ClusterOperation
 		want       string
 	}{
-		"the oldest goes first":                       {[]v1alpha1.ClusterOperation{op("b", now, "", "demo"), op("a", earlier, "", "demo")}, "a"},
-		"one that has begun goes before an older":     {[]v1alpha1.ClusterOperation{op("a", earlier, v1alpha1.OperationPending, "demo"), op("b", now, v1alpha1.OperationRunning, "demo")}, "b"},
-		"of two of one age the name decides":          {[]v1alpha1.ClusterOperation{op("b", now, "", "demo"), op("a", now, "", "demo")}, "a"},
-		"what has ended has no turn":                  {[]v1alpha1.ClusterOperation{op("a", earlier, v1alpha1.OperationFailed, "demo"), op("b", now, "", "demo")}, "b"},
-		"operations upon other clusters do not count": {[]v1alpha1.ClusterOperation{op("a", earlier, "", "other"), op("b", now, "", "demo")}, "b"},
-		"without operations there is no turn":         {nil, ""},
+		"the oldest goes first":                        {[]v1alpha1.ClusterOperation{op("b", now, "", "demo"), op("a", earlier, "", "demo")}, "a"},
+		"one that has begun goes before an older":      {[]v1alpha1.ClusterOperation{op("a", earlier, v1alpha1.OperationPending, "demo"), op("b", now, v1alpha1.OperationRunning, "demo")}, "b"},
+		"of two of one age the name decides":           {[]v1alpha1.ClusterOperation{op("b", now, "", "demo"), op("a", now, "", "demo")}, "a"},
+		"what has ended has no turn":                   {[]v1alpha1.ClusterOperation{op("a", earlier, v1alpha1.OperationFailed, "demo"), op("b", now, "", "demo")}, "b"},
+		"operations upon other clusters do not count":  {[]v1alpha1.ClusterOperation{op("a", earlier, "", "other"), op("b", now, "", "demo")}, "b"},
+		"what waits for approval lets others go first": {[]v1alpha1.ClusterOperation{op("a", earlier, v1alpha1.OperationAwaitingApproval, "demo"), op("b", now, "", "demo")}, "b"},
+		"without operations there is no turn":          {nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := ""
-			if first := firstOf("demo", test.operations); first != nil {
-				got = first.Name
+			if waiting := queue("demo", test.operations); len(waiting) > 0 {
+				got = waiting[0].Name
 			}
 			gomega.NewWithT(t).Expect(got).To(gomega.Equal(test.want))
 		})

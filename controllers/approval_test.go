@@ -1,0 +1,380 @@
+package controllers_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/controllers/cluster"
+	"github.com/kubewright/kubewright/controllers/operation"
+	"github.com/kubewright/kubewright/pkg/capi"
+	"github.com/kubewright/kubewright/pkg/provision"
+)
+
+func manual(c *v1alpha1.Cluster) { c.Spec.OperationPolicy = v1alpha1.ManualOperations }
+
+// annotate sets an annotation of an operation.
+func (w *world) annotate(name, key, value string) {
+	w.t.Helper()
+	o := w.operation(name)
+	w.edit(o, func() { metav1.SetMetaDataAnnotation(&o.ObjectMeta, key, value) })
+}
+
+// reaches waits until an operation is in a phase, and returns it.
+func (w *world) reaches(name string, phase v1alpha1.OperationPhase) *v1alpha1.ClusterOperation {
+	w.t.Helper()
+	o := &v1alpha1.ClusterOperation{}
+	w.Eventually(func(g gomega.Gomega) {
+		g.Expect(env.Client.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: name}, o)).To(gomega.Succeed())
+		g.Expect(o.Status.Phase).To(gomega.Equal(phase), "conditions: %v", o.Status.Conditions)
+	}).Should(gomega.Succeed())
+	return o
+}
+
+// says is the message of an object's Ready condition.
+func says(object capi.Object) string {
+	if ready := capi.Condition(object, v1alpha1.ReadyCondition); ready != nil {
+		return ready.Message
+	}
+	return ""
+}
+
+func TestAManualOperationShowsItsPlanAndWaitsUntilExactlyThatIsApproved(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	runner := newRunner(planned("kubelet is missing"))
+	w.start(runner)
+	c := w.createCluster("demo", manual, "cp1")
+	o := w.reaches("demo-install-g1-1", v1alpha1.OperationAwaitingApproval)
+	w.Expect(o.Spec.Approval).To(gomega.Equal(v1alpha1.ApprovalRequired))
+	w.Expect(o.Status.Plan).To(gomega.Equal([]v1alpha1.PlannedChange{{Step: "node/ready", Host: "cp1", Why: "kubelet is missing"}}))
+	w.Expect(o.Status.PlanDigest).To(gomega.HavePrefix("sha256:"))
+	w.Expect(says(o)).To(gomega.ContainSubstring("kubewright approve demo-install-g1-1"))
+	w.Expect(capi.Condition(o, v1alpha1.ReadyCondition).Reason).To(gomega.Equal(operation.ReasonAwaitingApproval))
+	w.Eventually(func() string { return capi.Condition(w.cluster("demo"), v1alpha1.ReadyCondition).Reason }).Should(gomega.Equal(cluster.ReasonAwaitingApproval))
+	w.Expect(runner.calls()).To(gomega.HaveLen(1))
+	w.Expect(runner.calls()[0].Operation.Spec.Mode).To(gomega.Equal(v1alpha1.PlanMode))
+	w.Expect(w.host("cp1").Status.Step).To(gomega.BeNil(), "a plan leaves no trace on hosts")
+
+	w.annotate(o.Name, v1alpha1.ApproveAnnotation, "yes")
+	w.Eventually(func() string { return says(w.operation(o.Name)) }).Should(gomega.ContainSubstring("what was approved (yes) is not"))
+	w.Expect(runner.calls()).To(gomega.HaveLen(1))
+
+	w.annotate(o.Name, v1alpha1.ApproveAnnotation, o.Status.PlanDigest)
+	w.ready(c)
+	last := runner.calls()[1]
+	w.Expect(last.Operation.Spec.Mode).To(gomega.Equal(v1alpha1.ApplyMode))
+	w.Expect(last.ApprovedPlan).To(gomega.Equal(o.Status.PlanDigest))
+	w.Expect(last.Attempt).To(gomega.Equal(2))
+	w.Expect(w.operation(o.Name).Status.Plan).NotTo(gomega.BeEmpty(), "the record keeps what was approved")
+}
+
+func TestAPlanThatChangedIsShownAgain(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	runner := newRunner(planned("kubelet is missing"))
+	w.start(runner)
+	c := w.createCluster("demo", manual, "cp1")
+	o := w.reaches("demo-install-g1-1", v1alpha1.OperationAwaitingApproval)
+	runner.set(planned("everything is missing"))
+	w.annotate(o.Name, v1alpha1.ApproveAnnotation, o.Status.PlanDigest)
+	w.Eventually(func(g gomega.Gomega) {
+		now := &v1alpha1.ClusterOperation{}
+		g.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(o), now)).To(gomega.Succeed())
+		g.Expect(now.Status.Phase).To(gomega.Equal(v1alpha1.OperationAwaitingApproval))
+		g.Expect(now.Status.PlanDigest).NotTo(gomega.Equal(o.Status.PlanDigest))
+		g.Expect(now.Status.Plan[0].Why).To(gomega.Equal("everything is missing"))
+		g.Expect(says(now)).To(gomega.ContainSubstring("not any more, what would be done"))
+	}).Should(gomega.Succeed())
+	w.annotate(o.Name, v1alpha1.ApproveAnnotation, w.operation(o.Name).Status.PlanDigest)
+	w.ready(c)
+	w.Expect(runner.calls()).To(gomega.HaveLen(4))
+}
+
+func TestAnEmptyPlanNeedsNoApproval(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	runner := newRunner(nil)
+	w.start(runner)
+	c := w.createCluster("demo", nil, "cp1")
+	w.ready(c)
+	runner.set(func(context.Context, provision.Request) (*provision.Outcome, error) {
+		return &provision.Outcome{Initialized: true, PlanDigest: "sha256:0"}, nil
+	})
+	w.edit(c, func() { manual(c) })
+	w.ready(c)
+	w.Expect(runner.calls()).To(gomega.HaveLen(2))
+	w.Expect(says(w.operation("demo-configure-g2-1"))).To(gomega.ContainSubstring("nothing had to be changed"))
+}
+
+func TestARestartLeavesAnOperationWaitingForItsApproval(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	stop := w.start(newRunner(planned("kubelet is missing")))
+	c := w.createCluster("demo", manual, "cp1")
+	o := w.reaches("demo-install-g1-1", v1alpha1.OperationAwaitingApproval)
+	stop()
+	runner := newRunner(planned("kubelet is missing"))
+	w.start(runner)
+	w.Consistently(func() int { return len(runner.calls()) }, time.Second, glance).Should(gomega.BeZero())
+	w.Expect(w.operation(o.Name).Status.Phase).To(gomega.Equal(v1alpha1.OperationAwaitingApproval))
+	w.annotate(o.Name, v1alpha1.ApproveAnnotation, o.Status.PlanDigest)
+	w.ready(c)
+	w.Expect(runner.calls()).To(gomega.HaveLen(1))
+}
+
+func TestAnApprovedOperationThatWasInterruptedGoesOnWithoutAnotherApproval(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	began := make(chan provision.Request, 10)
+	runner := newRunner(planned("kubelet is missing"))
+	stop := w.start(runner)
+	c := w.createCluster("demo", manual, "cp1")
+	o := w.reaches("demo-install-g1-1", v1alpha1.OperationAwaitingApproval)
+
+	// Cut off before anything was changed: what was approved still has to be what is done.
+	runner.set(untilCancelled(began))
+	w.annotate(o.Name, v1alpha1.ApproveAnnotation, o.Status.PlanDigest)
+	w.Expect((<-began).ApprovedPlan).To(gomega.Equal(o.Status.PlanDigest))
+	stop()
+	runner = newRunner(untilStopped(began, nil))
+	stop = w.start(runner)
+	w.Expect((<-began).ApprovedPlan).To(gomega.Equal(o.Status.PlanDigest))
+
+	// Cut off in the middle of it: the rest has another digest and was approved with the whole.
+	w.Eventually(func() int {
+		steps := w.operation(o.Name).Status.Steps
+		if len(steps) == 0 {
+			return 0
+		}
+		return int(steps[0].Changed)
+	}).Should(gomega.Equal(1))
+	stop()
+	runner = newRunner(succeed)
+	w.start(runner)
+	w.ready(c)
+	w.Expect(runner.calls()).To(gomega.HaveLen(1))
+	w.Expect(runner.calls()[0].ApprovedPlan).To(gomega.BeEmpty())
+	w.Expect(runner.calls()[0].Operation.Spec.Mode).To(gomega.Equal(v1alpha1.ApplyMode))
+}
+
+func TestAChangedSpecSupersedesAnOperationThatWaitsForApproval(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHosts()
+	runner := newRunner(planned("kubelet is missing"))
+	w.start(runner)
+	c := w.createCluster("demo", manual, "cp1")
+	first := w.reaches("demo-install-g1-1", v1alpha1.OperationAwaitingApproval)
+	w.edit(c, func() { c.Spec.ControlPlane.CertSANs = []string{"api.example.com"} })
+	w.Eventually(func() string { return capi.Condition(w.operation(first.Name), v1alpha1.StalledCondition).Reason }).Should(gomega.Equal(operation.ReasonSuperseded))
+	w.Expect(w.operation(first.Name).Status.Phase).To(gomega.Equal(v1alpha1.OperationCancelled))
+	second := w.reaches("demo-install-g2-1", v1alpha1.OperationAwaitingApproval)
+	w.annotate(second.Name, v1alpha1.ApproveAnnotation, second.Status.PlanDigest)
+	w.ready(c)
+}
+
+func TestAnOperationThatWaitsForApprovalLetsOthersGoFirstAndCanBeCancelled(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	runner := newRunner(nil)
+	w.start(runner)
+	c := w.createCluster("demo", nil, "cp1")
+	w.ready(c)
+	runner.set(planned("labels differ"))
+	w.edit(c, func() { manual(c) })
+	o := w.reaches("demo-configure-g2-1", v1alpha1.OperationAwaitingApproval)
+	w.create(&v1alpha1.ClusterOperation{ObjectMeta: w.meta("snapshot"), Spec: v1alpha1.ClusterOperationSpec{
+		ClusterRef: v1alpha1.LocalReference{Name: "demo"}, Type: v1alpha1.BackupEtcdOperation,
+	}})
+	w.reaches("snapshot", v1alpha1.OperationSucceeded)
+	w.Expect(w.operation(o.Name).Status.Phase).To(gomega.Equal(v1alpha1.OperationAwaitingApproval))
+
+	w.annotate(o.Name, v1alpha1.CancelAnnotation, "no")
+	w.reaches(o.Name, v1alpha1.OperationCancelled)
+	w.Expect(w.stalled(c, cluster.ReasonOperationCancelled)).To(gomega.ContainSubstring(v1alpha1.RetryAnnotation))
+	w.Consistently(func() int { return len(w.operations()) }, time.Second/2, glance).Should(gomega.Equal(3))
+	w.retry("demo", "after all")
+	w.reaches("demo-configure-g2-2", v1alpha1.OperationAwaitingApproval)
+}
+
+func TestAnOperationOfAPersonMayNeedApprovalToo(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	runner := newRunner(nil)
+	w.start(runner)
+	w.ready(w.createCluster("demo", nil, "cp1"))
+	runner.set(planned("a snapshot is wanted"))
+	w.create(&v1alpha1.ClusterOperation{ObjectMeta: w.meta("by-hand"), Spec: v1alpha1.ClusterOperationSpec{
+		ClusterRef: v1alpha1.LocalReference{Name: "demo"}, Type: v1alpha1.ConfigureOperation, Approval: v1alpha1.ApprovalRequired,
+	}})
+	o := w.reaches("by-hand", v1alpha1.OperationAwaitingApproval)
+	w.annotate(o.Name, v1alpha1.ApproveAnnotation, o.Status.PlanDigest)
+	w.reaches("by-hand", v1alpha1.OperationSucceeded)
+}
+
+func TestAPlanThatCannotBeMadeFailsTheOperation(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	w.start(newRunner(failWith(errors.New("cp1 does not answer"))))
+	c := w.createCluster("demo", manual, "cp1")
+	w.Expect(w.stalled(c, cluster.ReasonOperationFailed)).To(gomega.ContainSubstring("cp1 does not answer"))
+}
+
+func TestAnOperationInModePlanTouchesNothingAndHasADigest(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	w.createHost("w9", "192.0.2.19")
+	runner := newRunner(nil)
+	w.start(runner)
+	c := w.createCluster("demo", nil, "cp1")
+	w.ready(c)
+	runner.set(planned("labels differ"))
+	w.create(&v1alpha1.ClusterOperation{ObjectMeta: w.meta("what-if"), Spec: v1alpha1.ClusterOperationSpec{
+		ClusterRef: v1alpha1.LocalReference{Name: "demo"}, Type: v1alpha1.ConfigureOperation, Mode: v1alpha1.PlanMode,
+	}})
+	o := w.reaches("what-if", v1alpha1.OperationSucceeded)
+	w.Expect(o.Status.PlanDigest).To(gomega.HavePrefix("sha256:"))
+	w.Expect(o.Status.Plan).To(gomega.HaveLen(1))
+	w.Expect(says(o)).To(gomega.ContainSubstring("1 changes would be made"))
+	w.Expect(w.host("cp1").Status.Step.Operation).To(gomega.Equal("demo-install-g1-1"))
+	w.ready(c)
+}
+
+func TestACancelledOperationStopsAtASafePointAndIsNotBegunAgainByItself(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	runner := newRunner(nil)
+	c := w.three(runner, nil)
+	began, let := make(chan provision.Request, 10), make(chan struct{})
+	runner.set(untilStopped(began, let))
+	w.edit(c, func() { c.Spec.ControlPlane.CertSANs = []string{"api.example.com"} })
+	<-began
+	w.annotate("demo-configure-g2-1", v1alpha1.CancelAnnotation, "true")
+	w.Eventually(func() string {
+		return capi.Condition(w.operation("demo-configure-g2-1"), v1alpha1.ReadyCondition).Reason
+	}).Should(gomega.Equal(operation.ReasonCancelling))
+	w.Expect(w.operation("demo-configure-g2-1").Status.Phase).To(gomega.Equal(v1alpha1.OperationRunning))
+	close(let)
+	o := w.reaches("demo-configure-g2-1", v1alpha1.OperationCancelled)
+	w.Expect(says(o)).To(gomega.Equal("stopped at a safe point after 0 of 1 steps, node/ready on 1 of 4 hosts"))
+	w.Expect(w.stalled(c, cluster.ReasonOperationCancelled)).To(gomega.ContainSubstring("stopped at a safe point"))
+	w.Consistently(func() int { return len(w.operations()) }, time.Second/2, glance).Should(gomega.Equal(2))
+
+	runner.set(succeed)
+	w.retry("demo", "go on")
+	w.ready(c)
+	w.Expect(c.Status.LastOperation).To(gomega.Equal("demo-configure-g2-2"))
+}
+
+func TestARestartWhileACancelledOperationStopsBringsItToASafePointFirst(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	runner := newRunner(nil)
+	w.createHosts()
+	stop := w.start(runner)
+	c := w.createCluster("demo", nil, "cp1", "cp2", "cp3")
+	w.ready(c)
+	began := make(chan provision.Request, 10)
+	runner.set(untilStopped(began, nil))
+	w.edit(c, func() { c.Spec.ControlPlane.CertSANs = []string{"api.example.com"} })
+	<-began
+	w.annotate("demo-configure-g2-1", v1alpha1.CancelAnnotation, "true")
+	w.Eventually(func() string {
+		return capi.Condition(w.operation("demo-configure-g2-1"), v1alpha1.ReadyCondition).Reason
+	}).Should(gomega.Equal(operation.ReasonCancelling))
+	stop()
+	let := make(chan struct{})
+	close(let)
+	runner = newRunner(untilStopped(began, let))
+	w.start(runner)
+	request := <-began
+	w.Expect(request.Attempt).To(gomega.Equal(2))
+	w.Expect(request.Stop).To(gomega.BeClosed())
+	w.reaches("demo-configure-g2-1", v1alpha1.OperationCancelled)
+	w.Expect(runner.calls()).To(gomega.HaveLen(1))
+}
+
+func TestAnOperationThatEndsWellAlthoughItWasCancelledHasSucceeded(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	began := make(chan struct{})
+	w.start(newRunner(func(ctx context.Context, request provision.Request) (*provision.Outcome, error) {
+		close(began)
+		<-request.Stop
+		return succeed(ctx, request)
+	}))
+	c := w.createCluster("demo", nil, "cp1")
+	<-began
+	w.annotate("demo-install-g1-1", v1alpha1.CancelAnnotation, "true")
+	w.ready(c)
+}
+
+func TestAQueuedOperationSaysItsPlaceAndIsCancelledAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	runner := newRunner(nil)
+	w.start(runner)
+	c := w.createCluster("demo", nil, "cp1")
+	w.ready(c)
+	hold := make(chan struct{})
+	runner.set(func(ctx context.Context, request provision.Request) (*provision.Outcome, error) {
+		<-hold
+		return succeed(ctx, request)
+	})
+	for _, name := range []string{"a", "b", "c"} {
+		w.create(&v1alpha1.ClusterOperation{ObjectMeta: w.meta(name), Spec: v1alpha1.ClusterOperationSpec{
+			ClusterRef: v1alpha1.LocalReference{Name: "demo"}, Type: v1alpha1.BackupEtcdOperation,
+		}})
+		if name == "a" {
+			w.reaches("a", v1alpha1.OperationRunning)
+		}
+	}
+	w.Eventually(func() string { return says(w.operation("c")) }).Should(gomega.ContainSubstring("waiting for operation a to end, at place 2 of the queue"))
+	w.annotate("b", v1alpha1.CancelAnnotation, "true")
+	w.Expect(says(w.reaches("b", v1alpha1.OperationCancelled))).To(gomega.ContainSubstring("before anything was done"))
+	w.Eventually(func() string { return says(w.operation("c")) }).Should(gomega.ContainSubstring("at place 1 of the queue"))
+	close(hold)
+	w.reaches("c", v1alpha1.OperationSucceeded)
+	w.ready(c)
+	w.Expect(runner.calls()).To(gomega.HaveLen(3))
+}
+
+func TestADeletedOperationGoesWhenItHasComeToASafePoint(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	runner := newRunner(nil)
+	c := w.three(runner, nil)
+	began, let := make(chan provision.Request, 10), make(chan struct{})
+	runner.set(untilStopped(began, let))
+	w.create(&v1alpha1.ClusterOperation{ObjectMeta: w.meta("by-hand"), Spec: v1alpha1.ClusterOperationSpec{
+		ClusterRef: v1alpha1.LocalReference{Name: "demo"}, Type: v1alpha1.ConfigureOperation,
+	}})
+	request := <-began
+	o := w.operation("by-hand")
+	w.delete(o)
+	w.Eventually(request.Stop).Should(gomega.BeClosed())
+	w.Consistently(func() error {
+		return env.Client.Get(t.Context(), client.ObjectKeyFromObject(o), o)
+	}, time.Second/2, glance).Should(gomega.Succeed())
+	close(let)
+	w.gone(o)
+	w.ready(c)
+}
