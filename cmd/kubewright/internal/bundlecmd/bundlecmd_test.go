@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/bundle/sign"
 )
 
 // written writes a bundle with one file in it.
@@ -83,7 +84,7 @@ func TestVerifyComparesTheTrustedDigest(t *testing.T) {
 	if out, err := call(t, "verify", path, "--digest", root.String()); err != nil || !strings.Contains(out, root.String()) {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if out, err := call(t, "verify", path); err != nil || !strings.Contains(out, "not checked") {
+	if out, err := call(t, "verify", path); err != nil || !strings.Contains(out, "was not checked") {
 		t.Errorf("without a digest: %v\n%s", err, out)
 	}
 	var untrusted *bundle.UntrustedError
@@ -194,5 +195,51 @@ func TestABundleIsSplitJoinedAndCopied(t *testing.T) {
 		if _, err := call(t, bad...); err == nil {
 			t.Errorf("%v was taken", bad)
 		}
+	}
+}
+
+func TestABundleIsSignedAndVerifiedWithTheKey(t *testing.T) {
+	path, root := written(t)
+	name := filepath.Join(t.TempDir(), "release")
+	if _, err := call(t, "keygen", "-o", name); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := call(t, "keygen", "-o", name); !errors.Is(err, os.ErrExist) {
+		t.Errorf("a key was written over: %v", err)
+	}
+	if st, err := os.Stat(name + ".key"); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("the private key's file: %v, %v", st, err)
+	}
+	var unsigned *sign.NotSignedError
+	if _, err := call(t, "verify", path, "--key", name+".pub"); !errors.As(err, &unsigned) {
+		t.Errorf("before it is signed: %v", err)
+	}
+	if out, err := call(t, "sign", path, "--key", name+".key"); err != nil || !strings.Contains(out, root.String()) {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	out, err := call(t, "verify", path, "--key", name+".pub", "--digest", root.String())
+	if err != nil || !strings.Contains(out, "Signed by "+name+".pub (sha256:") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err := call(t, "inspect", path); err != nil || !strings.Contains(out, bundle.TypeSignature) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	var replayed *sign.ReplayedError
+	if _, err := call(t, "verify", path, "--key", name+".pub", "--min-created", "2026-01-01T00:00:00Z"); !errors.As(err, &replayed) {
+		t.Errorf("an old one: %v", err)
+	}
+	for _, bad := range [][]string{
+		{"verify", path, "--key", name + ".pub", "--min-created", "tomorrow"}, {"verify", path, "--min-created", "2026-01-01T00:00:00Z"},
+		{"verify", path, "--key", name + ".key"}, {"verify", path, "--key", name}, {"sign", path, "--key", name + ".pub"}, {"keygen", "-o", name + "x", "--algorithm", "rsa"},
+	} {
+		if _, err := call(t, bad...); err == nil {
+			t.Errorf("%v was taken", bad)
+		}
+	}
+	if err := os.Chmod(name+".key", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := call(t, "sign", path, "--key", name+".key"); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		t.Errorf("a key that all can read: %v", err)
 	}
 }

@@ -46,12 +46,14 @@ func printJSON(w io.Writer, b *bundle.Bundle) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	return enc.Encode(struct {
-		Path   string         `json:"path"`
-		Size   int64          `json:"size"`
-		Digest digest.Digest  `json:"digest"`
-		Base   *bundle.Base   `json:"base,omitempty"`
-		Config *bundle.Config `json:"config"`
-	}{b.Path(), b.Size(), b.Digest(), b.Base(), b.Config()})
+		Path   string        `json:"path"`
+		Size   int64         `json:"size"`
+		Digest digest.Digest `json:"digest"`
+		Base   *bundle.Base  `json:"base,omitempty"`
+		// Referrers are not covered by the digest.
+		Referrers []bundle.Referrer `json:"referrers,omitempty"`
+		Config    *bundle.Config    `json:"config"`
+	}{b.Path(), b.Size(), b.Digest(), b.Base(), b.Referrers(), b.Config()})
 }
 
 func printTable(out io.Writer, b *bundle.Bundle) error {
@@ -61,6 +63,9 @@ func printTable(out io.Writer, b *bundle.Bundle) error {
 	p("Name:\t%s\nDigest:\t%s\nSize:\t%s\nCreated:\t%s\n", c.Name, b.Digest(), size(b.Size()), c.Created.Format("2006-01-02T15:04:05Z07:00"))
 	if base := b.Base(); base != nil {
 		p("Delta against:\t%s  %s\n", base.Name, base.Digest)
+	}
+	for _, r := range b.Referrers() {
+		p("Attached:\t%s  %s  %s\n", r.Type, size(r.Content.Size), short(r.Content.Digest))
 	}
 	for _, r := range c.Releases {
 		p("\nKubernetes %s for %s\n", r.KubernetesVersion, strings.Join(r.Platforms, ", "))
