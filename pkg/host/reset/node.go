@@ -29,10 +29,12 @@ const (
 	// podNamespace is where kubelet's containers are; other namespaces of containerd are other people's.
 	podNamespace = "k8s.io"
 	netnsDir     = "/run/netns"
+	// bridgeName is what the CNI configuration calls the bridge of the pods.
+	bridgeName = "cni0"
 )
 
 // nodeLinks are interfaces by their fixed names: the bridge of the CNI configuration, flannel's VXLAN.
-func nodeLinks() []string { return []string{"cni0", "flannel.1", "flannel-v6.1", "kube-ipvs0"} }
+func nodeLinks() []string { return []string{bridgeName, "flannel.1", "flannel-v6.1", "kube-ipvs0"} }
 
 type table struct {
 	family uint8
@@ -226,7 +228,7 @@ func (r *Resetter) deleteNetns(e ledger.Entry) {
 }
 
 func (r *Resetter) network(e ledger.Entry) {
-	for _, name := range nodeLinks() {
+	for _, name := range append(r.podLinks(), nodeLinks()...) {
 		if r.Kernel.HasLink(name) {
 			r.do(e, "delete network interface", name, func() error {
 				_, err := r.Kernel.DeleteLink(name)
@@ -247,6 +249,19 @@ func (r *Resetter) network(e ledger.Entry) {
 			})
 		}
 	}
+}
+
+// podLinks are the host's ends of the pods' interfaces, which are ports of our bridge. The kernel removes them with the pods' network
+// namespaces, but some time after those are gone.
+func (r *Resetter) podLinks() []string {
+	ports, err := filepath.Glob(r.Sys.Path("/sys/class/net", bridgeName, "brif/*"))
+	if err != nil {
+		return nil
+	}
+	for i, p := range ports {
+		ports[i] = filepath.Base(p)
+	}
+	return ports
 }
 
 func (r *Resetter) runtimeLeftover(e ledger.Entry, dir string) {

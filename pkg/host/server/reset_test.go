@@ -87,7 +87,11 @@ func TestResetBringsTheHostBackToWhatItWas(t *testing.T) {
 	lease(t, s)
 	node(t, h, s)
 	h.Write(t, "/var/lib/kubelet/pods/uid/data", "made by kubelet")
-	h.Kernel.Links = map[string]bool{"cni0": true, "flannel.1": true, "eth0": true}
+	h.Kernel.Links = map[string]bool{"cni0": true, "flannel.1": true, "eth0": true, "veth1": true, "veth2": true}
+	h.Write(t, "/sys/class/net/cni0/brif/veth1", "")
+	if err := os.MkdirAll(h.Path("/sys/class/net/other/brif/veth2"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	h.Kernel.Tables = map[string]bool{"kube-proxy": true, "firewall": true}
 	h.Write(t, "/proc/self/mountinfo", "30 1 8:1 / / rw - ext4 x rw\n31 30 0:1 / /var/lib/kubelet rw - ext4 x rw\n32 31 0:2 / /var/lib/kubelet/pods/a\\040b rw - tmpfs x rw\n33 30 0:3 / /var/lib/other rw - tmpfs x rw\n")
 
@@ -107,6 +111,9 @@ func TestResetBringsTheHostBackToWhatItWas(t *testing.T) {
 		t.Fatalf("%+v, %v", report, err)
 	}
 	h.Write(t, "/proc/self/mountinfo", "")
+	if err := os.RemoveAll(h.Path("/sys")); err != nil {
+		t.Fatal(err)
+	}
 	if after := snapshot(t, h); !slices.Equal(before, after) {
 		t.Errorf("before:\n%s\nafter:\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
 	}
@@ -116,7 +123,7 @@ func TestResetBringsTheHostBackToWhatItWas(t *testing.T) {
 	if !slices.Equal(h.Kernel.Unmounted, []string{"/var/lib/kubelet/pods/a b"}) {
 		t.Errorf("unmounted %q", h.Kernel.Unmounted)
 	}
-	if !h.Kernel.Links["eth0"] || h.Kernel.Links["cni0"] || !h.Kernel.Tables["firewall"] || h.Kernel.Tables["kube-proxy"] {
+	if !h.Kernel.Links["eth0"] || !h.Kernel.Links["veth2"] || h.Kernel.Links["veth1"] || h.Kernel.Links["cni0"] || !h.Kernel.Tables["firewall"] || h.Kernel.Tables["kube-proxy"] {
 		t.Errorf("links %v, tables %v", h.Kernel.Links, h.Kernel.Tables)
 	}
 	if got := h.Read("/var/lib/kubewright/ledger.json"); got != "" {
