@@ -5,6 +5,7 @@ package lifecycle
 import (
 	"context"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -128,11 +129,10 @@ func (w *world) boot(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.fleet, w.now, w.settings, w.gone, w.spoilt = fleet, shape{}, nil, nil, false
-	dir, err := filepath.Abs(t.TempDir())
-	if err != nil {
+	// Not the scenario's own directory: the next one goes on with it.
+	if w.Dir, err = os.MkdirTemp(w.shared, "installation-"); err != nil {
 		t.Fatal(err)
 	}
-	w.Dir = dir
 	w.clean = w.remains(t)
 }
 
