@@ -35,7 +35,7 @@ func (f *fetcher) fetch(ctx context.Context, request fetch.Request) (fetch.Resul
 	job := &job{request: request, part: p, after: f.after, free: f.free, report: f.report, connect: f.connect}
 	err = job.get(ctx)
 	if err == nil {
-		err = p.finish(request.Expect)
+		err = p.finish(job.request.Expect) // the getter of a registry has learned what to expect
 	}
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
