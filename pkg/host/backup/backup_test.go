@@ -268,6 +268,13 @@ func TestOnlyTheOldestBackupsOfThisClusterArePruned(t *testing.T) {
 	if files := c.files(t); !slices.Equal(files, []string{"day-2.tar.age", "day-3.tar.age", "foreign.tar.age", "keepme"}) {
 		t.Errorf("there are %q", files)
 	}
+	c.Now = func() time.Time { return day.AddDate(-1, 0, 0) }
+	if err := c.taker().Take(t.Context(), c.backup("clock-set-back", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if files := c.files(t); !slices.Equal(files, []string{"clock-set-back.tar.age", "foreign.tar.age", "keepme"}) {
+		t.Errorf("after the clock was set back there are %q", files)
+	}
 }
 
 func TestABackupOfAnotherClusterIsNotReplaced(t *testing.T) {

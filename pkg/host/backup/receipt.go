@@ -107,14 +107,15 @@ func (t *Taker) prune(b *api.Backup) error {
 		if err != nil {
 			return err
 		}
-		if r == nil || filepath.Dir(r.Path) != filepath.Dir(b.Path()) {
+		// The one just taken stays whatever the clock says.
+		if r == nil || filepath.Dir(r.Path) != filepath.Dir(b.Path()) || r.Path == b.Path() {
 			continue
 		}
 		all = append(all, taken{receipt: name, Receipt: r})
 	}
 	slices.SortFunc(all, func(x, y taken) int { return y.Taken.Compare(x.Taken) })
 	var errs []error
-	for _, old := range all[min(b.Keep, len(all)):] {
+	for _, old := range all[min(b.Keep-1, len(all)):] {
 		// The file goes first: a file without a receipt would stay for ever.
 		err := os.Remove(t.Sys.Path(old.Path))
 		if err == nil {

@@ -29,6 +29,8 @@ const (
 	// podNamespace is where kubelet's containers are; other namespaces of containerd are other people's.
 	podNamespace = "k8s.io"
 	netnsDir     = "/run/netns"
+	// podSlice holds all pods where kubelet leaves their cgroups to systemd.
+	podSlice = "kubepods.slice"
 	// bridgeName is what the CNI configuration calls the bridge of the pods.
 	bridgeName = "cni0"
 )
@@ -270,16 +272,13 @@ func (r *Resetter) runtimeLeftover(e ledger.Entry, dir string) {
 	}
 }
 
-// cgroups removes the empty groups kubelet leaves, which would otherwise count as a kubelet's traces.
+// cgroups removes the empty groups kubelet leaves, which would otherwise count as a kubelet's traces. Where systemd manages them for
+// kubelet they are slices, and systemd has to be told.
 func (r *Resetter) cgroups(ctx context.Context, e ledger.Entry) {
-	groups, err := filepath.Glob(r.Sys.Path("/sys/fs/cgroup/*/kubepods"))
-	if err != nil {
-		return
+	if len(r.groups(podSlice)) > 0 {
+		r.do(e, "stop", podSlice, func() error { return r.systemctl(ctx, "stop", "--", podSlice) })
 	}
-	if own := r.Sys.Path("/sys/fs/cgroup/kubepods"); sys.Exists(own) {
-		groups = append(groups, own)
-	}
-	for _, g := range groups {
+	for _, g := range r.groups("kubepods") {
 		r.do(e, "delete", strings.TrimPrefix(g, r.Sys.Path("/sys")), func() error {
 			// Only empty groups can be removed, so nothing that still runs is harmed; the deepest come first.
 			var dirs []string
@@ -298,6 +297,18 @@ func (r *Resetter) cgroups(ctx context.Context, e ledger.Entry) {
 			return err
 		})
 	}
+}
+
+// groups are the cgroups of a name at the top of the only hierarchy, or of each.
+func (r *Resetter) groups(name string) []string {
+	groups, err := filepath.Glob(r.Sys.Path("/sys/fs/cgroup/*", name))
+	if err != nil {
+		return nil
+	}
+	if own := r.Sys.Path("/sys/fs/cgroup", name); sys.Exists(own) {
+		groups = append(groups, own)
+	}
+	return groups
 }
 
 // images removes images we pulled into a containerd that is not ours; ours loses its whole store.

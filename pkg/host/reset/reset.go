@@ -150,9 +150,9 @@ func (r *Resetter) trees(entries []ledger.Entry) {
 		if r.stays(e) || !sys.Exists(path) {
 			continue
 		}
-		if !e.Created && e.Mode != 0 && !r.dryRun {
-			// The program it is for may have narrowed it.
-			r.cleanup(os.Chmod(path, fs.FileMode(e.Mode)))
+		if fi, err := os.Stat(path); err == nil && !e.Created && e.Mode != 0 && fi.Mode().Perm() != fs.FileMode(e.Mode) {
+			// The program it is for has narrowed it.
+			r.do(e, "restore mode", e.Name, func() error { return os.Chmod(path, fs.FileMode(e.Mode)) })
 		}
 		if !e.Created && sys.EmptyDir(path) {
 			continue
