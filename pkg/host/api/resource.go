@@ -140,7 +140,8 @@ type Image struct {
 // ImagePins says which of the images that we pulled and pinned stay pinned. The others lose the label, and kubelet's
 // garbage collection takes them when it needs room. Images of anybody else are left as they are.
 type ImagePins struct {
-	// Keep are full references, as in Image.Name.
+	// Keep are full references, as in Image.Name. The pause image that containerd is configured with must be among them:
+	// containerd pins it anew by itself.
 	Keep []string `json:"keep"`
 }
 
@@ -190,7 +191,7 @@ type Command struct {
 	// Key is a digest over what the run depends on. A receipt with another Key does not count.
 	Key string `json:"key"`
 	// Outputs are files whose digest the receipt keeps. When one has another content later, or is gone, the command counts
-	// as needed again.
+	// as needed again; so one that must never run twice (kubeadm init) has none, and covers a command that has.
 	Outputs []string `json:"outputs,omitempty"`
 	// Covers are later commands that this one does as well: when it succeeds, their receipts are left behind, too.
 	Covers []Cover `json:"covers,omitempty"`
