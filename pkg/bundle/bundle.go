@@ -3,6 +3,7 @@ package bundle
 import (
 	"errors"
 	"io"
+	"slices"
 	"sort"
 
 	"github.com/opencontainers/go-digest"
@@ -162,6 +163,29 @@ func (r *Release) HasPlatform(platform string) error {
 		}
 	}
 	return &PlatformNotFoundError{What: "Kubernetes " + r.KubernetesVersion, Platform: platform, Available: r.Platforms}
+}
+
+// Lacks names the files and images that other platforms of the release have and this one has not, such as "file runc"; sorted. A host of
+// the platform cannot do what needs them.
+func (r *Release) Lacks(platform string) []string {
+	has := map[string]bool{}
+	note := func(what, p string) { has[what] = has[what] || p == "" || p == platform }
+	for i := range r.Files {
+		note("file "+r.Files[i].Name, r.Files[i].Platform)
+	}
+	for i := range r.Images {
+		for k := range r.Images[i].Platforms {
+			note("image "+r.Images[i].Name, r.Images[i].Platforms[k].Platform)
+		}
+	}
+	var out []string
+	for what, ok := range has {
+		if !ok {
+			out = append(out, what)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // For returns the image for a platform, or a PlatformNotFoundError.

@@ -17,6 +17,8 @@ import (
 type MergeOptions struct {
 	// Name of the new bundle; empty means the inputs' names, joined by "+".
 	Name string
+	// Attach, if set, makes what to attach to the new bundle, which is cfg and has root as its digest.
+	Attach func(cfg *Config, root digest.Digest) ([]Attachment, error)
 }
 
 // Merge writes one bundle with all releases and platforms of the inputs to path; what they share is in it once. The order of the
@@ -34,7 +36,17 @@ func Merge(ctx context.Context, path string, inputs []*Bundle, o MergeOptions) (
 	for _, b := range inputs {
 		maps.Copy(blobs, b.contents())
 	}
-	return Write(ctx, path, cfg, blobs)
+	var attachments []Attachment
+	if o.Attach != nil {
+		root, err := DigestOf(cfg)
+		if err != nil {
+			return "", fmt.Errorf("merge bundles: %w", err)
+		}
+		if attachments, err = o.Attach(cfg, root); err != nil {
+			return "", fmt.Errorf("merge bundles: %w", err)
+		}
+	}
+	return Write(ctx, path, cfg, blobs, attachments...)
 }
 
 // contents are the bundle's blobs as something to write.

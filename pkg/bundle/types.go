@@ -55,7 +55,7 @@ type Config struct {
 type Release struct {
 	// KubernetesVersion has the form v1.36.3.
 	KubernetesVersion string `json:"kubernetesVersion"`
-	// Platforms are the platforms every platform-bound file and image exists for, e.g. linux/amd64.
+	// Platforms are the platforms the release was made for, e.g. linux/amd64. A platform may lack what could not be built for it.
 	Platforms []string `json:"platforms"`
 	// Files are ordered by name and platform.
 	Files []File `json:"files"`

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -68,24 +69,19 @@ type Result struct {
 	Size int64
 	// Config is what the bundle says about itself.
 	Config *bundle.Config
+	// Lacks is what the definition names and some platform does not get.
+	Lacks []Lack
 	// Duration is how long the build took.
 	Duration time.Duration
 }
 
 // build is one run of Build.
 type build struct {
-	o        Options
-	def      *Definition
-	platform string
-	created  time.Time
-	cache    cache
-	scratch  string
-
-	debian *debianRoot
-	// programs by name, filled by compile.
-	programs map[string]program
-	// sources is the bill of materials.
-	sources []bundle.Component
+	o       Options
+	def     *Definition
+	created time.Time
+	cache   cache
+	scratch string
 }
 
 // program is a compiled program.
@@ -105,16 +101,14 @@ func Build(ctx context.Context, o Options) (_ *Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &build{o: o, def: def, programs: map[string]program{}}
+	b := &build{o: o, def: def}
 	if b.o.Parallel <= 0 {
 		b.o.Parallel = min(2, runtime.NumCPU())
 	}
-	b.platform = runtime.GOOS + "/" + runtime.GOARCH
-	for _, p := range def.Platforms {
-		if p != b.platform {
-			return nil, &FieldError{File: o.Definition, Field: "platforms",
-				Reason: fmt.Sprintf("%s cannot be built on %s: C parts and Debian packages are taken from the machine that builds; build it on %s", p, b.platform, p)}
-		}
+	native := runtime.GOOS + "/" + runtime.GOARCH
+	if !slices.Contains(def.Platforms, native) {
+		return nil, &FieldError{File: o.Definition, Field: "platforms",
+			Reason: fmt.Sprintf("%s is not among them, which this machine is: the kubeadm that is built is run to see which images it wants", native)}
 	}
 	if b.created, err = sourceDate(def.SourceDateEpoch); err != nil {
 		return nil, err
@@ -134,22 +128,25 @@ func Build(ctx context.Context, o Options) (_ *Result, err error) {
 		return nil, fmt.Errorf("output %s: its directory does not exist", b.o.Output)
 	}
 
-	if err := b.prepareDebian(ctx); err != nil {
+	var targets []*target
+	for _, platform := range def.Platforms {
+		t := &target{build: b, platform: platform, native: platform == native, programs: map[string]program{}}
+		if err := t.make(ctx); err != nil {
+			return nil, fmt.Errorf("for %s: %w", platform, err)
+		}
+		targets = append(targets, t)
+	}
+	cfg, blobs, err := b.compose(targets)
+	if err != nil {
 		return nil, err
 	}
-	if err := b.compileAll(ctx); err != nil {
-		return nil, err
-	}
-	if err := b.checkKubeadmImages(ctx); err != nil {
-		return nil, err
-	}
-	cfg, blobs, err := b.compose()
+	attachments, err := b.evidence(ctx, cfg, targets)
 	if err != nil {
 		return nil, err
 	}
 	writing := time.Now()
 	b.tell(Event{Component: "bundle", State: StateStarted, Detail: "writing " + b.o.Output})
-	d, err := bundle.Write(ctx, b.o.Output, cfg, blobs)
+	d, err := bundle.Write(ctx, b.o.Output, cfg, blobs, attachments...)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +155,11 @@ func Build(ctx context.Context, o Options) (_ *Result, err error) {
 		return nil, err
 	}
 	b.tell(Event{Component: "bundle", State: StateDone, Detail: string(d), Duration: time.Since(writing)})
-	return &Result{Digest: d, Path: b.o.Output, Size: st.Size(), Config: cfg, Duration: time.Since(start)}, nil
+	r := &Result{Digest: d, Path: b.o.Output, Size: st.Size(), Config: cfg, Duration: time.Since(start)}
+	for _, t := range targets {
+		r.Lacks = append(r.Lacks, t.lacks...)
+	}
+	return r, nil
 }
 
 func (b *build) tell(e Event) {

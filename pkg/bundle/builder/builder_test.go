@@ -1,7 +1,9 @@
 package builder
 
 import (
+	"bytes"
 	"context"
+	"debug/elf"
 	"errors"
 	"os"
 	"path/filepath"
@@ -96,6 +98,10 @@ func TestBuildingTwiceInDifferentPlacesGivesTheSameDigest(t *testing.T) {
 	if results[0].Digest != results[1].Digest {
 		t.Errorf("digests are %s and %s", results[0].Digest, results[1].Digest)
 	}
+	// What is attached is not covered by the digest, but just as reproducible.
+	if first, second := read(t, results[0].Path), read(t, results[1].Path); !bytes.Equal(first, second) {
+		t.Error("the files differ")
+	}
 	b, err := bundle.Open(results[0].Path)
 	if err != nil {
 		t.Fatal(err)
@@ -118,6 +124,125 @@ func TestBuildingTwiceInDifferentPlacesGivesTheSameDigest(t *testing.T) {
 	dst := filepath.Join(t.TempDir(), "pause")
 	if err := b.ExtractFromImage(context.Background(), img, r.Platforms[0], "pause", dst); err != nil {
 		t.Error(err)
+	}
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// foreign is a platform this machine is not, and its machine in ELF headers.
+func foreign() (string, elf.Machine) {
+	if runtime.GOARCH == "arm64" {
+		return "linux/amd64", elf.EM_X86_64
+	}
+	return "linux/arm64", elf.EM_AARCH64
+}
+
+func TestAnotherPlatformIsCrossCompiledIntoTheSameBundleAndItSaysWhatItLacks(t *testing.T) {
+	native := runtime.GOOS + "/" + runtime.GOARCH
+	other, machine := foreign()
+	debian := filepath.Join(t.TempDir(), "debian.yaml")
+	if err := os.WriteFile(debian, []byte("distribution: Debian\nplatform: "+native+"\npackages: []\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	def := project(t, "platforms: ["+native, "platforms: ["+native+", "+other,
+		"sourceDateEpoch", "debian: debian.yaml\nsourceDateEpoch",
+		"images:\n", "- name: packaged\n  debian: []\n  programs: {x: libc}\nimages:\n- {name: \"registry.test/libc:v1\", component: libc, version: v1, base: packaged, layer: {texts: {a: b}}}\n",
+		"files:\n", "- name: cpart\n  version: v1.0.0\n  module: .\n  own: true\n  cgo: true\n  sysroot: true\n  programs:\n  - {name: libc, package: ./libc, file: Binary}\nfiles:\n")
+	if err := os.WriteFile(filepath.Join(filepath.Dir(def), "debian.yaml"), read(t, debian), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// A program with cgo that needs no C compiler, so that the test does not either.
+	if err := os.MkdirAll(filepath.Join(filepath.Dir(def), "libc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(filepath.Dir(def), "libc", "main.go"), []byte(pauseGo), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(filepath.Dir(def), "src", "pkgconfig"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(filepath.Dir(def), "src", "pkgconfig", "main.go"), []byte(pauseGo), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	result, err := Build(context.Background(), Options{Definition: def, Output: filepath.Join(t.TempDir(), "x.bundle"), CacheDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lacks []string
+	for _, l := range result.Lacks {
+		if l.Platform != other || l.Why == "" {
+			t.Errorf("%+v", l)
+		}
+		lacks = append(lacks, l.What)
+	}
+	if !slices.Equal(lacks, []string{"cpart", "image registry.test/libc:v1"}) {
+		t.Errorf("it says that it lacks %q", lacks)
+	}
+	b, err := bundle.Open(result.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close() //nolint:errcheck // read only
+	r := &b.Config().Releases[0]
+	f, err := r.File("kubeadm", other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := b.Blob(f.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := elf.NewFile(content)
+	if err != nil || program.Machine != machine {
+		t.Errorf("the program is for %v, %v", program, err)
+	}
+	var missing *bundle.PlatformNotFoundError
+	if _, err := r.File("libc", other); !errors.As(err, &missing) || !slices.Equal(missing.Available, []string{native}) {
+		t.Errorf("what is lacking: %v", err)
+	}
+	if got := r.Lacks(other); !slices.Equal(got, []string{"file libc", "image registry.test/libc:v1"}) {
+		t.Errorf("the bundle says that %s lacks %q", other, got)
+	}
+	img, err := r.Image("pause")
+	if err != nil || len(img.Platforms) != 2 {
+		t.Errorf("the image is for %+v, %v", img, err)
+	}
+}
+
+func TestABuildSaysWhatWentIn(t *testing.T) {
+	result, err := Build(context.Background(), Options{Definition: project(t), Output: filepath.Join(t.TempDir(), "x.bundle"), CacheDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := bundle.Open(result.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close() //nolint:errcheck // read only
+	said := map[string]string{}
+	for _, r := range b.Referrers() {
+		raw, err := b.Attached(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said[r.Type] = string(raw)
+	}
+	for kind, wants := range map[string][]string{
+		bundle.TypeSBOM:       {`"SPDX-2.3"`, `"kubeadm"`, `"hold"`, `"example.test/own"`, `"stdlib"`, b.Digest().Encoded()},
+		bundle.TypeProvenance: {b.Digest().Encoded(), `"def.yaml"`, `"go.mod"`, `"sourceDateEpoch":1700000000`, "slsa.dev/provenance/v1"},
+	} {
+		for _, want := range wants {
+			if !strings.Contains(said[kind], want) {
+				t.Errorf("%s: %s is missing in %s", kind, want, said[kind])
+			}
+		}
 	}
 }
 
@@ -288,12 +413,17 @@ func TestAptsOffersAreReadAndMissingOnesNoticed(t *testing.T) {
 	}
 }
 
+// machine is a target like this machine.
+func machine() *target {
+	return &target{build: &build{def: &Definition{}}, platform: runtime.GOOS + "/" + runtime.GOARCH, native: true}
+}
+
 func TestAProgramBringsItsLibrariesAndTheLinksToThem(t *testing.T) {
 	shell, err := filepath.EvalSymlinks("/bin/sh")
 	if err != nil {
 		t.Skip("this machine has no /bin/sh to take apart")
 	}
-	real := closure{root: "/", found: map[string]bool{}}
+	real := closure{root: "/", triple: machine().triple(), found: map[string]bool{}}
 	if err := real.addNeeded(strings.TrimPrefix(shell, "/")); err != nil || len(real.found) < 2 {
 		t.Skipf("this machine's shell is no dynamic program: %v", err)
 	}
@@ -315,14 +445,14 @@ func TestAProgramBringsItsLibrariesAndTheLinksToThem(t *testing.T) {
 	if err := os.Symlink("dash", filepath.Join(root, "usr/bin/sh")); err != nil {
 		t.Fatal(err)
 	}
-	c := closure{root: root, found: map[string]bool{}}
+	c := closure{root: root, triple: machine().triple(), found: map[string]bool{}}
 	if err := c.addPattern("usr/bin/sh"); err == nil {
 		t.Fatal("a program without its libraries was accepted")
 	}
 	for name := range real.found {
 		put("/"+name, name)
 	}
-	c = closure{root: root, found: map[string]bool{}}
+	c = closure{root: root, triple: machine().triple(), found: map[string]bool{}}
 	if err := c.addPattern("usr/bin/s?"); err != nil {
 		t.Fatal(err)
 	}
@@ -345,7 +475,8 @@ func TestToolsBecomeFilesWithTheirLibrariesAndOneLoader(t *testing.T) {
 		t.Skip("this machine has no /bin/sh to take apart")
 	}
 	// The machine's own root stands in for the unpacked packages.
-	b := &build{platform: runtime.GOOS + "/" + runtime.GOARCH, debian: &debianRoot{dir: "/"}}
+	b := machine()
+	b.debian = &debianRoot{dir: "/"}
 	blobs := map[digest.Digest]bundle.Blob{}
 	files, err := b.makeTools(Tools{Component: "shell", Version: "v1", Paths: []string{strings.TrimPrefix(shell, "/")}}, blobs)
 	if err != nil {

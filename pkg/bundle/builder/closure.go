@@ -14,8 +14,10 @@ import (
 // closure collects files of a directory tree together with the symbolic links on the way to them and the shared libraries
 // they need. Names are relative to the root.
 type closure struct {
-	root  string
-	found map[string]bool
+	root string
+	// triple is Debian's name for the platform in library paths.
+	triple string
+	found  map[string]bool
 }
 
 // addPattern adds every file that matches a shell pattern; none is an error.
@@ -133,7 +135,7 @@ func (c *closure) addNeeded(name string) error {
 
 // addLibrary finds a library where the loader would.
 func (c *closure) addLibrary(lib string) error {
-	for _, dir := range []string{"lib/" + triple(), "usr/lib/" + triple(), "lib", "usr/lib"} {
+	for _, dir := range []string{"lib/" + c.triple, "usr/lib/" + c.triple, "lib", "usr/lib"} {
 		name := path.Join(dir, lib)
 		if _, err := os.Lstat(filepath.Join(c.root, name)); err == nil {
 			return c.add(name)

@@ -12,7 +12,6 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"sort"
 	"strings"
@@ -29,34 +28,42 @@ import (
 const workingEvery = 20 * time.Second
 
 // compileAll compiles every component, or finds it in the cache, and fills programs and sources.
-func (b *build) compileAll(ctx context.Context) error {
+func (t *target) compileAll(ctx context.Context) error {
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(b.o.Parallel)
-	for i := range b.def.Components {
-		c := &b.def.Components[i]
+	group.SetLimit(t.o.Parallel)
+	for i := range t.def.Components {
+		c := &t.def.Components[i]
+		if why := t.without(c); why != "" {
+			t.lack(c.Name, why)
+			continue
+		}
 		group.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			programs, sources, err := b.compile(ctx, c)
+			programs, sources, err := t.compile(ctx, c)
 			if err != nil {
 				return fmt.Errorf("component %s: %w", c.Name, err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			for _, p := range programs {
-				b.programs[p.spec.Name] = p
+				t.programs[p.spec.Name] = p
 			}
-			b.sources = append(b.sources, sources...)
+			t.sources = append(t.sources, sources...)
 			return nil
 		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	orderedLacks(t.lacks)
+	return nil
 }
 
 // compile returns the component's programs and its lines in the bill of materials.
-func (b *build) compile(ctx context.Context, c *Component) ([]program, []bundle.Component, error) {
+func (t *target) compile(ctx context.Context, c *Component) ([]program, []bundle.Component, error) {
 	start := time.Now()
 	var (
 		dir string
@@ -64,12 +71,12 @@ func (b *build) compile(ctx context.Context, c *Component) ([]program, []bundle.
 		err error
 	)
 	if c.Own {
-		dir = filepath.Join(b.scratch, c.Name)
-		err = b.runGo(ctx, c, dir)
+		dir = filepath.Join(t.scratch, c.Name+"-"+t.arch())
+		err = t.runGo(ctx, c, dir)
 	} else {
 		var key string
-		if key, err = b.keyFor(ctx, c); err == nil {
-			dir, hit, err = b.cache.get(ctx, "go", key, func(tmp string) error { return b.runGo(ctx, c, tmp) })
+		if key, err = t.keyFor(ctx, c); err == nil {
+			dir, hit, err = t.cache.get(ctx, "go", key, func(tmp string) error { return t.runGo(ctx, c, tmp) })
 		}
 	}
 	if err != nil {
@@ -98,13 +105,13 @@ func (b *build) compile(ctx context.Context, c *Component) ([]program, []bundle.
 	if hit {
 		state = StateCached
 	}
-	b.tell(Event{Component: c.Name, State: state, Detail: c.Version, Duration: time.Since(start)})
+	t.tell(Event{Component: c.Name, State: state, Detail: c.Version, Duration: time.Since(start)})
 	return programs, sources, nil
 }
 
 // runGo compiles the component's programs into dir under their names.
-func (b *build) runGo(ctx context.Context, c *Component, dir string) error {
-	ldflags, err := b.ldflags(c)
+func (t *target) runGo(ctx context.Context, c *Component, dir string) error {
+	ldflags, err := t.ldflags(c)
 	if err != nil {
 		return err
 	}
@@ -120,15 +127,15 @@ func (b *build) runGo(ctx context.Context, c *Component, dir string) error {
 	for _, p := range c.Programs {
 		args = append(args, p.Package)
 	}
-	b.tell(Event{Component: c.Name, State: StateStarted, Detail: c.Version})
-	stop := b.tellWorking(c.Name)
+	t.tell(Event{Component: c.Name, State: StateStarted, Detail: c.Version})
+	stop := t.tellWorking(c.Name)
 	defer stop()
-	env, err := b.goEnv(ctx, c)
+	env, err := t.goEnv(ctx, c)
 	if err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = filepath.Join(b.def.dir, c.Module)
+	cmd.Dir = filepath.Join(t.def.dir, c.Module)
 	cmd.Env = env
 	if _, err := run(cmd); err != nil {
 		return err
@@ -233,8 +240,8 @@ func inModule(pkg, module string) bool { return pkg == module || strings.HasPref
 func (c *Component) moduleVersion() string { return "v" + strings.TrimPrefix(c.Version, "v") }
 
 // keyFor hashes everything that decides what the compiler makes of a component.
-func (b *build) keyFor(ctx context.Context, c *Component) (string, error) {
-	ldflags, err := b.ldflags(c)
+func (t *target) keyFor(ctx context.Context, c *Component) (string, error) {
+	ldflags, err := t.ldflags(c)
 	if err != nil {
 		return "", err
 	}
@@ -247,18 +254,18 @@ func (b *build) keyFor(ctx context.Context, c *Component) (string, error) {
 		Module    map[string]digest.Digest
 		Compiler  string
 		Debian    string
-	}{Scheme: 1, Go: b.def.Go, Platform: b.platform, Component: *c, Ldflags: ldflags, Module: map[string]digest.Digest{}}
-	dir := filepath.Join(b.def.dir, c.Module)
+	}{Scheme: 1, Go: t.def.Go, Platform: t.platform, Component: *c, Ldflags: ldflags, Module: map[string]digest.Digest{}}
+	dir := filepath.Join(t.def.dir, c.Module)
 	if err := hashModule(ctx, dir, key.Module); err != nil {
 		return "", err
 	}
 	if c.Cgo {
-		if key.Compiler, err = compilerVersion(ctx); err != nil {
+		if key.Compiler, err = compilerVersion(ctx, t.cc()); err != nil {
 			return "", err
 		}
 	}
 	if c.Sysroot {
-		key.Debian = b.debian.key
+		key.Debian = t.debian.key
 	}
 	return keyOf(key)
 }
@@ -308,13 +315,13 @@ func hashModule(ctx context.Context, dir string, into map[string]digest.Digest) 
 }
 
 // compilerVersion tells the C compiler and the static C library apart from others.
-func compilerVersion(ctx context.Context) (string, error) {
-	out, err := run(exec.CommandContext(ctx, "gcc", "--version"))
+func compilerVersion(ctx context.Context, cc string) (string, error) {
+	out, err := run(exec.CommandContext(ctx, cc, "--version"))
 	if err != nil {
 		return "", fmt.Errorf("a C compiler is needed (on Debian: apt-get install gcc libc6-dev): %w", err)
 	}
 	first, _, _ := bytes.Cut(out, []byte("\n"))
-	if out, err = run(exec.CommandContext(ctx, "gcc", "-print-file-name=libc.a")); err != nil {
+	if out, err = run(exec.CommandContext(ctx, cc, "-print-file-name=libc.a")); err != nil {
 		return "", err
 	}
 	libc, _, err := hashFile(strings.TrimSpace(string(out)))
@@ -325,7 +332,7 @@ func compilerVersion(ctx context.Context) (string, error) {
 }
 
 // goEnv is the environment of the go command: the user's, without what would change the outcome.
-func (b *build) goEnv(ctx context.Context, c *Component) ([]string, error) {
+func (t *target) goEnv(ctx context.Context, c *Component) ([]string, error) {
 	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		switch name {
@@ -335,23 +342,27 @@ func (b *build) goEnv(ctx context.Context, c *Component) ([]string, error) {
 		}
 		return strings.HasPrefix(name, "CGO_") || strings.HasPrefix(name, "PKG_CONFIG")
 	})
-	goos, goarch, _ := strings.Cut(b.platform, "/")
+	goos, goarch, _ := strings.Cut(t.platform, "/")
 	cgo := "0"
 	if c.Cgo {
 		cgo = "1"
 	}
-	env = append(env, "GOFLAGS=-buildvcs=false", "GOWORK=off", "GOEXPERIMENT=", "GOTOOLCHAIN=go"+b.def.Go,
+	env = append(env, "GOFLAGS=-buildvcs=false", "GOWORK=off", "GOEXPERIMENT=", "GOTOOLCHAIN=go"+t.def.Go,
 		"GOOS="+goos, "GOARCH="+goarch, "GOAMD64=v1", "GOARM64=v8.0", "GOFIPS140=off", "CGO_ENABLED="+cgo,
-		fmt.Sprintf("SOURCE_DATE_EPOCH=%d", b.created.Unix()))
+		fmt.Sprintf("SOURCE_DATE_EPOCH=%d", t.created.Unix()))
 	if c.Cgo {
-		env = append(env, "CC=gcc")
+		env = append(env, "CC="+t.cc())
 	}
 	if c.Sysroot {
-		pkgConfig, err := b.pkgConfig(ctx)
+		pkgConfig, err := t.pkgConfig(ctx)
 		if err != nil {
 			return nil, err
 		}
-		env = append(env, "PKG_CONFIG="+pkgConfig, "KUBEWRIGHT_SYSROOT="+b.debian.dir, "KUBEWRIGHT_TRIPLE="+triple())
+		// The go command's cache knows nothing of what pkg-config answers, so that it would hand out packages compiled against other
+		// libraries. These flags say the same, and it does know them. With -trimpath nothing of them gets into the program.
+		lib := filepath.Join("usr", "lib", t.triple())
+		env = append(env, "PKG_CONFIG="+pkgConfig, "KUBEWRIGHT_SYSROOT="+t.debian.dir, "KUBEWRIGHT_TRIPLE="+t.triple(),
+			"CGO_CFLAGS=-O2 -I"+filepath.Join(t.debian.dir, "usr", "include"), "CGO_LDFLAGS=-L"+filepath.Join(t.debian.dir, lib))
 	}
 	return env, nil
 }
@@ -364,18 +375,6 @@ func (b *build) pkgConfig(ctx context.Context) (string, error) {
 	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false", "GOWORK=off", "CGO_ENABLED=0", "GOOS=", "GOARCH=")
 	_, err := run(cmd)
 	return out, err
-}
-
-// triple is Debian's name for the machine's architecture in library paths.
-func triple() string {
-	switch runtime.GOARCH {
-	case "amd64":
-		return "x86_64-linux-gnu"
-	case "arm64":
-		return "aarch64-linux-gnu"
-	default:
-		return runtime.GOARCH + "-linux-gnu"
-	}
 }
 
 // sourceOf reads out of a program which module it was made from, and checks that it has the component's version.

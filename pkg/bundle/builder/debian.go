@@ -71,31 +71,34 @@ func loadDebianLock(file string) (*DebianLock, error) {
 	return lock, nil
 }
 
-// prepareDebian fetches and unpacks the packages, or finds that done already.
-func (b *build) prepareDebian(ctx context.Context) error {
-	if b.def.Debian == "" {
+// prepareDebian fetches and unpacks the packages, or finds that done already. A platform the packages are not pinned for does without.
+func (t *target) prepareDebian(ctx context.Context) error {
+	if t.def.Debian == "" {
 		return nil
 	}
 	start := time.Now()
-	file := filepath.Join(b.def.dir, b.def.Debian)
+	file := filepath.Join(t.def.dir, t.def.Debian)
 	lock, err := loadDebianLock(file)
 	if err != nil {
 		return err
 	}
-	if lock.Platform != b.platform {
-		return &FieldError{File: file, Field: "platform", Reason: fmt.Sprintf("it is %q, this machine is %s", lock.Platform, b.platform)}
+	if lock.Platform != t.platform {
+		if t.native {
+			return &FieldError{File: file, Field: "platform", Reason: fmt.Sprintf("it is %q, this machine is %s", lock.Platform, t.platform)}
+		}
+		return nil
 	}
 	root := &debianRoot{packages: slices.Clone(lock.Packages)}
-	if err := b.fetchDebian(ctx, root.packages); err != nil {
+	if err := t.fetchDebian(ctx, root.packages); err != nil {
 		return err
 	}
 	if root.key, err = keyOf(root.packages); err != nil {
 		return err
 	}
 	var hit bool
-	root.dir, hit, err = b.cache.get(ctx, "debian-root", root.key, func(tmp string) error {
+	root.dir, hit, err = t.cache.get(ctx, "debian-root", root.key, func(tmp string) error {
 		for _, p := range root.packages {
-			if _, err := run(exec.CommandContext(ctx, "dpkg-deb", "-x", b.debianFile(p), tmp)); err != nil {
+			if _, err := run(exec.CommandContext(ctx, "dpkg-deb", "-x", t.debianFile(p), tmp)); err != nil {
 				return fmt.Errorf("unpack Debian package %s: %w", p.Name, err)
 			}
 		}
@@ -104,15 +107,15 @@ func (b *build) prepareDebian(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.debian = root
+	t.debian = root
 	for _, p := range root.packages {
-		b.sources = append(b.sources, bundle.Component{Name: p.Name, Version: p.Version, Type: "Debian", Checksum: string(p.Digest)})
+		t.sources = append(t.sources, bundle.Component{Name: p.Name, Version: p.Version, Type: "Debian", Checksum: string(p.Digest)})
 	}
 	state := StateDone
 	if hit {
 		state = StateCached
 	}
-	b.tell(Event{Component: "debian", State: state, Detail: fmt.Sprintf("%d packages", len(root.packages)), Duration: time.Since(start)})
+	t.tell(Event{Component: "debian", State: state, Detail: fmt.Sprintf("%d packages", len(root.packages)), Duration: time.Since(start)})
 	return nil
 }
 

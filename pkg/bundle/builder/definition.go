@@ -19,7 +19,7 @@ type Definition struct {
 	Name string `json:"name"`
 	// KubernetesVersion has the form v1.36.3.
 	KubernetesVersion string `json:"kubernetesVersion"`
-	// Platforms to build for. For now that can only be the platform of the machine that builds.
+	// Platforms to build for; that of the machine that builds must be among them. Others get what can be compiled for them.
 	Platforms []string `json:"platforms"`
 	// Go is the exact toolchain, e.g. 1.26.8; the go command fetches it when it is another one itself.
 	Go string `json:"go"`

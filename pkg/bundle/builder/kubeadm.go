@@ -21,19 +21,19 @@ func (e *ImageMismatchError) Error() string {
 }
 
 // checkKubeadmImages runs the kubeadm that was built and compares what it wants with what the definition makes.
-func (b *build) checkKubeadmImages(ctx context.Context) error {
-	kubeadm, ok := b.programs["kubeadm"]
+func (t *target) checkKubeadmImages(ctx context.Context) error {
+	kubeadm, ok := t.programs["kubeadm"]
 	if !ok {
 		return fmt.Errorf("the definition makes no program named kubeadm, so the images cannot be checked")
 	}
-	cmd := exec.CommandContext(ctx, kubeadm.path, "config", "images", "list", "--kubernetes-version", b.def.KubernetesVersion)
-	cmd.Env = []string{"HOME=" + b.scratch, "PATH=" + os.Getenv("PATH")}
+	cmd := exec.CommandContext(ctx, kubeadm.path, "config", "images", "list", "--kubernetes-version", t.def.KubernetesVersion)
+	cmd.Env = []string{"HOME=" + t.scratch, "PATH=" + os.Getenv("PATH")}
 	out, err := run(cmd)
 	if err != nil {
 		return err
 	}
 	have := map[string]bool{}
-	for _, img := range b.def.Images {
+	for _, img := range t.def.Images {
 		have[img.Name] = true
 	}
 	var missing []string
@@ -43,7 +43,7 @@ func (b *build) checkKubeadmImages(ctx context.Context) error {
 		}
 	}
 	if len(missing) > 0 {
-		return &ImageMismatchError{KubernetesVersion: b.def.KubernetesVersion, Missing: missing}
+		return &ImageMismatchError{KubernetesVersion: t.def.KubernetesVersion, Missing: missing}
 	}
 	return nil
 }

@@ -30,14 +30,14 @@ type node struct {
 type layerTree map[string]node
 
 // makeLayer puts a layer together and returns its descriptor and content.
-func (b *build) makeLayer(l *Layer) (bundle.Descriptor, bundle.Blob, error) {
+func (t *target) makeLayer(l *Layer) (bundle.Descriptor, bundle.Blob, error) {
 	tree := layerTree{}
 	for p, name := range l.Programs {
-		prog := b.programs[name]
+		prog := t.programs[name]
 		tree[p] = node{mode: 0o755, file: prog.path, size: prog.size}
 	}
 	if len(l.Debian) > 0 {
-		if err := tree.addDebian(b.debian.dir, l.Debian); err != nil {
+		if err := tree.addDebian(closure{root: t.debian.dir, triple: t.triple(), found: map[string]bool{}}, l.Debian); err != nil {
 			return bundle.Descriptor{}, bundle.Blob{}, err
 		}
 	}
@@ -65,15 +65,14 @@ func (b *build) makeLayer(l *Layer) (bundle.Descriptor, bundle.Blob, error) {
 	return d, bundle.Blob{Size: counted.n, Copy: tree.write}, nil
 }
 
-func (t layerTree) addDebian(root string, patterns []string) error {
-	c := closure{root: root, found: map[string]bool{}}
+func (t layerTree) addDebian(c closure, patterns []string) error {
 	for _, p := range patterns {
 		if err := c.addPattern(p); err != nil {
 			return err
 		}
 	}
 	for name := range c.found {
-		full := filepath.Join(root, name)
+		full := filepath.Join(c.root, name)
 		st, err := os.Lstat(full)
 		if err != nil {
 			return err

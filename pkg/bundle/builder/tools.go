@@ -16,9 +16,9 @@ const loaderName = "ld.so"
 
 // makeTools adds programs, their libraries and their loader to blobs and returns their entries. A library has the name that programs
 // ask for; the links between such names and files are resolved.
-func (b *build) makeTools(t Tools, blobs map[digest.Digest]bundle.Blob) ([]bundle.File, error) {
-	c := closure{root: b.debian.dir, found: map[string]bool{}}
-	for _, p := range t.Paths {
+func (t *target) makeTools(spec Tools, blobs map[digest.Digest]bundle.Blob) ([]bundle.File, error) {
+	c := closure{root: t.debian.dir, triple: t.triple(), found: map[string]bool{}}
+	for _, p := range spec.Paths {
 		if err := c.add(p); err != nil {
 			return nil, err
 		}
@@ -43,7 +43,7 @@ func (b *build) makeTools(t Tools, blobs map[digest.Digest]bundle.Blob) ([]bundl
 		if err != nil {
 			return nil, err
 		}
-		full := filepath.Join(b.debian.dir, target)
+		full := filepath.Join(t.debian.dir, target)
 		content, err := os.ReadFile(full)
 		if err != nil {
 			return nil, err
@@ -55,7 +55,7 @@ func (b *build) makeTools(t Tools, blobs map[digest.Digest]bundle.Blob) ([]bundl
 			base = loaderName
 		}
 		files = append(files, bundle.File{
-			Name: base, Kind: bundle.FileTool, Component: t.Component, Version: t.Version, Platform: b.platform,
+			Name: base, Kind: bundle.FileTool, Component: spec.Component, Version: spec.Version, Platform: t.platform,
 			Digest: d, Size: blob.Size, Mode: 0o755,
 		})
 	}

@@ -128,6 +128,9 @@ func TestMergeWritesOneBundleAndNamesItsVersions(t *testing.T) {
 	if b.Config().Name != "both" {
 		t.Errorf("it is named %s", b.Config().Name)
 	}
+	if r := b.Referrers(); len(r) != 1 || r[0].Type != bundle.TypeProvenance {
+		t.Errorf("attached are %+v; the inputs have no bill of materials", r)
+	}
 	for _, want := range []string{b.Digest().String(), out, "Kubernetes v1.36.3 for linux/amd64"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, text)

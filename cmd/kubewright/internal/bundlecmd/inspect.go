@@ -69,6 +69,11 @@ func printTable(out io.Writer, b *bundle.Bundle) error {
 	}
 	for _, r := range c.Releases {
 		p("\nKubernetes %s for %s\n", r.KubernetesVersion, strings.Join(r.Platforms, ", "))
+		for _, platform := range r.Platforms {
+			if lacks := r.Lacks(platform); len(lacks) > 0 {
+				p("%s lacks: %s\n", platform, strings.Join(lacks, ", "))
+			}
+		}
 		p("\nFILE\tKIND\tVERSION\tPLATFORM\tSIZE\tDIGEST\n")
 		for _, f := range r.Files {
 			platform := f.Platform

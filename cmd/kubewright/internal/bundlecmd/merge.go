@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/bundle/evidence"
 )
 
 func newMerge() *cobra.Command {
@@ -27,6 +28,7 @@ needs. What they share is in it once. The order of the files does not matter. Th
 			if err != nil {
 				return err
 			}
+			o.Attach = evidence.ForMerge(inputs)
 			if _, err := bundle.Merge(cmd.Context(), output, inputs, o); err != nil {
 				return err
 			}
