@@ -18,15 +18,16 @@ for key in net/ipv4/ip_forward net/ipv4/conf/all/forwarding net/ipv6/conf/all/fo
 
 // InService prints what an operation would change on a host of a running cluster, and nothing that changes there by itself: programs,
 // configuration and certificates with their times of change, what the host's ledger says, since when units run and with which process,
-// and since when the static pods do.
+// and the processes of what pods of the system run. Those that end by themselves when they lose their lease, which a busy machine makes
+// them, do not count.
 const InService = `
 find /etc /opt /usr/local /root -xdev -not -name resolv.conf -not -name '*.lock' -not -path '/etc' -printf 'file %p %y %s %m %U:%G %T@ %l\n' 2>/dev/null | sort -u
 for f in /var/lib/kubelet/config.yaml /var/lib/kubelet/kubeadm-flags.env /var/lib/kubewright/ledger.json; do [ -e $f ] && sha256sum $f; done
 for unit in kubelet containerd kubewright-apiserver-proxy; do
   systemctl show --property=Id,ActiveState,MainPID,ActiveEnterTimestampMonotonic $unit | paste -sd ' '
 done
-for program in etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy flanneld coredns; do
-  for pid in $(pgrep -x "$(echo $program | cut -c1-15)"); do echo "process $program $pid"; done
+for program in etcd kube-apiserver kube-proxy flanneld; do
+  for pid in $(pgrep -x $program); do echo "process $program $pid"; done
 done | sort
 for key in net/ipv4/ip_forward net/ipv4/conf/all/forwarding; do echo "sysctl $key $(cat /proc/sys/$key)"; done
 `
