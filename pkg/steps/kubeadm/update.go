@@ -90,7 +90,15 @@ func phase(c *desired.Cluster, h desired.Host, cover hostapi.Cover, args []strin
 	if err != nil {
 		return hostapi.Resource{}, err
 	}
-	r := command(cover.Name, cover.Key, args, []hostapi.CommandFile{{Path: workDir(cover.Name) + "/config.yaml", Content: config}})
+	// The configuration names a directory of patches, which must be there.
+	patch, err := kubeletPatch(h)
+	if err != nil {
+		return hostapi.Resource{}, err
+	}
+	r := command(cover.Name, cover.Key, args, []hostapi.CommandFile{
+		{Path: workDir(cover.Name) + "/config.yaml", Content: config},
+		{Path: workDir(cover.Name) + "/patches/kubeletconfiguration0+merge.json", Content: patch},
+	})
 	r.Command.Outputs = cover.Outputs
 	if more != nil {
 		more(r.Command)

@@ -106,11 +106,19 @@ func (s *source) checkDigest(w *wanted) error {
 	return nil
 }
 
-// makeManifest makes the OfflineManifest the Cluster names from the bundle the user passed.
+// shownDigest is how much of a digest stands in a name: enough to tell a site's bundles apart.
+const shownDigest = 12
+
+// makeManifest makes the OfflineManifest of the bundle the user passed, and has the Cluster use it. Its name ends in the bundle's digest:
+// the digest of an OfflineManifest never changes, so another bundle is another OfflineManifest.
 func (w *wanted) makeManifest() error {
+	name := w.Cluster.Spec.OfflineManifestRef.Name + "-" + w.bundle.Digest().Encoded()[:shownDigest]
+	if err := w.UseManifest(name); err != nil {
+		return err
+	}
 	w.Manifest = &v1alpha1.OfflineManifest{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "OfflineManifest"},
-		ObjectMeta: metav1.ObjectMeta{Name: w.Cluster.Spec.OfflineManifestRef.Name},
+		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: v1alpha1.OfflineManifestSpec{
 			Source: (&url.URL{Scheme: "file", Path: w.path}).String(),
 			Digest: w.bundle.Digest().String(),

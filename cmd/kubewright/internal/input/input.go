@@ -100,6 +100,16 @@ func (o *Objects) AsWritten(object client.Object) *unstructured.Unstructured {
 	return nil
 }
 
+// UseManifest has the Cluster take its content from the OfflineManifest of a name.
+func (o *Objects) UseManifest(name string) error {
+	o.Cluster.Spec.OfflineManifestRef.Name = name
+	raw := o.written[identity(o.Cluster)]
+	if raw == nil {
+		return fmt.Errorf("%s: Cluster %s was not read from the file", o.File, o.Cluster.Name)
+	}
+	return unstructured.SetNestedField(raw.Object, name, "spec", "offlineManifestRef", "name")
+}
+
 // document is one YAML document of a file.
 type document struct {
 	number int
