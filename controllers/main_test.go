@@ -15,7 +15,12 @@ import (
 // env is the one API server of this package's tests; each test has a namespace of its own.
 var env *testenv.Env
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == fetchArgument {
+		os.Exit(serveFetch())
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	ctrl.SetLogger(logr.Discard())

@@ -36,6 +36,8 @@ type Options struct {
 	Bundles *offlinemanifest.Store
 	// BundleRoots are the directories, absolute, below which OfflineManifests may take bundles from. Empty allows none.
 	BundleRoots []string
+	// Sources says where else bundles may come from, into which store, and how. Its Roots are those of BundleRoots.
+	Sources offlinemanifest.Sources
 	// MaxConcurrentOperations over all clusters; 10 when zero.
 	MaxConcurrentOperations int
 	// ProgressInterval is how often the status of an operation under way is written at most; 1 s when zero.
@@ -63,6 +65,11 @@ func Setup(mgr ctrl.Manager, options Options) error {
 			return fmt.Errorf("set up controllers: the bundle root %q is not an absolute path", root)
 		}
 		roots = append(roots, filepath.Clean(root))
+	}
+	options.Sources.Roots = roots
+	sources, err := options.Sources.WithDefaults()
+	if err != nil {
+		return fmt.Errorf("set up controllers: %w", err)
 	}
 	if options.MaxConcurrentOperations == 0 {
 		options.MaxConcurrentOperations = defaultConcurrentOperations
@@ -92,7 +99,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		setup interface{ Setup(ctrl.Manager) error }
 	}{
 		{"OfflineManifest", &offlinemanifest.Reconciler{
-			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Store: options.Bundles, Roots: roots,
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Store: options.Bundles, Sources: sources,
 			Events: mgr.GetEventRecorder("kubewright-offlinemanifest"), Now: options.Now,
 		}},
 		{"Host", &host.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}},

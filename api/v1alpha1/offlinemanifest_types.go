@@ -147,6 +147,9 @@ type OfflineManifestStatus struct {
 	// Fetch says how the copy into the store stands; absent for file:// sources, which are read in place.
 	// +optional
 	Fetch *OfflineFetch `json:"fetch,omitempty"`
+	// Base is the digest of the bundle that this one is a delta to. It has to be there too, by an OfflineManifest of its own.
+	// +optional
+	Base string `json:"base,omitempty"`
 	// Clusters that use the bundle, as namespace/name.
 	// +optional
 	// +listType=set

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -13,12 +14,12 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/controllers/internal/index"
 	"github.com/kubewright/kubewright/controllers/internal/phase"
 	"github.com/kubewright/kubewright/controllers/internal/wake"
+	"github.com/kubewright/kubewright/pkg/bundle"
 	"github.com/kubewright/kubewright/pkg/capi"
 )
 
@@ -41,14 +42,15 @@ type Reconciler struct {
 	Live client.Reader
 	// Store receives what was verified.
 	Store *Store
-	// Roots are the directories below which bundles may lie, absolute and clean.
-	Roots []string
+	// Sources says where bundles may come from.
+	Sources Sources
 	// Events tells people when a bundle was verified or refused.
 	Events events.EventRecorder
 	// Now is the time of day.
 	Now func() time.Time
 
 	verifier *verifier
+	fetching *fetching
 }
 
 // scope is what the phases of one reconcile share.
@@ -64,29 +66,31 @@ type scope struct {
 // Setup registers the controller. The indexes of package index must be installed.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 	waker := wake.New()
-	r.verifier = newVerifier(r.Store, waker, r.Now)
+	r.verifier = newVerifier(r.Store, r.store(), waker, r.Now)
 	if err := mgr.Add(r.verifier); err != nil {
 		return fmt.Errorf("add the verifier of bundles: %w", err)
+	}
+	r.fetching = newFetching(r.Sources, waker, r.Now)
+	if err := mgr.Add(r.fetching); err != nil {
+		return fmt.Errorf("add the fetches of bundles: %w", err)
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("offlinemanifest").
 		For(&v1alpha1.OfflineManifest{}).
-		Watches(&v1alpha1.Cluster{}, handler.EnqueueRequestsFromMapFunc(manifestOfCluster)).
+		Watches(&v1alpha1.Cluster{}, handler.EnqueueRequestsFromMapFunc(r.manifestsOfCluster)).
+		Watches(&v1alpha1.OfflineManifest{}, handler.EnqueueRequestsFromMapFunc(r.basesOfDelta)).
 		WatchesRawSource(waker.Source()).
 		Complete(r)
 }
 
-func manifestOfCluster(_ context.Context, object client.Object) []reconcile.Request {
-	name := object.(*v1alpha1.Cluster).Spec.OfflineManifestRef.Name
-	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: name}}}
-}
+func (r *Reconciler) store() storeDir { return storeDir(r.Sources.StoreDir) }
 
 // Reconcile looks at one OfflineManifest.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (result ctrl.Result, err error) {
 	manifest := &v1alpha1.OfflineManifest{}
 	if err := r.Client.Get(ctx, request.NamespacedName, manifest); err != nil {
 		if client.IgnoreNotFound(err) == nil {
-			r.let(request.Name)
+			r.letBundle(request.Name)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -95,9 +99,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	}
 	patcher := capi.NewPatcher(manifest, r.Client)
 	s := &scope{Reconciler: r, manifest: manifest}
-	phases := []phase.Phase[*scope]{listClusters, findFile, verifyFile, describe}
+	bring := findFile
+	if !isLocal(manifest.Spec) {
+		bring = bringFile
+	}
+	phases := []phase.Phase[*scope]{followFormer, listClusters, bring, verifyFile, describe, tidy}
 	if !manifest.DeletionTimestamp.IsZero() {
-		phases = []phase.Phase[*scope]{listClusters, letGo}
+		phases = []phase.Phase[*scope]{followFormer, listClusters, letGo}
 	}
 	result, err = phase.Run(ctx, s, phases...)
 	if s.gone {
@@ -112,8 +120,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	return phase.Settle(result, err)
 }
 
-// let forgets what this process holds of an OfflineManifest.
-func (r *Reconciler) let(name string) {
+// let forgets what this process holds of an OfflineManifest, and stops what it does for it.
+func (r *Reconciler) let(manifest *v1alpha1.OfflineManifest) {
+	r.letBundle(manifest.Name)
+	if d, err := digestOf(manifest.Spec); err == nil {
+		r.fetching.forget(manifest.Name, d)
+	}
+}
+
+// letBundle closes the bundle of an OfflineManifest.
+func (r *Reconciler) letBundle(name string) {
 	r.verifier.forget(name)
 	r.Store.drop(name)
 }
@@ -139,15 +155,12 @@ func namesOf(clusters []v1alpha1.Cluster) []string {
 
 // findFile finds the file that spec.source names.
 func findFile(_ context.Context, s *scope) (phase.Next, error) {
-	id, err := locate(s.manifest.Spec, s.Roots)
+	id, err := locate(s.manifest.Spec, s.Sources.Roots)
 	if err != nil {
-		s.let(s.manifest.Name)
-		reason := reasonOf(err)
-		capi.SetCondition(s.manifest, v1alpha1.FetchedCondition, metav1.ConditionFalse, reason, err.Error())
-		capi.SetCondition(s.manifest, v1alpha1.VerifiedCondition, metav1.ConditionUnknown, reason, "")
-		return s.refuse(reason, err), nil
+		return s.notThere(err), nil
 	}
 	s.identity = id
+	s.manifest.Status.Fetch = nil
 	capi.SetCondition(s.manifest, v1alpha1.FetchedCondition, metav1.ConditionTrue, ReasonFound, "")
 	return phase.Continue(), nil
 }
@@ -161,11 +174,10 @@ func verifyFile(_ context.Context, s *scope) (phase.Next, error) {
 	switch {
 	case at.ended && errors.Is(at.err, context.Canceled):
 		return phase.Stop(), nil
+	case at.ended && at.err != nil && s.store().holds(s.identity.Path):
+		return s.storedIsBad(at.err)
 	case at.ended && at.err != nil:
-		s.Store.drop(s.manifest.Name)
-		reason := reasonOf(at.err)
-		capi.SetCondition(s.manifest, v1alpha1.VerifiedCondition, metav1.ConditionFalse, reason, at.err.Error())
-		return s.refuse(reason, at.err), nil //nolint:nilerr // the reconcile did what it should: it says what is wrong
+		return s.isBad(at.err), nil
 	}
 	if alreadyVerified(s.manifest) {
 		// After a restart the file is opened anew. What is known of it stays as it is, and nothing is written.
@@ -173,8 +185,52 @@ func verifyFile(_ context.Context, s *scope) (phase.Next, error) {
 	}
 	message := fmt.Sprintf("verified %s of %s", mebibytes(at.done), mebibytes(at.total))
 	capi.SetCondition(s.manifest, v1alpha1.VerifiedCondition, metav1.ConditionUnknown, ReasonVerifying, message)
+	capi.SetCondition(s.manifest, v1alpha1.AvailableCondition, metav1.ConditionFalse, ReasonVerifying, "")
 	s.standing = phase.Working(ReasonVerifying, message)
 	return phase.Stop(), nil
+}
+
+// isBad says why a bundle cannot be used.
+func (s *scope) isBad(err error) phase.Next {
+	s.Store.drop(s.manifest.Name)
+	reason := reasonOf(err)
+	missing, ok := errors.AsType[*bundle.MissingBaseError](err)
+	if !ok {
+		capi.SetCondition(s.manifest, v1alpha1.VerifiedCondition, metav1.ConditionFalse, reason, err.Error())
+		return s.refuse(reason, err)
+	}
+	// The delta itself may be sound; that is found out together with its base. A person has to bring that one, and it is seen at once.
+	s.manifest.Status.Base = missing.Base.Digest.String()
+	capi.SetCondition(s.manifest, v1alpha1.VerifiedCondition, metav1.ConditionUnknown, reason, "")
+	s.refuse(reason, fmt.Errorf("%w: create an OfflineManifest for it; missing are %s", err, digests(missing.Missing)))
+	return phase.Stop()
+}
+
+// storedIsBad deals with a file of the store that cannot be used. A file that was fetched just now is what the server has, and fetching
+// it again brings no other; one that had been verified before was spoiled here, and is fetched again.
+func (s *scope) storedIsBad(err error) (phase.Next, error) {
+	fresh := s.store().isIncoming(s.identity.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		s.verifier.forget(s.manifest.Name) // it was put into its place for another OfflineManifest
+		return phase.Last(time.Millisecond), nil
+	case !isContent(reasonOf(err)):
+		return s.isBad(err), nil
+	}
+	s.letBundle(s.manifest.Name)
+	if err := s.store().remove(s.identity.Digest); err != nil {
+		return phase.Stop(), err
+	}
+	status := s.manifest.Status.Fetch
+	status.DoneBytes, status.TotalBytes, status.ResumedAtBytes, status.CompletedAt = 0, 0, 0, nil
+	s.isBad(err)
+	if fresh {
+		capi.SetCondition(s.manifest, v1alpha1.FetchedCondition, metav1.ConditionFalse, reasonOf(err), "what the source holds was removed again; correct the source, or the digest in another OfflineManifest")
+		return phase.Stop(), nil
+	}
+	capi.SetCondition(s.manifest, v1alpha1.VerifiedCondition, metav1.ConditionUnknown, reasonOf(err), "the file in the store was spoiled and is fetched again")
+	s.standing = phase.Working(reasonOf(err), err.Error())
+	return phase.Last(time.Millisecond), nil
 }
 
 // alreadyVerified says whether the status speaks of this very spec.
@@ -196,7 +252,12 @@ func describe(_ context.Context, s *scope) (phase.Next, error) {
 		status.VerifiedAt = &verified
 		s.Events.Eventf(s.manifest, nil, "Normal", ReasonVerified, "Verify", "verified %s", s.identity.Path)
 	}
+	status.Base = ""
+	if base := b.Base(); base != nil {
+		status.Base = base.Digest.String()
+	}
 	capi.SetCondition(s.manifest, v1alpha1.VerifiedCondition, metav1.ConditionTrue, ReasonVerified, "")
+	capi.SetCondition(s.manifest, v1alpha1.AvailableCondition, metav1.ConditionTrue, ReasonVerified, "")
 	s.standing = phase.Ready(ReasonVerified, "holds Kubernetes "+strings.Join(versionsOf(status.Releases), ", "))
 	return phase.Continue(), nil
 }
@@ -217,7 +278,18 @@ func letGo(ctx context.Context, s *scope) (phase.Next, error) {
 		s.standing = phase.Stalled(ReasonInUse, fmt.Sprintf("deletion waits until no Cluster uses it any more; now %s", shorten(used)))
 		return phase.Stop(), nil
 	}
-	s.let(s.manifest.Name)
+	if former := s.manifest.Status.FormerClusters; len(former) > 0 {
+		s.standing = phase.Stalled(ReasonInUse, fmt.Sprintf("deletion waits until no Cluster needs it as what it runs or ran last; now %s, which was given %s", former[0].Cluster, former[0].Successor))
+		return phase.Stop(), nil
+	}
+	if by, err := s.isBaseOf(ctx); err != nil || by != "" {
+		s.standing = phase.Stalled(ReasonInUse, fmt.Sprintf("deletion waits until no delta needs it as its base any more; now OfflineManifest %s", by))
+		return phase.Last(lookAgain), err
+	}
+	if done, next, err := s.collect(ctx); !done {
+		return next, err
+	}
+	s.let(s.manifest)
 	if err := capi.DropFinalizer(ctx, s.Client, s.manifest, Finalizer); err != nil {
 		return phase.Stop(), err
 	}
@@ -225,11 +297,24 @@ func letGo(ctx context.Context, s *scope) (phase.Next, error) {
 	return phase.Stop(), nil
 }
 
+// tidy removes what the store still holds of a bundle that is now read in place.
+func tidy(ctx context.Context, s *scope) (phase.Next, error) {
+	if !isLocal(s.manifest.Spec) {
+		s.manifest.Status.Garbage = nil
+		return phase.Continue(), nil
+	}
+	ready := s.standing
+	_, next, err := s.collect(ctx)
+	s.standing = ready // whatever lies in the store, the bundle is ready
+	return next, err
+}
+
 // refuse stalls, and looks at the file again later.
 func (s *scope) refuse(reason string, err error) phase.Next {
 	if ready := capi.Condition(s.manifest, v1alpha1.ReadyCondition); ready == nil || ready.Reason != reason {
 		s.Events.Eventf(s.manifest, nil, "Warning", reason, "Verify", "%s", capi.Cut(err.Error(), maxNote))
 	}
+	capi.SetCondition(s.manifest, v1alpha1.AvailableCondition, metav1.ConditionFalse, reason, err.Error())
 	s.standing = phase.Stalled(reason, err.Error())
 	return phase.Last(lookAgain)
 }
@@ -239,7 +324,7 @@ const maxNote = 1000
 
 // putOthers sees that every condition is there from the first reconcile on.
 func (s *scope) putOthers() {
-	for _, kind := range []string{v1alpha1.FetchedCondition, v1alpha1.VerifiedCondition} {
+	for _, kind := range []string{v1alpha1.FetchedCondition, v1alpha1.VerifiedCondition, v1alpha1.AvailableCondition} {
 		if capi.Condition(s.manifest, kind) == nil {
 			capi.SetCondition(s.manifest, kind, metav1.ConditionUnknown, "NotChecked", "")
 		}

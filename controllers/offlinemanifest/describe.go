@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/bundle"
 )
@@ -60,4 +62,18 @@ func shorten(names []string) string {
 		return strings.Join(names, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}
+
+// digests lists at most twenty digests, in a form that can be searched for.
+func digests(all []digest.Digest) string {
+	const most = 20
+	names := make([]string, 0, most)
+	for _, d := range all[:min(len(all), most)] {
+		names = append(names, d.String())
+	}
+	text := strings.Join(names, ", ")
+	if len(all) > most {
+		text += fmt.Sprintf(" and %d more", len(all)-most)
+	}
+	return text
 }

@@ -23,9 +23,9 @@ func (r *refusal) Error() string { return r.message }
 // locate finds the file of a source below one of the roots. Links are resolved first, so that none leads out of a root. The error is
 // a *refusal, unless the file system failed.
 func locate(spec v1alpha1.OfflineManifestSpec, roots []string) (identity, error) {
-	d, err := digest.Parse(spec.Digest)
-	if err != nil || d.Algorithm() != digest.SHA256 {
-		return identity{}, &refusal{ReasonInvalidDigest, fmt.Sprintf("spec.digest %.100q is not of the form sha256:<64 hex digits>", spec.Digest)}
+	d, err := digestOf(spec)
+	if err != nil {
+		return identity{}, err
 	}
 	path, err := pathOf(spec.Source)
 	if err != nil {
@@ -64,6 +64,15 @@ func identify(path string, d digest.Digest) (identity, error) {
 		id.Device, id.Inode = uint64(stat.Dev), stat.Ino //nolint:unconvert // the field's type differs between systems
 	}
 	return id, nil
+}
+
+// digestOf reads the trusted digest. The error is a *refusal.
+func digestOf(spec v1alpha1.OfflineManifestSpec) (digest.Digest, error) {
+	d, err := digest.Parse(spec.Digest)
+	if err != nil || d.Algorithm() != digest.SHA256 {
+		return "", &refusal{ReasonInvalidDigest, fmt.Sprintf("spec.digest %.100q is not of the form sha256:<64 hex digits>", spec.Digest)}
+	}
+	return d, nil
 }
 
 // pathOf takes the path out of a file:// URL and accepts nothing else in it.

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/fetch"
 )
 
 // Reasons of an OfflineManifest's conditions.
@@ -30,14 +31,41 @@ const (
 	ReasonChanged = "FileChanged"
 	// ReasonUnreadable is given when the file system failed.
 	ReasonUnreadable = "Unreadable"
+	// ReasonFetching is given while the bundle is copied into the store.
+	ReasonFetching = "Fetching"
+	// ReasonStored is given to Fetched when the whole bundle is in the store.
+	ReasonStored = "Stored"
+	// ReasonReferenceNotFound is given when a Secret or ConfigMap that the spec names is not there, or lacks its key.
+	ReasonReferenceNotFound = "ReferenceNotFound"
+	// ReasonMissingBase is given when the bundle is a delta and no OfflineManifest brings its base.
+	ReasonMissingBase = "MissingBase"
+	// ReasonCollecting is given while a plan to remove files from the store is shown.
+	ReasonCollecting = "Collecting"
 	// ReasonInUse is given when deletion waits for the Clusters that use the bundle.
 	ReasonInUse = "InUse"
 )
+
+// fetchReasons are the reasons that go by another name here than in package fetch. The others are given as they are: Unreachable,
+// Unauthorized, NotFound, Refused, TooLarge, DiskFull, Busy, Failed.
+var fetchReasons = map[fetch.Kind]string{
+	fetch.Invalid:    ReasonSourceNotAllowed,
+	fetch.NotAllowed: ReasonSourceNotAllowed,
+	fetch.Mismatch:   ReasonDigestMismatch,
+}
 
 // reasonOf names why a bundle cannot be used.
 func reasonOf(err error) string {
 	if r, ok := errors.AsType[*refusal](err); ok {
 		return r.reason
+	}
+	if f, ok := errors.AsType[*fetch.Error](err); ok {
+		if reason := fetchReasons[f.Kind]; reason != "" {
+			return reason
+		}
+		return string(f.Kind)
+	}
+	if is[*bundle.MissingBaseError](err) {
+		return ReasonMissingBase
 	}
 	if is[*bundle.UntrustedError](err) {
 		return ReasonDigestMismatch

@@ -3,6 +3,8 @@ package offlinemanifest
 import (
 	"sync"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/kubewright/kubewright/pkg/bundle"
 )
 
@@ -85,6 +87,30 @@ func (s *Store) lookup(name string, id identity) (*bundle.Bundle, record, bool) 
 		return nil, record{}, false
 	}
 	return h.bundle, h.record, true
+}
+
+// filesOf returns the files of an open bundle by its digest; none when it is not open.
+func (s *Store) filesOf(d digest.Digest) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.open {
+		if h.identity.Digest == d {
+			return h.bundle.Files()
+		}
+	}
+	return nil
+}
+
+// inUse says whether somebody holds a lease on the bundle of a digest.
+func (s *Store) inUse(d digest.Digest) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.open {
+		if h.identity.Digest == d && h.users > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // put makes a verified bundle available, in place of an older one of the name.

@@ -19,6 +19,8 @@ const progressInterval = time.Second
 // verifier opens and hashes bundles outside of reconciles, one goroutine per OfflineManifest.
 type verifier struct {
 	store *Store
+	// dir is the store of fetched bundles; empty when there is none.
+	dir   storeDir
 	waker *wake.Waker
 	now   func() time.Time
 	// slots bounds how many bundles are hashed at a time: one alone keeps all CPUs busy.
@@ -42,9 +44,10 @@ type job struct {
 	err         error
 }
 
-func newVerifier(store *Store, waker *wake.Waker, now func() time.Time) *verifier {
-	v := &verifier{store: store, waker: waker, now: now, slots: make(chan struct{}, 1), jobs: map[string]*job{}}
+func newVerifier(store *Store, dir storeDir, waker *wake.Waker, now func() time.Time) *verifier {
+	v := &verifier{store: store, dir: dir, waker: waker, now: now, slots: make(chan struct{}, 1), jobs: map[string]*job{}}
 	v.life, v.end = context.WithCancel(context.Background())
+	store.OnOpen(func(string) { v.retryDeltas() })
 	return v
 }
 
@@ -110,7 +113,7 @@ func (v *verifier) run(ctx context.Context, name string, j *job) (err error) {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	b, err := bundle.Open(j.identity.Path)
+	b, err := v.open(j.identity.Path)
 	if err != nil {
 		return err
 	}
@@ -139,13 +142,42 @@ func (v *verifier) run(ctx context.Context, name string, j *job) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if !known {
+	if r.Identity, err = v.dir.accept(j.identity); err != nil {
+		return err
+	}
+	if !known || r.Identity != j.identity {
 		if err := v.store.cache.save(r); err != nil {
 			return err
 		}
 	}
-	v.store.put(name, j.identity, b, r)
+	v.store.put(name, r.Identity, b, r)
 	return nil
+}
+
+// open opens a bundle, and a delta together with its base if that one is open.
+func (v *verifier) open(path string) (*bundle.Bundle, error) {
+	b, err := bundle.Open(path)
+	missing, ok := errors.AsType[*bundle.MissingBaseError](err)
+	if !ok {
+		return b, err
+	}
+	bases := v.store.filesOf(missing.Base.Digest)
+	if bases == nil {
+		return nil, err
+	}
+	return bundle.OpenSet(path, bases...)
+}
+
+// retryDeltas forgets that deltas lacked their base, because another bundle has become available. It must not call the store.
+func (v *verifier) retryDeltas() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for name, j := range v.jobs {
+		if is[*bundle.MissingBaseError](j.err) {
+			delete(v.jobs, name)
+			v.waker.Wake(client.ObjectKey{Name: name})
+		}
+	}
 }
 
 // progress takes in how far a verification has come, and asks for a reconcile now and then.

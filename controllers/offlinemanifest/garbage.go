@@ -1,0 +1,115 @@
+package offlinemanifest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/controllers/internal/phase"
+)
+
+// collect removes what the store holds of a bundle that this OfflineManifest does not need any more and no other one does: first the
+// plan is shown, and after a while, when the same is still true, it is carried out. It returns true when nothing is left to do.
+func (s *scope) collect(ctx context.Context) (bool, phase.Next, error) {
+	d, err := digestOf(s.manifest.Spec)
+	if err != nil || s.Sources.StoreDir == "" {
+		return true, phase.Continue(), nil //nolint:nilerr // nothing was ever fetched for what is no digest
+	}
+	names, bytes, err := s.store().files(d)
+	if err != nil {
+		return false, phase.Stop(), err
+	}
+	garbage := &s.manifest.Status.Garbage
+	if len(names) == 0 {
+		*garbage = nil
+		return true, phase.Continue(), nil
+	}
+	var all v1alpha1.OfflineManifestList
+	if err := s.Live.List(ctx, &all); err != nil {
+		return false, phase.Stop(), fmt.Errorf("list OfflineManifests: %w", err)
+	}
+	if neededBy(all.Items, s.manifest.Name, d) != "" {
+		*garbage = nil
+		return true, phase.Continue(), nil
+	}
+	if s.Store.inUse(d) {
+		s.standing = phase.Working(ReasonInUse, "an operation that runs reads from the bundle")
+		return false, phase.Last(lookAgain), nil
+	}
+	now := s.Now()
+	if *garbage == nil {
+		*garbage = &v1alpha1.OfflineGarbage{Files: names, Bytes: bytes, RemoveAfter: metav1.NewTime(now.Add(s.Sources.GarbageDelay).UTC().Truncate(time.Second))}
+		s.Events.Eventf(s.manifest, nil, "Normal", ReasonCollecting, "Collect", "%s of the store will be removed, because nothing needs them any more", mebibytes(bytes))
+	}
+	if left := (*garbage).RemoveAfter.Sub(now); left > 0 {
+		s.standing = phase.Working(ReasonCollecting, fmt.Sprintf("%s of the store will be removed after %s; status.garbage lists them", mebibytes(bytes), (*garbage).RemoveAfter.UTC().Format(time.RFC3339)))
+		return false, phase.Last(left), nil
+	}
+	s.fetching.forget(s.manifest.Name, d)
+	if err := s.store().remove(d); err != nil {
+		return false, phase.Stop(), err
+	}
+	*garbage = nil
+	return true, phase.Continue(), nil
+}
+
+// neededBy names an OfflineManifest other than the given one that needs what the store holds under a digest: as its own bundle, or as
+// the base of its delta. Those that are going need it until they are gone.
+func neededBy(all []v1alpha1.OfflineManifest, except string, d digest.Digest) string {
+	for i := range all {
+		m := &all[i]
+		if m.Name == except {
+			continue
+		}
+		if (m.Spec.Digest == d.String() && !isLocal(m.Spec)) || m.Status.Base == d.String() {
+			return m.Name
+		}
+	}
+	return ""
+}
+
+// isBaseOf names an OfflineManifest whose delta has no other base than this one's bundle; seen live, as whatever decides on a deletion.
+func (s *scope) isBaseOf(ctx context.Context) (string, error) {
+	var all v1alpha1.OfflineManifestList
+	if err := s.Live.List(ctx, &all); err != nil {
+		return "", fmt.Errorf("list OfflineManifests: %w", err)
+	}
+	return baseOf(all.Items, s.manifest), nil
+}
+
+func baseOf(all []v1alpha1.OfflineManifest, base *v1alpha1.OfflineManifest) string {
+	delta := ""
+	for i := range all {
+		m := &all[i]
+		switch {
+		case m.Name == base.Name:
+		case m.Spec.Digest == base.Spec.Digest && m.DeletionTimestamp.IsZero():
+			return "" // the same bundle is there by another name
+		case m.Status.Base == base.Spec.Digest:
+			delta = m.Name
+		}
+	}
+	return delta
+}
+
+// basesOfDelta are the OfflineManifests with the base of a delta: they may go when it has gone.
+func (r *Reconciler) basesOfDelta(ctx context.Context, object client.Object) []reconcile.Request {
+	base := object.(*v1alpha1.OfflineManifest).Status.Base
+	var all v1alpha1.OfflineManifestList
+	if base == "" || r.Client.List(ctx, &all) != nil {
+		return nil // without the list nothing is lost: what waits looks again by itself
+	}
+	var requests []reconcile.Request
+	for i := range all.Items {
+		if all.Items[i].Spec.Digest == base {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKey{Name: all.Items[i].Name}})
+		}
+	}
+	return requests
+}
