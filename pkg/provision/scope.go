@@ -51,7 +51,7 @@ func (x *execution) narrow(ctx context.Context, outcome *Outcome) error {
 	scope := []string{}
 	for _, h := range x.desired.Hosts {
 		i := slices.IndexFunc(nodes.Items, func(n corev1.Node) bool { return n.Name == h.Name })
-		if i >= 0 && nodes.Items[i].Status.NodeInfo.KubeletVersion == h.KubeletVersion {
+		if i >= 0 && finished(&nodes.Items[i], h) {
 			continue
 		}
 		if h.IsControlPlane() {
@@ -61,6 +61,27 @@ func (x *execution) narrow(ctx context.Context, outcome *Outcome) error {
 	}
 	x.scope, x.via = scope, via
 	return nil
+}
+
+// controlPlaneLabel is what kubeadm puts on a node as the last part of joining it as a control plane.
+const controlPlaneLabel = "node-role.kubernetes.io/control-plane"
+
+// finished tells that a node has been brought to the end of its joining, so that nothing on its host is left to do: a node registers long
+// before that, and whoever joined it may have been cut off. A node whose kubelet has fallen silent is not being joined; it is the business
+// of those who watch the cluster.
+func finished(node *corev1.Node, h desired.Host) bool {
+	if node.Status.NodeInfo.KubeletVersion != h.KubeletVersion {
+		return false
+	}
+	if _, ok := node.Labels[controlPlaneLabel]; h.IsControlPlane() && !ok {
+		return false
+	}
+	if _, why := reconciled(node, h.Labels, h.Taints); len(why) > 0 {
+		return false
+	}
+	return slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status != corev1.ConditionFalse
+	})
 }
 
 // inScope lists the hosts of the spec that are looked at, in its order.
