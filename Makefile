@@ -36,8 +36,8 @@ generate: ## Write deepcopy functions, CRDs and the chart's CRDs and rules anew 
 verify-generated: ## Fail when a generated file is stale
 	hack/verify-generated.sh
 
-build: ## Build bin/kubewright
-	go build -trimpath -o bin/kubewright ./cmd/kubewright
+build: ## Build bin/kubewright and bin/kubewright-fetch
+	go build -trimpath -o bin/ ./cmd/kubewright ./cmd/kubewright-fetch
 
 bundle: build ## Build the bundle for Kubernetes 1.36 into the cache (KUBEWRIGHT_BUNDLE), quick when nothing changed
 	@mkdir -p "$$(dirname "$$KUBEWRIGHT_BUNDLE")"

@@ -24,6 +24,7 @@ type managerOptions struct {
 	health      string
 	namespace   string
 	elect       bool
+	store       storeOptions
 }
 
 func newManager(env Environment) *cobra.Command {
@@ -38,6 +39,7 @@ Of several managers one is elected to work.`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd, env) },
 	}
 	cmd.Flags().StringArrayVar(&o.bundleRoots, "bundle-root", nil, "absolute directory that OfflineManifests may take bundles from; may be given more than once")
+	o.store.flags(cmd)
 	cmd.Flags().StringVar(&o.cacheDir, "cache-dir", "", "private directory that remembers which bundles were verified (default: none, verify at each start)")
 	cmd.Flags().StringVar(&o.metrics, "metrics-bind-address", "", "address for metrics, e.g. :8080 (default: none)")
 	cmd.Flags().StringVar(&o.health, "health-probe-bind-address", ":8081", "address for /healthz and /readyz; empty for none")
@@ -52,9 +54,12 @@ func (o *managerOptions) run(cmd *cobra.Command, env Environment) error {
 			return badInput(fmt.Errorf("--bundle-root %q is not an absolute path", root), "")
 		}
 	}
+	sources, err := o.store.sources()
+	if err != nil {
+		return err
+	}
 	namespace := ""
 	if o.elect {
-		var err error
 		if namespace, err = o.electionNamespace(); err != nil {
 			return badInput(err, "name it with --leader-election-namespace, or turn the election off with --leader-elect=false")
 		}
@@ -71,7 +76,7 @@ func (o *managerOptions) run(cmd *cobra.Command, env Environment) error {
 		return err
 	}
 	mgr, release, err := session.NewManager(restConfig, scheme, session.ManagerOptions{
-		Runner: env.Runner, BundleRoots: o.bundleRoots, CacheDir: o.cacheDir, Log: log,
+		Runner: env.Runner, BundleRoots: o.bundleRoots, CacheDir: o.cacheDir, Sources: sources, Log: log,
 		MetricsAddress: o.metrics, HealthAddress: o.health, LeaderElectionNamespace: namespace,
 	})
 	if err != nil {
@@ -92,10 +97,16 @@ func (o *managerOptions) electionNamespace() (string, error) {
 	if o.namespace != "" {
 		return o.namespace, nil
 	}
-	// Kubernetes mounts the pod's namespace there beside its token.
-	content, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-	if err != nil {
+	namespace, ok := podNamespace()
+	if !ok {
 		return "", fmt.Errorf("find the namespace for leader election: this does not run in a cluster")
 	}
-	return string(content), nil
+	return namespace, nil
+}
+
+// podNamespace is the namespace this pod runs in; false when this is no pod.
+func podNamespace() (string, bool) {
+	// Kubernetes mounts it there beside the pod's token.
+	content, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+	return string(content), err == nil
 }

@@ -31,6 +31,8 @@ type ManagerOptions struct {
 	// BundleRoots are the directories bundles may be taken from; CacheDir is where verified ones are remembered.
 	BundleRoots []string
 	CacheDir    string
+	// Sources says where else bundles may come from; the zero value allows files below BundleRoots only.
+	Sources offlinemanifest.Sources
 	// Log receives what controllers say.
 	Log logr.Logger
 	// MetricsAddress and HealthAddress to listen on; empty listens nowhere.
@@ -71,7 +73,7 @@ func NewManager(api *rest.Config, scheme *runtime.Scheme, o ManagerOptions) (ctr
 		return nil, nil, fmt.Errorf("make the controllers' manager: %w", err)
 	}
 	store := offlinemanifest.NewStore(o.CacheDir)
-	if err := controllers.Setup(mgr, controllers.Options{Runner: o.Runner, Bundles: store, BundleRoots: o.BundleRoots}); err != nil {
+	if err := controllers.Setup(mgr, controllers.Options{Runner: o.Runner, Bundles: store, BundleRoots: o.BundleRoots, Sources: o.Sources}); err != nil {
 		store.Close()
 		return nil, nil, err
 	}
