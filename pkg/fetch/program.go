@@ -57,6 +57,8 @@ func (p *Program) Fetch(ctx context.Context, request Request, progress func(Prog
 		return Result{}, &Error{Kind: Failed, Message: fmt.Sprintf("start the program that fetches: %v: install kubewright-fetch beside kubewright, or say where it is", err)}
 	}
 	last, readErr := follow(out, progress)
+	// Nothing more is listened to. A program that goes on talking ends by that, instead of waiting for a reader for ever.
+	readErr = errors.Join(readErr, out.Close())
 	waitErr := cmd.Wait()
 	switch {
 	case last.Result != nil && waitErr == nil:
@@ -69,15 +71,14 @@ func (p *Program) Fetch(ctx context.Context, request Request, progress func(Prog
 	return Result{}, &Error{Kind: Failed, Message: fmt.Sprintf("the program that fetches ended without an answer (%v): %s", errors.Join(waitErr, readErr), complaint.String())}
 }
 
-// follow reads messages until the last one. What it cannot read ends it; the rest is thrown away so that the program is not held up.
+// follow reads messages until the last one, or until what is none.
 func follow(out io.Reader, progress func(Progress)) (Message, error) {
 	lines := bufio.NewScanner(out)
 	lines.Buffer(make([]byte, 0, 4<<10), maxLine)
 	for lines.Scan() {
 		var m Message
 		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
-			_, discardErr := io.Copy(io.Discard, out)
-			return Message{}, errors.Join(fmt.Errorf("it said what is no message: %.200q", lines.Text()), discardErr)
+			return Message{}, fmt.Errorf("it said what is no message: %.200q", lines.Text())
 		}
 		if m.Progress == nil {
 			return m, nil
