@@ -3,9 +3,12 @@
 package badinput
 
 import (
+	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -124,9 +127,12 @@ func (w *world) foreignBundle(t *testing.T, local bool) string {
 			}
 			own := *image
 			own.Platforms = []bundle.ImagePlatform{image.Platforms[0]}
-			own.Platforms[0].Platform = platform
-			for _, d := range append([]bundle.Descriptor{own.Platforms[0].Manifest, own.Platforms[0].Config}, own.Platforms[0].Layers...) {
+			ip := &own.Platforms[0]
+			for _, d := range append([]bundle.Descriptor{ip.Manifest, ip.Config}, ip.Layers...) {
 				take(d.Digest)
+			}
+			if ip.Platform != platform {
+				relabel(t, ip, platform, blobs)
 			}
 			out = append(out, own)
 		}
@@ -143,4 +149,29 @@ func (w *world) foreignBundle(t *testing.T, local bool) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// relabel makes an image say that it is for another platform; a bundle with one that says something else is refused.
+func relabel(t *testing.T, ip *bundle.ImagePlatform, platform string, blobs map[digest.Digest]bundle.Blob) {
+	t.Helper()
+	change := func(d *bundle.Descriptor, from, to string) {
+		var content bytes.Buffer
+		if err := blobs[d.Digest].Copy(&content); err != nil {
+			t.Fatal(err)
+		}
+		changed := bytes.Replace(content.Bytes(), []byte(from), []byte(to), 1)
+		if bytes.Equal(changed, content.Bytes()) {
+			t.Fatalf("%s has no %s", d.Digest, from)
+		}
+		sum, blob := bundle.BytesBlob(changed)
+		blobs[sum] = blob
+		d.Digest, d.Size = sum, blob.Size
+	}
+	config := ip.Config
+	_, from, _ := strings.Cut(ip.Platform, "/")
+	_, to, _ := strings.Cut(platform, "/")
+	change(&ip.Config, `"architecture":"`+from+`"`, `"architecture":"`+to+`"`)
+	name := func(d bundle.Descriptor) string { return fmt.Sprintf(`%s","size":%d`, d.Digest, d.Size) }
+	change(&ip.Manifest, name(config), name(ip.Config))
+	ip.Platform = platform
 }

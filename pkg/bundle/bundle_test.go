@@ -14,6 +14,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"github.com/opencontainers/go-digest"
+	"oras.land/oras-go/v2"
+	"oras.land/oras-go/v2/content/memory"
+	orasoci "oras.land/oras-go/v2/content/oci"
+	"oras.land/oras-go/v2/registry"
 )
 
 func TestWritingTwiceGivesTheSameBytesWhateverTheOrder(t *testing.T) {
@@ -317,5 +321,44 @@ func TestWriteRefusesContentThatIsNotWhatItIsNamed(t *testing.T) {
 				t.Errorf("left behind: %v, %v", left, err)
 			}
 		})
+	}
+}
+
+func TestORASReadsTheFileAsItIsAndCopiesImagesOutOfIt(t *testing.T) {
+	b := attached(t, variant(t, "one", nil), someSBOM)
+	ctx := context.Background()
+	store, err := orasoci.NewFromTar(ctx, b.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, img := range b.Config().Releases[0].Images {
+		to := memory.New()
+		got, err := oras.Copy(ctx, store, img.Name, to, "", oras.DefaultCopyOptions)
+		if err != nil {
+			t.Fatalf("%s: %v", img.Name, err)
+		}
+		if got.Digest != img.Platforms[0].Manifest.Digest {
+			t.Errorf("%s is %s", img.Name, got.Digest)
+		}
+		for _, l := range img.Platforms[0].Layers {
+			if ok, err := to.Exists(ctx, oci(l)); err != nil || !ok {
+				t.Errorf("%s: layer %s was not copied: %v", img.Name, l.Digest, err)
+			}
+		}
+	}
+	var names []string
+	if err := store.Tags(ctx, "", func(tags []string) error { names = append(names, tags...); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"registry.k8s.io/coredns/coredns:v1.14.2", "registry.k8s.io/etcd:3.6.8-0"}; !slices.Equal(names, want) {
+		t.Errorf("it lists %q, want %q", names, want)
+	}
+	root, err := store.Resolve(ctx, string(b.Digest()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	referrers, err := registry.Referrers(ctx, store, root, TypeSBOM)
+	if err != nil || len(referrers) != 1 {
+		t.Errorf("what is attached: %+v, %v", referrers, err)
 	}
 }

@@ -175,6 +175,15 @@ func ociPlatform(s string) *ocispec.Platform {
 	return &p
 }
 
+// platformOf is a platform in the form os/architecture[/variant].
+func platformOf(p ocispec.Platform) string {
+	s := p.OS + "/" + p.Architecture
+	if p.Variant != "" {
+		s += "/" + p.Variant
+	}
+	return s
+}
+
 // validDigest accepts sha256 only: it is what blob names in the tar are made of.
 func validDigest(d digest.Digest) error {
 	if err := d.Validate(); err != nil || d.Algorithm() != digest.SHA256 {

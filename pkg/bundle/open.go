@@ -241,6 +241,13 @@ func (b *Bundle) checkImage(name string, ip ImagePlatform) error {
 	if !agree {
 		return b.malformed(blobName(ip.Manifest.Digest), -1, "the manifest of image "+name+" does not agree with the bundle's config")
 	}
+	var cfg ocispec.Image
+	if err := b.smallJSON(ip.Config, "image "+name, &cfg); err != nil {
+		return err
+	}
+	if got := platformOf(cfg.Platform); got != ip.Platform {
+		return b.malformed(blobName(ip.Config.Digest), -1, fmt.Sprintf("image %s stands for %s, but is made for %.60q", name, ip.Platform, got))
+	}
 	return nil
 }
 

@@ -89,6 +89,18 @@ type content struct {
 
 // write writes the file of the bundle, or of a delta.
 func (p *plan) write(ctx context.Context, path string, c content) error {
+	all, err := p.entries(c)
+	if err == nil {
+		err = writeAtomicMode(path, 0o644, func(w io.Writer) error { return writeTar(ctx, w, all) })
+	}
+	if err != nil {
+		return fmt.Errorf("write bundle %s: %w", path, err)
+	}
+	return nil
+}
+
+// entries are everything that goes into the file, by name.
+func (p *plan) entries(c content) (map[string]Blob, error) {
 	all := make(map[string]Blob, len(p.blobs)+4)
 	for d, n := range p.blobs {
 		if _, ok := c.without[d]; ok {
@@ -96,23 +108,23 @@ func (p *plan) write(ctx context.Context, path string, c content) error {
 		}
 		b, ok := c.blobs[d]
 		if !ok {
-			return fmt.Errorf("write bundle %s: no content was given for blob %s, which %s names", path, d, n.namedBy)
+			return nil, fmt.Errorf("no content was given for blob %s, which %s names", d, n.namedBy)
 		}
 		if b.Size != n.size {
-			return fmt.Errorf("write bundle %s: blob %s has %d bytes, but %s says %d", path, d, b.Size, n.namedBy, n.size)
+			return nil, fmt.Errorf("blob %s has %d bytes, but %s says %d", d, b.Size, n.namedBy, n.size)
 		}
 		all[blobName(d)] = b
 	}
 	referrers, blobs, err := attach(p.rootDescriptor(), c.attachments)
 	if err != nil {
-		return fmt.Errorf("write bundle %s: %w", path, err)
+		return nil, err
 	}
 	for d, b := range blobs {
 		all[blobName(d)] = b
 	}
 	index, err := p.index(c.base, referrers)
 	if err != nil {
-		return fmt.Errorf("write bundle %s: %w", path, err)
+		return nil, err
 	}
 	for name, raw := range map[string][]byte{
 		blobName(p.configDigest): p.config,
@@ -122,10 +134,7 @@ func (p *plan) write(ctx context.Context, path string, c content) error {
 	} {
 		_, all[name] = BytesBlob(raw)
 	}
-	if err := writeAtomicMode(path, 0o644, func(w io.Writer) error { return writeTar(ctx, w, all) }); err != nil {
-		return fmt.Errorf("write bundle %s: %w", path, err)
-	}
-	return nil
+	return all, nil
 }
 
 func writeTar(ctx context.Context, w io.Writer, entries map[string]Blob) error {

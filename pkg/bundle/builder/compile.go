@@ -254,6 +254,7 @@ func (t *target) keyFor(ctx context.Context, c *Component) (string, error) {
 		Module    map[string]digest.Digest
 		Compiler  string
 		Debian    string
+		CFlags    string `json:",omitempty"`
 	}{Scheme: 1, Go: t.def.Go, Platform: t.platform, Component: *c, Ldflags: ldflags, Module: map[string]digest.Digest{}}
 	dir := filepath.Join(t.def.dir, c.Module)
 	if err := hashModule(ctx, dir, key.Module); err != nil {
@@ -265,7 +266,7 @@ func (t *target) keyFor(ctx context.Context, c *Component) (string, error) {
 		}
 	}
 	if c.Sysroot {
-		key.Debian = t.debian.key
+		key.Debian, key.CFlags = t.debian.key, sysrootFlags("")
 	}
 	return keyOf(key)
 }
@@ -358,14 +359,16 @@ func (t *target) goEnv(ctx context.Context, c *Component) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		// The go command's cache knows nothing of what pkg-config answers, so that it would hand out packages compiled against other
-		// libraries. These flags say the same, and it does know them. With -trimpath nothing of them gets into the program.
-		lib := filepath.Join("usr", "lib", t.triple())
+		// The go command's cache knows nothing of what pkg-config answers, so that it would hand out packages compiled against the
+		// libraries of another build. This flag says the same, and is part of its key. It leaves no trace in the program.
 		env = append(env, "PKG_CONFIG="+pkgConfig, "KUBEWRIGHT_SYSROOT="+t.debian.dir, "KUBEWRIGHT_TRIPLE="+t.triple(),
-			"CGO_CFLAGS=-O2 -I"+filepath.Join(t.debian.dir, "usr", "include"), "CGO_LDFLAGS=-L"+filepath.Join(t.debian.dir, lib))
+			"CGO_CFLAGS="+sysrootFlags(t.debian.dir))
 	}
 	return env, nil
 }
+
+// sysrootFlags tell the C compiler where the Debian packages' headers are.
+func sysrootFlags(dir string) string { return "-O2 -I" + dir + "/usr/include" }
 
 // pkgConfig compiles the stand-in for pkg-config that looks into the Debian packages only.
 func (b *build) pkgConfig(ctx context.Context) (string, error) {

@@ -42,7 +42,7 @@ func smallBundle(ctx context.Context, path, version string) error {
 		}
 		ip := bundle.ImagePlatform{
 			Platform: platform,
-			Config:   add(ocispec.MediaTypeImageConfig, []byte(`{"name":"`+program+`"}`)),
+			Config:   add(ocispec.MediaTypeImageConfig, []byte(`{"name":"`+program+`","os":"linux","architecture":"`+runtime.GOARCH+`"}`)),
 			Layers:   []bundle.Descriptor{add(ocispec.MediaTypeImageLayer, layer)},
 		}
 		manifest, err := json.Marshal(ocispec.Manifest{
