@@ -131,8 +131,8 @@ type Kernel struct {
 	Chains4 []netlink.Chain
 	Rules4  []netlink.Rule
 	Removed netlink.Removal
-	// OnUnmount is called at each Unmount.
-	OnUnmount func()
+	// OnUnmount is called at each Unmount, OnKill at each Kill.
+	OnUnmount, OnKill func()
 }
 
 // Unmount implements reset.Kernel.
@@ -151,6 +151,9 @@ func (k *Kernel) Kill(_ context.Context, pids []int) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.Killed = append(k.Killed, pids...)
+	if k.OnKill != nil {
+		k.OnKill()
+	}
 	return nil
 }
 

@@ -85,6 +85,7 @@ func (r *Resetter) stopNode(ctx context.Context, entries []ledger.Entry) {
 	}
 	if ours(kubeletUnit) {
 		e := ledger.Entry{Type: ledger.TypeUnit, Name: kubeletUnit}
+		r.killPods(ctx, e)
 		r.unmount(e, kubeletDir)
 		r.unmount(e, netnsDir)
 		r.deleteNetns(e)
@@ -104,9 +105,17 @@ func rank(unit string) int {
 	return 1
 }
 
-// killPods ends the shims that run from a binary of ours, with all that they started.
+// killPods ends the shims of pods that run from a binary of ours, with all that they started, and what is in the cgroups of our
+// kubelet: containers go on when their shim and containerd have been killed.
 func (r *Resetter) killPods(ctx context.Context, e ledger.Entry) {
 	pids := r.podProcesses()
+	if r.Ledger.Has(ledger.TypeUnit, kubeletUnit) {
+		for _, pid := range r.cgroupProcesses() {
+			if !slices.Contains(pids, pid) {
+				pids = append(pids, pid)
+			}
+		}
+	}
 	if len(pids) == 0 {
 		return
 	}
@@ -297,6 +306,27 @@ func (r *Resetter) cgroups(ctx context.Context, e ledger.Entry) {
 			return err
 		})
 	}
+}
+
+// cgroupProcesses are those in the cgroups that kubelet makes for pods.
+func (r *Resetter) cgroupProcesses() []int {
+	var pids []int
+	for _, g := range slices.Concat(r.groups("kubepods"), r.groups(podSlice)) {
+		_ = filepath.WalkDir(g, func(p string, d os.DirEntry, err error) error {
+			if err != nil || d.Name() != "cgroup.procs" {
+				// A group that has gone meanwhile has no processes.
+				return nil //nolint:nilerr // see above
+			}
+			data, err := os.ReadFile(p)
+			for field := range strings.FieldsSeq(string(data)) {
+				if pid, convErr := strconv.Atoi(field); err == nil && convErr == nil && pid > 1 {
+					pids = append(pids, pid)
+				}
+			}
+			return nil
+		})
+	}
+	return pids
 }
 
 // groups are the cgroups of a name at the top of the only hierarchy, or of each.

@@ -195,6 +195,30 @@ func TestAHalfDeadHostIsResetAsFarAsItGoesAndSaysWhatIsLeft(t *testing.T) {
 	}
 }
 
+func TestPodsWhoseShimsAreGoneAreKilledByTheirCgroups(t *testing.T) {
+	h := hosttest.New(t)
+	s := h.Connect(t, "op", nil)
+	lease(t, s)
+	node(t, h, s)
+	const pod = "/sys/fs/cgroup/pids/kubepods/burstable/pod1/c1/cgroup.procs"
+	h.Write(t, pod, "400\n401\n")
+	h.Write(t, "/sys/fs/cgroup/memory/kubepods/burstable/pod1/c1/cgroup.procs", "400\n401\n")
+	h.Write(t, "/sys/fs/cgroup/pids/foreign/c2/cgroup.procs", "500\n")
+	h.Kernel.OnKill = func() {
+		// A file of a cgroup does not keep it from being removed; here it would.
+		for _, controller := range []string{"pids", "memory"} {
+			remove(t, h, "/sys/fs/cgroup/"+controller+"/kubepods/burstable/pod1/c1/cgroup.procs")
+		}
+	}
+	report, err := s.Reset(t.Context(), api.ResetRequest{Owner: owner}, nil)
+	if err != nil || report.Errors != 0 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	if !slices.Equal(h.Kernel.Killed, []int{400, 401}) || sys.Exists(h.Path("/sys/fs/cgroup/pids/kubepods")) || h.Read("/sys/fs/cgroup/pids/foreign/c2/cgroup.procs") == "" {
+		t.Errorf("killed %v", h.Kernel.Killed)
+	}
+}
+
 func TestADryRunOfAResetChangesNothingOfTheNode(t *testing.T) {
 	h := hosttest.New(t)
 	h.Write(t, "/lib/modules/6.1.0-test/modules.dep", "")
