@@ -22,7 +22,7 @@ E2E = @mkdir -p dist && rm -f dist/counts && go build -o dist/testsum ./hack/tes
 	KUBEWRIGHT_BUNDLE="$(BUNDLE_ALL)" go test -json -tags e2e -count 1 -p 1 -timeout 180m $(1) | dist/testsum -add dist/counts -table -junit "$(JUNIT)" || true; } \
 	&& dist/testsum -total dist/counts
 
-.PHONY: help setup generate verify-generated build bundle bundle-all demo test test-api lint e2e e2e-kill bench-install bench-lifecycle clean
+.PHONY: help setup generate verify-generated build bundle bundle-all demo test test-api lint e2e e2e-kill bench-install bench-bundle bench-lifecycle clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-18s %s\n", $$1, $$2}'
@@ -77,6 +77,10 @@ bench-install: setup bundle ## Measure an installation against hand-scripted kub
 
 bench-lifecycle: setup bundle-all ## Measure upgrading, growing and removing against hand-scripted kubeadm on the same hosts
 	KUBEWRIGHT_BUNDLE="$(BUNDLE_ALL)" e2e/bench-lifecycle.sh
+
+bench-bundle: bundle ## Measure verifying, importing and serving the bundle against plain sha256 and a plain file server
+	go build -trimpath -o bin/bench-bundle ./e2e/bench/bundle
+	bin/bench-bundle "$$KUBEWRIGHT_BUNDLE"
 
 clean: ## Remove what was built in the repository (the cache and container hosts stay; see hosts-down)
 	rm -rf bin dist .cache
