@@ -247,7 +247,7 @@ type ClusterOperationStatus struct {
 	// Attempt counts the executions; a restart of the executor begins a new one.
 	// +optional
 	Attempt int32 `json:"attempt,omitempty"`
-	// StartedAt is when the first attempt began.
+	// StartedAt is when the first attempt began that was allowed to change something.
 	// +optional
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
 	// CompletedAt is when the operation ended.
@@ -294,6 +294,7 @@ type ClusterOperationStatus struct {
 // +kubebuilder:resource:path=clusteroperations,scope=Namespaced,shortName=kwop,categories=kubewright
 // +kubebuilder:printcolumn:name="Cluster",type=string,JSONPath=`.spec.clusterRef.name`
 // +kubebuilder:printcolumn:name="Type",type=string,JSONPath=`.spec.type`
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.spec.version`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Attempt",type=integer,JSONPath=`.status.attempt`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
