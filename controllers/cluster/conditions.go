@@ -47,6 +47,8 @@ const (
 	ReasonAuthoritiesMissing = "AuthoritiesMissing"
 	// ReasonAuthoritiesBroken is given when a CA Secret cannot be read as one.
 	ReasonAuthoritiesBroken = "AuthoritiesBroken"
+	// ReasonBackupKeyBroken is given when the Secret that snapshots of etcd are encrypted for cannot be used.
+	ReasonBackupKeyBroken = "BackupKeyBroken"
 	// ReasonDeleting is given while a deleted Cluster is tidied up.
 	ReasonDeleting = "Deleting"
 	// ReasonResetFailed is given when the hosts of a deleted Cluster could not be reset.
@@ -65,15 +67,31 @@ const (
 	ReasonCredentialsUnusable = "CredentialsUnusable"
 	// ReasonNodesNotReady is given when nodes are missing, not ready, or at another version.
 	ReasonNodesNotReady = "NodesNotReady"
+	// ReasonDriftIgnored is given when spec.drift says that nobody looks for differences.
+	ReasonDriftIgnored = "DriftIgnored"
+	// ReasonObservedByOperation is given when the last operation ended with the spec brought about.
+	ReasonObservedByOperation = "ObservedByOperation"
+	// ReasonCompared is given when the hosts were compared with the spec since, and were as it says.
+	ReasonCompared = "Compared"
+	// ReasonDrifted is given when they were not; the message names the first differences.
+	ReasonDrifted = "Drifted"
+	// ReasonNotCompared is given when the hosts could not be compared with the spec.
+	ReasonNotCompared = "NotCompared"
 	// ReasonNotChecked is given to what no phase has judged yet.
 	ReasonNotChecked = "NotChecked"
 )
+
+// maxNote is how long the note of an event may be, in bytes (events.k8s.io/v1, Event.note).
+const maxNote = 1000
 
 // putOthers sees that every condition is there from the first reconcile on. Those that a phase set, or that an earlier reconcile
 // did, stay as they are.
 func (s *scope) putOthers() {
 	if capi.Condition(s.cluster, v1alpha1.HostsClaimedCondition) == nil {
 		capi.SetCondition(s.cluster, v1alpha1.HostsClaimedCondition, metav1.ConditionUnknown, ReasonNotChecked, "")
+	}
+	if capi.Condition(s.cluster, v1alpha1.InSyncCondition) == nil {
+		capi.SetCondition(s.cluster, v1alpha1.InSyncCondition, metav1.ConditionUnknown, ReasonNotChecked, "")
 	}
 	if capi.Condition(s.cluster, v1alpha1.AvailableCondition) == nil {
 		capi.SetCondition(s.cluster, v1alpha1.AvailableCondition, metav1.ConditionFalse, ReasonNotInitialized,

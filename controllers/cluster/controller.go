@@ -41,6 +41,9 @@ type Reconciler struct {
 	Wake *wake.Waker
 	// Now is the time of day.
 	Now func() time.Time
+
+	// started is when this process began.
+	started time.Time
 }
 
 // scope is what the phases of one reconcile share.
@@ -51,6 +54,8 @@ type scope struct {
 	operations []v1alpha1.ClusterOperation
 	// authorities are known once ensureAuthorities has run.
 	authorities *authorities
+	// resting is set by operate when nothing has to be done.
+	resting bool
 	// moving is set by releaseHosts when hosts have to be taken into the cluster or out of it.
 	moving bool
 	// available lists the releases of the bundle, once checkBundle has run.
@@ -102,13 +107,16 @@ func keep() []phase.Phase[*scope] {
 		load,
 		follow,
 		conclude,
+		takeDrift,
 		takeHealth,
 		handOutKubeconfig,
 		claimHosts,
 		releaseHosts,
 		checkBundle,
 		ensureAuthorities,
+		ensureBackupKey,
 		operate,
+		watchDrift,
 		prune,
 	}
 }

@@ -116,7 +116,7 @@ func dropSecrets(ctx context.Context, s *scope) (phase.Next, error) {
 	if s.cluster.Spec.DeletionPolicy != v1alpha1.ResetOnDelete {
 		return phase.Continue(), nil
 	}
-	for _, purpose := range append(capi.Authorities(), capi.Kubeconfig) {
+	for _, purpose := range append(capi.Authorities(), capi.Kubeconfig, capi.Backup) {
 		secret := &corev1.Secret{}
 		key := client.ObjectKey{Namespace: s.cluster.Namespace, Name: capi.SecretName(s.cluster.Name, purpose)}
 		if err := s.Live.Get(ctx, key, secret); err != nil {

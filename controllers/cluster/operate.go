@@ -28,6 +28,7 @@ func operate(ctx context.Context, s *scope) (phase.Next, error) {
 	switch next.act {
 	case rest:
 		s.standing = s.atRest()
+		s.resting = true
 	case wait:
 		s.standing = phase.Working(ReasonOperationRunning, progress(next.operation))
 	case giveUp:

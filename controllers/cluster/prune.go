@@ -12,8 +12,12 @@ import (
 	"github.com/kubewright/kubewright/controllers/internal/phase"
 )
 
-// keptRecords is how many ended operations of a cluster are kept as its history.
-const keptRecords = 20
+const (
+	// keptRecords is how many ended operations of a cluster are kept as its history.
+	keptRecords = 20
+	// keptChecks is how many comparisons are kept: they repeat themselves, and the last one tells.
+	keptChecks = 2
+)
 
 // prune deletes the oldest records of operations that this controller created. Those of people are theirs.
 func prune(ctx context.Context, s *scope) (phase.Next, error) {
@@ -27,14 +31,23 @@ func prune(ctx context.Context, s *scope) (phase.Next, error) {
 
 // surplus returns the ended operations beyond the newest ones.
 func surplus(cluster *v1alpha1.Cluster, operations []v1alpha1.ClusterOperation) []*v1alpha1.ClusterOperation {
-	var records []*v1alpha1.ClusterOperation
+	var records, checks []*v1alpha1.ClusterOperation
 	for i := range operations {
 		o := &operations[i]
-		if o.Status.Phase.Ended() && metav1.IsControlledBy(o, cluster) && o.DeletionTimestamp.IsZero() {
+		switch {
+		case !o.Status.Phase.Ended() || !metav1.IsControlledBy(o, cluster) || !o.DeletionTimestamp.IsZero():
+		case isCheck(cluster, o):
+			checks = append(checks, o)
+		default:
 			records = append(records, o)
 		}
 	}
-	if len(records) <= keptRecords {
+	return append(beyond(records, keptRecords), beyond(checks, keptChecks)...)
+}
+
+// beyond returns all but the newest ones.
+func beyond(records []*v1alpha1.ClusterOperation, kept int) []*v1alpha1.ClusterOperation {
+	if len(records) <= kept {
 		return nil
 	}
 	slices.SortFunc(records, func(a, b *v1alpha1.ClusterOperation) int {
@@ -43,5 +56,5 @@ func surplus(cluster *v1alpha1.Cluster, operations []v1alpha1.ClusterOperation) 
 		}
 		return 1
 	})
-	return records[keptRecords:]
+	return records[kept:]
 }

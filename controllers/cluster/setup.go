@@ -20,6 +20,7 @@ import (
 
 // Setup registers the controller. The indexes of package index must be installed.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
+	r.started = r.Now()
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("cluster").
 		For(&v1alpha1.Cluster{}).

@@ -35,13 +35,18 @@ func (s *scope) gather(ctx context.Context) (provision.Request, error) {
 	if err != nil {
 		return provision.Request{}, err
 	}
+	recipient, err := s.gatherBackupRecipient(ctx)
+	if err != nil {
+		return provision.Request{}, err
+	}
 	return provision.Request{
-		Operation:     *s.operation.DeepCopy(),
-		Cluster:       *s.cluster.DeepCopy(),
-		Hosts:         access,
-		Leaving:       leaving,
-		Authorities:   authorities,
-		RecordHostKey: s.hostKeyRecorder(s.operation.Namespace),
+		BackupRecipient: recipient,
+		Operation:       *s.operation.DeepCopy(),
+		Cluster:         *s.cluster.DeepCopy(),
+		Hosts:           access,
+		Leaving:         leaving,
+		Authorities:     authorities,
+		RecordHostKey:   s.hostKeyRecorder(s.operation.Namespace),
 	}, nil
 }
 
@@ -55,7 +60,10 @@ func (s *scope) gatherHosts(ctx context.Context) (hosts []*v1alpha1.Host, leavin
 	for i := range list.Items {
 		all[list.Items[i].Name] = &list.Items[i]
 	}
-	names, leaving, err := s.ownHosts(all)
+	if s.operation.Spec.Type != v1alpha1.ResetOperation {
+		leaving = Leaving(s.cluster, list.Items)
+	}
+	names, err := s.ownHosts(all, leaving)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -81,32 +89,23 @@ func (s *scope) leftAlone(host *v1alpha1.Host) bool {
 // ownHosts names the hosts of the spec and those that leave the cluster; for a Reset all that the cluster holds, which is what has to
 // be undone, whatever the spec says by now. A host of the spec that is not this cluster's is refused here too: what a person's
 // operation asks for went past no other check.
-func (s *scope) ownHosts(all map[string]*v1alpha1.Host) (names, leaving []string, err error) {
-	reset := s.operation.Spec.Type == v1alpha1.ResetOperation
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		switch {
-		case reset && claims.Holds(s.cluster, all[name]):
-			names = append(names, name)
-		case !reset && claims.IsLeaving(s.cluster, all[name]):
-			leaving = append(leaving, name)
-		}
+func (s *scope) ownHosts(all map[string]*v1alpha1.Host, leaving []string) ([]string, error) {
+	if s.operation.Spec.Type == v1alpha1.ResetOperation {
+		return slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(name string) bool { return !claims.Holds(s.cluster, all[name]) }), nil
 	}
-	if reset {
-		return names, nil, nil
-	}
-	names = slices.Clone(leaving)
+	names := slices.Clone(leaving)
 	for _, name := range index.HostNames(s.cluster) {
 		if all[name] == nil {
-			return nil, nil, &failure{reason: ReasonHostNotFound, host: name,
+			return nil, &failure{reason: ReasonHostNotFound, host: name,
 				message: fmt.Sprintf("host %s does not exist in namespace %s: create it, or take it out of the spec", name, s.operation.Namespace)}
 		}
 		if !claims.Holds(s.cluster, all[name]) {
-			return nil, nil, &failure{reason: ReasonHostNotClaimed, host: name, message: fmt.Sprintf(
+			return nil, &failure{reason: ReasonHostNotClaimed, host: name, message: fmt.Sprintf(
 				"host %s is not claimed by cluster %s; see the cluster's condition %s", name, s.cluster.Name, v1alpha1.HostsClaimedCondition)}
 		}
 		names = append(names, name)
 	}
-	return names, leaving, nil
+	return names, nil
 }
 
 // addBastions adds the hosts that a host is reached through. The error is a *failure.
@@ -177,4 +176,22 @@ func (s *scope) gatherAuthorities(ctx context.Context) (*pki.Authorities, error)
 		capi.SetPair(authorities, purpose, pair)
 	}
 	return authorities, nil
+}
+
+// gatherBackupRecipient reads whom snapshots of etcd are encrypted for; nobody when the cluster has no key yet.
+func (s *scope) gatherBackupRecipient(ctx context.Context) (string, error) {
+	secret := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: s.operation.Namespace, Name: capi.SecretName(s.cluster.Name, capi.Backup)}
+	err := s.Live.Get(ctx, key, secret)
+	if apierrors.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read Secret %s: %w", key.Name, err)
+	}
+	recipient, err := capi.BackupRecipientFrom(secret)
+	if err != nil {
+		return "", &failure{reason: ReasonBackupKeyBroken, message: err.Error()}
+	}
+	return recipient, nil
 }

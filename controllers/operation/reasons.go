@@ -40,6 +40,8 @@ const (
 	ReasonCredentialsMissing = "CredentialsMissing"
 	// ReasonAuthoritiesMissing names the cluster's CA Secrets that do not exist.
 	ReasonAuthoritiesMissing = "AuthoritiesMissing"
+	// ReasonBackupKeyBroken is given when the Secret that snapshots are encrypted for cannot be used.
+	ReasonBackupKeyBroken = "BackupKeyBroken"
 	// ReasonCancelling is given while an operation that was cancelled or deleted goes on to a safe point.
 	ReasonCancelling = "Cancelling"
 )
