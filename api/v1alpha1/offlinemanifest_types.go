@@ -47,6 +47,33 @@ type OfflineManifestSpec struct {
 	// S3 says which server an s3:// source is on.
 	// +optional
 	S3 *S3Server `json:"s3,omitempty"`
+
+	// Signature says who must have signed the bundle, besides its having the digest. Signatures do not matter when left out.
+	// +optional
+	Signature *SignaturePolicy `json:"signature,omitempty"`
+}
+
+// SignatureDemand says what comes of a bundle without a good signature.
+// +kubebuilder:validation:Enum=Require;Warn
+type SignatureDemand string
+
+const (
+	// RequireSignature refuses the bundle.
+	RequireSignature SignatureDemand = "Require"
+	// WarnOfSignature uses it and says so, in the condition Signed and an event.
+	WarnOfSignature SignatureDemand = "Warn"
+)
+
+// SignaturePolicy says which signatures are good enough.
+type SignaturePolicy struct {
+	// Policy is Require (a bundle without a good signature is not used) or Warn (it is used, and the condition Signed says what is wrong).
+	// +optional
+	// +default="Require"
+	Policy SignatureDemand `json:"policy,omitempty"`
+	// KeysRef names a ConfigMap in the manager's own namespace whose values are public keys as PEM, as `kubewright bundle` prints them. A
+	// signature by one of them is enough.
+	// +required
+	KeysRef LocalReference `json:"keysRef"`
 }
 
 // S3Server is a server that speaks Amazon's S3, addressed with the bucket in the path.
@@ -104,6 +131,18 @@ type OfflineFetch struct {
 	CompletedAt *metav1.Time `json:"completedAt,omitempty"`
 }
 
+// OfflineSignature says who signed a bundle. It is the signer's word, which the key vouches for.
+type OfflineSignature struct {
+	// KeyName is the key's name in the ConfigMap, KeyID the sha256 of its public part.
+	// +required
+	KeyName string `json:"keyName"`
+	// +required
+	KeyID string `json:"keyID"`
+	// SignedAt is when, by the signer's clock.
+	// +required
+	SignedAt metav1.Time `json:"signedAt"`
+}
+
 // FormerCluster is a Cluster that was moved from this OfflineManifest to another.
 type FormerCluster struct {
 	// Cluster as namespace/name.
@@ -147,6 +186,9 @@ type OfflineManifestStatus struct {
 	// Fetch says how the copy into the store stands; absent for file:// sources, which are read in place.
 	// +optional
 	Fetch *OfflineFetch `json:"fetch,omitempty"`
+	// Signature is the good signature that was found.
+	// +optional
+	Signature *OfflineSignature `json:"signature,omitempty"`
 	// Base is the digest of the bundle that this one is a delta to. It has to be there too, by an OfflineManifest of its own.
 	// +optional
 	Base string `json:"base,omitempty"`
@@ -163,7 +205,7 @@ type OfflineManifestStatus struct {
 	// Garbage is what will be removed from the store next, because nothing needs it any more.
 	// +optional
 	Garbage *OfflineGarbage `json:"garbage,omitempty"`
-	// Conditions: Ready, Fetched, Verified, Available, Reconciling, Stalled.
+	// Conditions: Ready, Fetched, Verified, Available, Signed (when spec.signature asks), Reconciling, Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -173,6 +215,8 @@ type OfflineManifestStatus struct {
 const (
 	// FetchedCondition is True when the whole file is where it can be read: in the store, or at its file:// source.
 	FetchedCondition = "Fetched"
+	// SignedCondition is True when the bundle has a signature that is good enough for spec.signature.
+	SignedCondition = "Signed"
 	// VerifiedCondition is True when every byte of the bundle matched its digest.
 	VerifiedCondition = "Verified"
 )

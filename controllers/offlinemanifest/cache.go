@@ -20,12 +20,25 @@ type identity struct {
 	Device   uint64        `json:"device"`
 	Inode    uint64        `json:"inode"`
 	Modified int64         `json:"modifiedUnixNano"`
+	// Trust is the fingerprint of the keys that signatures were judged by; empty when they did not matter.
+	Trust string `json:"trust,omitempty"`
 }
 
 // record says that a file was verified.
 type record struct {
 	Identity   identity  `json:"identity"`
 	VerifiedAt time.Time `json:"verifiedAt"`
+
+	// Signature is the good one; Unsigned says what is wrong where that is only warned of. Both are found out anew each time, which takes
+	// milliseconds, and not remembered.
+	Signature *signature `json:"-"`
+	Unsigned  string     `json:"-"`
+}
+
+// signature says who signed a bundle.
+type signature struct {
+	KeyName, KeyID string
+	SignedAt       time.Time
 }
 
 // cache remembers verifications in small files, one per digest, so that writers of different bundles do not meet.

@@ -58,6 +58,7 @@ type scope struct {
 	*Reconciler
 	manifest *v1alpha1.OfflineManifest
 	identity identity
+	trust    trust
 	standing phase.Standing
 	// gone is set when the finalizer was dropped: there is nothing left to write to.
 	gone bool
@@ -103,7 +104,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	if !isLocal(manifest.Spec) {
 		bring = bringFile
 	}
-	phases := []phase.Phase[*scope]{followFormer, listClusters, bring, verifyFile, describe, tidy}
+	phases := []phase.Phase[*scope]{followFormer, listClusters, readKeys, bring, verifyFile, describe, tidy}
 	if !manifest.DeletionTimestamp.IsZero() {
 		phases = []phase.Phase[*scope]{followFormer, listClusters, letGo}
 	}
@@ -167,10 +168,11 @@ func findFile(_ context.Context, s *scope) (phase.Next, error) {
 
 // verifyFile has the file verified, and goes on when it is.
 func verifyFile(_ context.Context, s *scope) (phase.Next, error) {
+	s.identity.Trust = s.trust.fingerprint()
 	if _, _, ok := s.Store.lookup(s.manifest.Name, s.identity); ok {
 		return phase.Continue(), nil
 	}
-	at := s.verifier.ensure(s.manifest.Name, s.identity) //nolint:contextcheck // a verification outlives the reconcile
+	at := s.verifier.ensure(s.manifest.Name, s.identity, s.trust) //nolint:contextcheck // a verification outlives the reconcile
 	switch {
 	case at.ended && errors.Is(at.err, context.Canceled):
 		return phase.Stop(), nil
@@ -194,6 +196,9 @@ func verifyFile(_ context.Context, s *scope) (phase.Next, error) {
 func (s *scope) isBad(err error) phase.Next {
 	s.Store.drop(s.manifest.Name)
 	reason := reasonOf(err)
+	if isSignature(err) {
+		capi.SetCondition(s.manifest, v1alpha1.SignedCondition, metav1.ConditionFalse, reason, err.Error())
+	}
 	missing, ok := errors.AsType[*bundle.MissingBaseError](err)
 	if !ok {
 		capi.SetCondition(s.manifest, v1alpha1.VerifiedCondition, metav1.ConditionFalse, reason, err.Error())
@@ -256,6 +261,7 @@ func describe(_ context.Context, s *scope) (phase.Next, error) {
 	if base := b.Base(); base != nil {
 		status.Base = base.Digest.String()
 	}
+	s.tellSignature(r)
 	capi.SetCondition(s.manifest, v1alpha1.VerifiedCondition, metav1.ConditionTrue, ReasonVerified, "")
 	capi.SetCondition(s.manifest, v1alpha1.AvailableCondition, metav1.ConditionTrue, ReasonVerified, "")
 	s.standing = phase.Ready(ReasonVerified, "holds Kubernetes "+strings.Join(versionsOf(status.Releases), ", "))

@@ -39,6 +39,10 @@ const (
 	ReasonReferenceNotFound = "ReferenceNotFound"
 	// ReasonMissingBase is given when the bundle is a delta and no OfflineManifest brings its base.
 	ReasonMissingBase = "MissingBase"
+	// ReasonSigned is given to Signed when a trusted key signed the bundle.
+	ReasonSigned = "Signed"
+	// ReasonNotSigned is given when no signature is good enough for spec.signature; the message says what is wrong with those there are.
+	ReasonNotSigned = "NotSigned"
 	// ReasonCollecting is given while a plan to remove files from the store is shown.
 	ReasonCollecting = "Collecting"
 	// ReasonInUse is given when deletion waits for the Clusters that use the bundle.
@@ -66,6 +70,9 @@ func reasonOf(err error) string {
 	}
 	if is[*bundle.MissingBaseError](err) {
 		return ReasonMissingBase
+	}
+	if isSignature(err) {
+		return ReasonNotSigned
 	}
 	if is[*bundle.UntrustedError](err) {
 		return ReasonDigestMismatch

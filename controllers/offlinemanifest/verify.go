@@ -37,6 +37,7 @@ type verifier struct {
 // job is one verification, under way or ended in failure. Those that succeeded are in the store.
 type job struct {
 	identity    identity
+	trust       trust
 	cancel      context.CancelFunc
 	done, total int64
 	told        time.Time
@@ -68,7 +69,7 @@ type state struct {
 }
 
 // ensure begins a verification of the file unless one goes on or has failed, and says how it stands.
-func (v *verifier) ensure(name string, id identity) state {
+func (v *verifier) ensure(name string, id identity, t trust) state {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	j := v.jobs[name]
@@ -79,7 +80,7 @@ func (v *verifier) ensure(name string, id identity) state {
 		j.cancel()
 	}
 	ctx, cancel := context.WithCancel(v.life)
-	j = &job{identity: id, cancel: cancel, total: id.Size}
+	j = &job{identity: id, trust: t, cancel: cancel, total: id.Size}
 	v.jobs[name] = j
 	v.wg.Go(func() {
 		defer cancel()
@@ -113,7 +114,8 @@ func (v *verifier) run(ctx context.Context, name string, j *job) (err error) {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	b, err := v.open(j.identity.Path)
+	var found record
+	b, err := v.open(j, &found)
 	if err != nil {
 		return err
 	}
@@ -136,12 +138,14 @@ func (v *verifier) run(ctx context.Context, name string, j *job) (err error) {
 	if err != nil {
 		return err
 	}
+	after.Trust = j.identity.Trust
 	if after != j.identity {
 		return &refusal{ReasonChanged, fmt.Sprintf("%s changed while it was verified", j.identity.Path)}
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	r.Signature, r.Unsigned = found.Signature, found.Unsigned
 	if r.Identity, err = v.dir.accept(j.identity); err != nil {
 		return err
 	}
@@ -155,8 +159,9 @@ func (v *verifier) run(ctx context.Context, name string, j *job) (err error) {
 }
 
 // open opens a bundle, and a delta together with its base if that one is open.
-func (v *verifier) open(path string) (*bundle.Bundle, error) {
-	b, err := bundle.Open(path)
+func (v *verifier) open(j *job, found *record) (*bundle.Bundle, error) {
+	path, want := j.identity.Path, j.identity.Digest
+	b, err := openTrusted(path, want, j.trust, found)
 	missing, ok := errors.AsType[*bundle.MissingBaseError](err)
 	if !ok {
 		return b, err
@@ -165,7 +170,7 @@ func (v *verifier) open(path string) (*bundle.Bundle, error) {
 	if bases == nil {
 		return nil, err
 	}
-	return bundle.OpenSet(path, bases...)
+	return openTrusted(path, want, j.trust, found, bases...)
 }
 
 // retryDeltas forgets that deltas lacked their base, because another bundle has become available. It must not call the store.
