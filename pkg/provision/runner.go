@@ -166,7 +166,7 @@ func (x *execution) run(ctx context.Context, steps []engine.Step, lanes []engine
 		}
 	}
 	return engine.Run(ctx, engine.Graph{Steps: steps, Lanes: lanes}, engine.Options{
-		Operation: x.request.Operation.Name, Attempt: x.request.Attempt, Mode: mode, Sink: x.request.Sink,
+		Operation: x.request.Operation.Name, Attempt: x.request.Attempt, Mode: mode, Sink: engine.Multi(x.options.Sink, x.request.Sink),
 		Stop: x.request.Stop, AfterApply: x.options.AfterApply,
 	})
 }
