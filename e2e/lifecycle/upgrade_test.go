@@ -38,7 +38,8 @@ func upgradeChain(t *testing.T, w *world) {
 			}
 		}
 	})
-	t.Run("one node at a time was out of service, and each was drained", func(t *testing.T) { watch.requireOneAtATime(t, to.hosts()...) })
+	t.Run("not more than one node at a time was out of service", watch.requireOneAtATime)
+	t.Run("each node was drained", func(t *testing.T) { watch.requireCordoned(t, to.hosts()...) })
 	w.requireWhole(t)
 	t.Run("every component is of the new version", func(t *testing.T) { w.requireComponents(t, newest, "3.6.8-0", "v1.14.2") })
 	t.Run("running again changes nothing", w.requireNothingToDo)

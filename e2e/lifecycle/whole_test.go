@@ -112,7 +112,7 @@ func readiness(n corev1.Node) corev1.ConditionStatus {
 func (w *world) members(t *testing.T) []string {
 	t.Helper()
 	var found []string
-	out := w.exec(t, w.now.controlPlanes[0], "/usr/local/bin/etcdctl", "--endpoints=https://127.0.0.1:2379", "--cacert=/etc/kubernetes/pki/etcd/ca.crt",
+	out := w.exec(t, w.now.controlPlanes[0], "/usr/local/bin/etcdctl", "--command-timeout=60s", "--dial-timeout=30s", "--endpoints=https://127.0.0.1:2379", "--cacert=/etc/kubernetes/pki/etcd/ca.crt",
 		"--cert=/etc/kubernetes/pki/etcd/server.crt", "--key=/etc/kubernetes/pki/etcd/server.key", "member", "list")
 	for line := range strings.Lines(strings.TrimSpace(out)) {
 		fields := strings.Split(strings.TrimSpace(line), ", ")
