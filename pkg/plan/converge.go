@@ -127,6 +127,7 @@ func (b *builder) at() string {
 func (b *builder) lanes() []engine.Lane {
 	rollout := b.in.Cluster.Rollout
 	return []engine.Lane{
+		{ID: LaneStaticPods, Width: 1},
 		{ID: LaneControlPlanes, Width: 1},
 		{ID: LaneWorkers, Width: max(1, int(rollout.MaxUnavailable)), FailureBudget: int(rollout.FailureBudget)},
 		{ID: LaneLeaving, Width: 1},

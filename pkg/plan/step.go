@@ -151,6 +151,7 @@ const (
 
 // Lanes of the graph.
 const (
+	LaneStaticPods    = "static-pods"
 	LaneControlPlanes = "control-planes"
 	LaneWorkers       = "workers"
 	LaneLeaving       = "leaving"

@@ -62,20 +62,20 @@ func (b *builder) initialised() []engine.Need {
 	return []engine.Need{{Step: StepInit, Scope: engine.AnyHost}}
 }
 
-// updateControlPlanes brings joined control planes, one after the other, to version and configuration: static pods first, then kubelet
-// and container runtime.
+// updateControlPlanes brings joined control planes, one after the other, to version and configuration: the static pods of all first, then
+// kubelet and container runtime. A kubelet that reaches any API server through its proxy must never be newer than that one.
 func (b *builder) updateControlPlanes() error {
 	hosts := b.updatedControlPlanes
-	if err := b.add(Step{ID: StepCPUpdate, Title: "Update static pods", Hosts: hosts, Lane: LaneControlPlanes, Guard: GuardEtcdCanRestart,
+	if err := b.add(Step{ID: StepCPUpdate, Title: "Update static pods", Hosts: hosts, Lane: LaneStaticPods, Guard: GuardEtcdCanRestart,
 		Needs: append(onAll(StepConfiguration, StepSnapshot, StepForget), onSame(StepAuthorities)...)}, b.staticPods); err != nil {
 		return err
 	}
-	return b.roll(LaneControlPlanes, hosts, onSame(StepCPUpdate), [3]string{StepCPDrain, StepCPNode, StepCPReturn})
+	return b.roll(LaneControlPlanes, hosts, onAll(StepCPUpdate, StepProxy), [3]string{StepCPDrain, StepCPNode, StepCPReturn})
 }
 
 // updateWorkers brings joined workers to version and configuration, in batches, once the control plane is there.
 func (b *builder) updateWorkers() error {
-	return b.roll(LaneWorkers, b.updatedWorkers, onAll(StepContent, StepImages, StepConfiguration, StepCPReturn, StepAddons, StepKubeProxy, StepNetwork, StepMetricsServer),
+	return b.roll(LaneWorkers, b.updatedWorkers, onAll(StepContent, StepImages, StepProxy, StepConfiguration, StepCPReturn, StepAddons, StepKubeProxy, StepNetwork, StepMetricsServer),
 		[3]string{StepWorkerDrain, StepWorkerUpdate, StepWorkerReturn})
 }
 

@@ -3,6 +3,7 @@ package plantest
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -102,11 +103,7 @@ func Facts(h desired.Host) *hostapi.Facts {
 // Input is a planner's input for fresh hosts. Signed material is left empty: planning does not look into it.
 func Input(controlPlanes, workers int) (plan.Input, error) {
 	spec, hosts := Spec(controlPlanes, workers)
-	authorities, err := pki.NewAuthorities(time.Now())
-	if err != nil {
-		return plan.Input{}, err
-	}
-	cluster, err := desired.New(spec, hosts, Releases{Release()}, authorities)
+	cluster, err := desired.New(spec, hosts, Releases{Release()}, Authorities())
 	if err != nil {
 		return plan.Input{}, err
 	}
@@ -114,11 +111,26 @@ func Input(controlPlanes, workers int) (plan.Input, error) {
 	for _, h := range cluster.Hosts {
 		in.Facts[h.Name] = Facts(h)
 	}
-	in.Flannel = []*unstructured.Unstructured{{Object: map[string]any{
-		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "kube-flannel-cfg", "namespace": "kube-flannel"}, "data": map[string]any{},
-	}}}
-	in.MetricsServer = []*unstructured.Unstructured{{Object: map[string]any{
-		"apiVersion": "v1", "kind": "ServiceAccount", "metadata": map[string]any{"name": "metrics-server", "namespace": "kube-system"},
-	}}}
+	in.Flannel, in.MetricsServer = Objects()
 	return in, nil
 }
+
+// Objects are what the bundle's manifests hold of flannel and metrics-server, as far as planning looks into them.
+func Objects() (flannel, metricsServer []*unstructured.Unstructured) {
+	flannel = []*unstructured.Unstructured{{Object: map[string]any{
+		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "kube-flannel-cfg", "namespace": "kube-flannel"}, "data": map[string]any{},
+	}}}
+	metricsServer = []*unstructured.Unstructured{{Object: map[string]any{
+		"apiVersion": "v1", "kind": "ServiceAccount", "metadata": map[string]any{"name": "metrics-server", "namespace": "kube-system"},
+	}}}
+	return flannel, metricsServer
+}
+
+// Authorities are made once: planning does not look into them, and keys take time.
+var Authorities = sync.OnceValue(func() *pki.Authorities {
+	authorities, err := pki.NewAuthorities(time.Now())
+	if err != nil {
+		panic(err)
+	}
+	return authorities
+})
