@@ -204,7 +204,10 @@ func (r *Resetter) dirs(entries []ledger.Entry) {
 			continue
 		}
 		if !sys.Exists(path) || (!r.dryRun && !sys.EmptyDir(path)) {
-			// Somebody else's files came into it since: theirs to keep.
+			// Somebody else's files came into it since, theirs to keep; or ours, which the next reset takes and the directory with them.
+			if r.failedBelow(entries, e.Name) {
+				r.failed[entryKey(e)] = true
+			}
 			continue
 		}
 		r.do(e, "delete", e.Name, func() error {
@@ -215,6 +218,13 @@ func (r *Resetter) dirs(entries []ledger.Entry) {
 			return ignoreMissing(err)
 		})
 	}
+}
+
+// failedBelow says that something of ours could not be removed from a directory.
+func (r *Resetter) failedBelow(entries []ledger.Entry, dir string) bool {
+	return slices.ContainsFunc(entries, func(e ledger.Entry) bool {
+		return r.failed[entryKey(e)] && strings.HasPrefix(e.Name, dir+"/")
+	})
 }
 
 func (r *Resetter) sysctls(entries []ledger.Entry) {

@@ -219,6 +219,22 @@ func TestPodsWhoseShimsAreGoneAreKilledByTheirCgroups(t *testing.T) {
 	}
 }
 
+func TestADirectoryGoesWithWhatCouldNotBeRemovedFromItBefore(t *testing.T) {
+	h := hosttest.New(t)
+	s := h.Connect(t, "op", nil)
+	lease(t, s)
+	apply(t, s, api.Resource{ID: "data", Dir: &api.Dir{Path: "/srv/app/data", Purge: true}})
+	h.Write(t, "/proc/self/mountinfo", "33 30 0:3 / /srv/app/data/foreign rw - tmpfs x rw\n")
+	h.Write(t, "/srv/app/data/foreign/file", "behind the mount")
+	if report, err := s.Reset(t.Context(), api.ResetRequest{Owner: owner}, nil); err != nil || report.Errors != 1 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	h.Write(t, "/proc/self/mountinfo", "")
+	if report, err := s.Reset(t.Context(), api.ResetRequest{Owner: owner}, nil); err != nil || report.Errors != 0 || sys.Exists(h.Path("/srv")) {
+		t.Errorf("%+v, %v, /srv is there: %t", report, err, sys.Exists(h.Path("/srv")))
+	}
+}
+
 func TestADryRunOfAResetChangesNothingOfTheNode(t *testing.T) {
 	h := hosttest.New(t)
 	h.Write(t, "/lib/modules/6.1.0-test/modules.dep", "")
