@@ -103,6 +103,14 @@ func (b *builder) refuseMembers() error {
 		}
 		members = without(members, l.Name)
 	}
+	if upgrades {
+		// Control planes are brought to the version before others join.
+		for _, name := range b.updatedControlPlanes {
+			if err := CanRestart(members, name); err != nil {
+				return err
+			}
+		}
+	}
 	for _, name := range b.joining {
 		if err := CanGrow(members, name); err != nil {
 			return err
@@ -114,13 +122,6 @@ func (b *builder) refuseMembers() error {
 			return err
 		}
 		members = without(members, l.Name)
-	}
-	if upgrades {
-		for _, name := range b.updatedControlPlanes {
-			if err := CanRestart(members, name); err != nil {
-				return err
-			}
-		}
 	}
 	return nil
 }
