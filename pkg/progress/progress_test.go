@@ -160,7 +160,7 @@ func TestASummaryAndAReport(t *testing.T) {
 	}
 	var b strings.Builder
 	summary := Summary{
-		Cluster: cluster, Operation: operation, Took: 104 * time.Second, Kubeconfig: "/home/u/.kubewright/clusters/default-demo.kubeconfig",
+		Cluster: cluster, Operations: []v1alpha1.ClusterOperation{*operation}, Took: 104 * time.Second, Kubeconfig: "/home/u/.kubewright/clusters/default-demo.kubeconfig",
 		Costs: []HostCost{{"cp1", 1, 20}, {"w1", 1, 9}},
 	}
 	if err := summary.Render(&b); err != nil {
@@ -187,10 +187,41 @@ func TestASummaryAndAReport(t *testing.T) {
 		{Step: "content/files", Host: "cp1", Why: "kubelet is missing\nkubeadm is missing"},
 		{Step: "content/files", Host: "w1", Why: "kubelet is missing"},
 		{Step: "control-plane/init", Host: "cp1"},
-	}); err != nil {
+	}, 3); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "plan.txt", b.String())
+}
+
+func TestASummaryOfAChainTellsWhatIsOtherwiseThanBefore(t *testing.T) {
+	at := func(version string, nodes, members int32) *v1alpha1.Cluster {
+		c := &v1alpha1.Cluster{}
+		c.Namespace, c.Name = "default", "demo"
+		c.Status = v1alpha1.ClusterStatus{
+			InstalledGeneration: 1, Version: version, Endpoint: "https://192.0.2.1:6443", EtcdMembers: members,
+			Nodes: v1alpha1.NodeCounts{Desired: nodes, Joined: nodes, Ready: nodes},
+		}
+		return c
+	}
+	hop := func(name string, controlPlanes, workers int32) v1alpha1.ClusterOperation {
+		o := v1alpha1.ClusterOperation{Status: v1alpha1.ClusterOperationStatus{Attempt: 1, Steps: []v1alpha1.OperationStep{
+			{ID: "connect", State: v1alpha1.StepDone, Hosts: 5},
+			{ID: "control-plane/upgrade", State: v1alpha1.StepChanged, Hosts: 3, Changed: controlPlanes},
+			{ID: "worker/upgrade", State: v1alpha1.StepChanged, Hosts: 2, Changed: workers},
+		}}}
+		o.Name = name
+		return o
+	}
+	summary := Summary{
+		Before: at("v1.34.3", 5, 3), Cluster: at("v1.36.3", 4, 3), Took: 10 * time.Minute,
+		Operations: []v1alpha1.ClusterOperation{hop("demo-upgrade-g2-1", 3, 2), hop("demo-upgrade-g2-2", 2, 1)},
+		Left:       []LeftHost{{Name: "w2"}, {Name: "w3", Quarantined: "its machine could not be reset: no route to host"}},
+	}
+	var b strings.Builder
+	if err := summary.Render(&b); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "summary-chain.txt", b.String())
 }
 
 func TestPlainOutputEndsWithWhatIsLeftToTell(t *testing.T) {

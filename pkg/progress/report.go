@@ -46,8 +46,8 @@ func Problems(w io.Writer, status v1alpha1.ClusterOperationStatus) error {
 	return err
 }
 
-// Plan writes what would be done, host by host in the order of the plan, with the reasons.
-func Plan(w io.Writer, plan []v1alpha1.PlannedChange) error {
+// Plan writes what would be done, host by host in the order of the plan, with the reasons. leftOut counts what the plan has no room for.
+func Plan(w io.Writer, plan []v1alpha1.PlannedChange, leftOut int) error {
 	var b strings.Builder
 	if len(plan) == 0 {
 		b.WriteString("Nothing would be changed.\n")
@@ -68,6 +68,9 @@ func Plan(w io.Writer, plan []v1alpha1.PlannedChange) error {
 				fmt.Fprintln(&b, indent(change.Why, "      "))
 			}
 		}
+	}
+	if leftOut > 0 {
+		fmt.Fprintf(&b, "... and %s.\n", plural(leftOut, "more change"))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"sort"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -11,8 +12,12 @@ import (
 	"github.com/kubewright/kubewright/api/v1alpha1"
 )
 
-// slowestShown is how many of the slowest steps a summary names.
-const slowestShown = 5
+const (
+	// slowestShown is how many of the slowest steps a summary names.
+	slowestShown = 5
+	// changedShown is how many of the steps that changed something it names.
+	changedShown = 8
+)
 
 // HostCost is what an operation cost on one host.
 type HostCost struct {
@@ -21,11 +26,22 @@ type HostCost struct {
 	Connections, Requests int64
 }
 
-// Summary is the end of an operation that reached its goal.
+// LeftHost is a host that is not part of the cluster any more.
+type LeftHost struct {
+	Name string
+	// Quarantined says why no cluster takes it; empty when it is clean.
+	Quarantined string
+}
+
+// Summary is the end of an operation, or a chain of them, that reached its goal.
 type Summary struct {
-	Cluster   *v1alpha1.Cluster
-	Operation *v1alpha1.ClusterOperation
-	// Costs per host; empty when another process ran the operation.
+	// Before is the Cluster as it was; nil when it is new.
+	Before, Cluster *v1alpha1.Cluster
+	// Operations that brought it about, oldest first.
+	Operations []v1alpha1.ClusterOperation
+	// Left lists the hosts that left.
+	Left []LeftHost
+	// Costs per host of the last operation; empty when another process ran it.
 	Costs []HostCost
 	// Took is how long the user waited.
 	Took time.Duration
@@ -41,22 +57,13 @@ func (s Summary) Render(w io.Writer) error {
 		status.Nodes.Ready, status.Nodes.Desired, orDash(status.Version), plural(int(status.EtcdMembers), "etcd member"), Duration(s.Took))
 	t := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(t, "  Endpoint\t%s\n", orDash(status.Endpoint))
-	if s.Operation != nil {
-		fmt.Fprintf(t, "  Operation\t%s, attempt %d: %s\n", s.Operation.Name, s.Operation.Status.Attempt, StepCounts(s.Operation.Status.Steps))
-		if slow := slowest(s.Operation.Status.Steps); slow != "" {
-			fmt.Fprintf(t, "  Slowest steps\t%s\n", slow)
-		}
-		if traffic := s.Operation.Status.Traffic; traffic != nil {
-			fmt.Fprintf(t, "  Traffic\t%d connections, %d requests (at most %d to one host), %s of content\n",
-				traffic.Connections, traffic.Requests, traffic.MaxRequestsPerHost, Bytes(traffic.ContentBytes))
-		}
+	s.differences(t)
+	for i := range s.Operations {
+		o := &s.Operations[i]
+		fmt.Fprintf(t, "  Operation\t%s, attempt %d: %s\n", o.Name, o.Status.Attempt, StepCounts(o.Status.Steps))
 	}
-	if len(s.Costs) > 0 {
-		parts := make([]string, 0, len(s.Costs))
-		for _, c := range s.Costs {
-			parts = append(parts, fmt.Sprintf("%s %d/%d", c.Name, c.Connections, c.Requests))
-		}
-		fmt.Fprintf(t, "  Connections/requests\t%s\n", strings.Join(parts, ", "))
+	if len(s.Operations) > 0 {
+		s.last(t, &s.Operations[len(s.Operations)-1])
 	}
 	if s.Kubeconfig != "" {
 		fmt.Fprintf(t, "  Kubeconfig\t%s\n", s.Kubeconfig)
@@ -69,6 +76,77 @@ func (s Summary) Render(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// differences tells what is otherwise than before, of a cluster that was there.
+func (s Summary) differences(t io.Writer) {
+	if s.Before == nil || s.Before.Status.InstalledGeneration == 0 {
+		return
+	}
+	before, after := s.Before.Status, s.Cluster.Status
+	for _, d := range []struct{ what, was, is string }{
+		{"Version", before.Version, after.Version},
+		{"Nodes", strconv.Itoa(int(before.Nodes.Joined)), strconv.Itoa(int(after.Nodes.Joined))},
+		{"etcd members", strconv.Itoa(int(before.EtcdMembers)), strconv.Itoa(int(after.EtcdMembers))},
+	} {
+		if d.was != d.is {
+			fmt.Fprintf(t, "  %s\t%s -> %s\n", d.what, orDash(d.was), orDash(d.is))
+		}
+	}
+	for _, host := range s.Left {
+		how := "cleaned and free"
+		if host.Quarantined != "" {
+			how = "quarantined: " + host.Quarantined
+		}
+		fmt.Fprintf(t, "  Left\t%s: %s\n", Clean(host.Name), Clean(how))
+	}
+	if changed := changedSteps(s.Operations); changed != "" {
+		fmt.Fprintf(t, "  Changed\t%s\n", changed)
+	}
+}
+
+// last tells what the last operation cost.
+func (s Summary) last(t io.Writer, operation *v1alpha1.ClusterOperation) {
+	if slow := slowest(operation.Status.Steps); slow != "" {
+		fmt.Fprintf(t, "  Slowest steps\t%s\n", slow)
+	}
+	if traffic := operation.Status.Traffic; traffic != nil {
+		fmt.Fprintf(t, "  Traffic\t%d connections, %d requests (at most %d to one host), %s of content\n",
+			traffic.Connections, traffic.Requests, traffic.MaxRequestsPerHost, Bytes(traffic.ContentBytes))
+	}
+	if len(s.Costs) > 0 {
+		parts := make([]string, 0, len(s.Costs))
+		for _, c := range s.Costs {
+			parts = append(parts, fmt.Sprintf("%s %d/%d", c.Name, c.Connections, c.Requests))
+		}
+		fmt.Fprintf(t, "  Connections/requests\t%s\n", strings.Join(parts, ", "))
+	}
+}
+
+// changedSteps names the steps that changed something and on how many hosts, those of the most hosts first.
+func changedSteps(operations []v1alpha1.ClusterOperation) string {
+	hosts := map[string]int32{}
+	var order []string
+	for i := range operations {
+		for _, step := range operations[i].Status.Steps {
+			if step.Changed == 0 {
+				continue
+			}
+			if _, known := hosts[step.ID]; !known {
+				order = append(order, step.ID)
+			}
+			hosts[step.ID] = max(hosts[step.ID], step.Changed)
+		}
+	}
+	sort.SliceStable(order, func(i, j int) bool { return hosts[order[i]] > hosts[order[j]] })
+	parts := make([]string, 0, changedShown+1)
+	for _, id := range order[:min(changedShown, len(order))] {
+		parts = append(parts, fmt.Sprintf("%s on %s", id, plural(int(hosts[id]), "host")))
+	}
+	if more := len(order) - changedShown; more > 0 {
+		parts = append(parts, "and "+plural(more, "more step"))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func plural(n int, what string) string {

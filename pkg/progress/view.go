@@ -108,10 +108,21 @@ func sum(counts map[engine.State]int, total int) engine.State {
 	return engine.StateSkipped
 }
 
+// waitingTells is the rank of a host that is held back until others are through.
+const waitingTells = 3
+
 // telling ranks the states a host may have in several steps at once by how much they tell.
 var telling = map[engine.State]int{
 	engine.StateFailed: 6, engine.StateRetrying: 5, engine.StateRunning: 4, engine.StatePending: 2,
 	engine.StateChanged: 1, engine.StateDone: 1, engine.StateSkipped: 0, engine.StateBlocked: 0,
+}
+
+// telling ranks a cell among those of its host. That a host waits for its turn tells more than what else is ahead of it.
+func (c *cell) telling() int {
+	if c.state == engine.StatePending && c.reason == engine.ReasonWaitingForSlot {
+		return waitingTells
+	}
+	return telling[c.state]
 }
 
 func (m *Model) hostView(name string) HostView {
@@ -127,7 +138,7 @@ func (m *Model) hostView(name string) HostView {
 			h.Ended++
 		}
 		// Of steps that are ahead the next one tells most, of all others the newest.
-		if best == nil || telling[c.state] > telling[best.state] || telling[c.state] == telling[best.state] && c.state != engine.StatePending && !c.updated.Before(best.updated) {
+		if best == nil || c.telling() > best.telling() || c.telling() == best.telling() && c.state != engine.StatePending && !c.updated.Before(best.updated) {
 			best, h.Step = c, id
 		}
 	}

@@ -408,7 +408,7 @@ func TestAKeyFileServesHostsWithoutASecret(t *testing.T) {
 }
 
 func TestHelpOfEveryCommandHasAnExample(t *testing.T) {
-	for _, command := range []string{"up", "plan", "status", "logs", "kubeconfig", "delete", "manager"} {
+	for _, command := range []string{"up", "plan", "approve", "cancel", "retry", "backup", "status", "logs", "kubeconfig", "delete", "manager"} {
 		code, out, _ := kubewright(t.Context(), t, nil, command, "--help")
 		if code != cli.ExitOK || !strings.Contains(out, "Examples:") {
 			t.Errorf("the help of %s has no example", command)

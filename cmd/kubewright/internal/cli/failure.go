@@ -18,6 +18,10 @@ const (
 	ExitFailed = 1
 	// ExitBadInput means that a flag, a file or a bundle is wrong; nothing was done.
 	ExitBadInput = 2
+	// ExitChanges means that a plan holds changes; only with --exit-code.
+	ExitChanges = 3
+	// ExitWaiting means that an operation waits for approval of its plan.
+	ExitWaiting = 4
 	// ExitInterrupted means that the user stopped it; the shell gives the same for a Ctrl-C (128 + SIGINT).
 	ExitInterrupted = 130
 )

@@ -113,7 +113,7 @@ func (o *logsOptions) request(ctx context.Context, s *session.Session, snapshot 
 		_ = b.Close()
 		return provision.Request{}, nil, badInput(fmt.Errorf("the bundle %s has digest %s, the cluster uses %s", path, b.Digest(), m.Spec.Digest), "name the right one with --bundle")
 	}
-	hosts, err := access(ctx, s.Client, snapshot.Cluster, nil, nil)
+	hosts, err := access(ctx, s.Client, snapshot.Cluster, nil, nil, nil)
 	if err == nil {
 		for _, name := range o.hosts {
 			if !slices.ContainsFunc(input.HostsOf(snapshot.Cluster), func(h input.NamedHost) bool { return h.Name == name }) {

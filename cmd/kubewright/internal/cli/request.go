@@ -13,14 +13,15 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/input"
+	"github.com/kubewright/kubewright/controllers/operation"
 	"github.com/kubewright/kubewright/pkg/capi"
 	"github.com/kubewright/kubewright/pkg/pki"
 	"github.com/kubewright/kubewright/pkg/provision"
 )
 
-// access gathers what is needed to reach the hosts of a cluster, and their bastions. known and secrets come before what the API
-// server has.
-func access(ctx context.Context, reader client.Reader, cluster *v1alpha1.Cluster, known map[string]*v1alpha1.Host, secrets map[client.ObjectKey]*corev1.Secret) ([]provision.HostAccess, error) {
+// access gathers what is needed to reach the hosts of a cluster, those that leave it included, and their bastions. known and secrets
+// come before what the API server has. A host that leaves and is not contacted for it needs no credentials.
+func access(ctx context.Context, reader client.Reader, cluster *v1alpha1.Cluster, leaving []string, known map[string]*v1alpha1.Host, secrets map[client.ObjectKey]*corev1.Secret) ([]provision.HostAccess, error) {
 	found := map[string]provision.HostAccess{}
 	var add func(name string) error
 	add = func(name string) error {
@@ -35,21 +36,30 @@ func access(ctx context.Context, reader client.Reader, cluster *v1alpha1.Cluster
 			}
 		}
 		key := client.ObjectKey{Namespace: cluster.Namespace, Name: host.Spec.CredentialsRef.Name}
+		orphan := host.Spec.OnRemoval == v1alpha1.OrphanOnRemoval && slices.Contains(leaving, name)
 		secret := secrets[key]
 		if secret == nil {
 			secret = &corev1.Secret{}
-			if err := reader.Get(ctx, key, secret); err != nil {
+			err := reader.Get(ctx, key, secret)
+			if apierrors.IsNotFound(err) && orphan {
+				err = nil
+			}
+			if err != nil {
 				return fmt.Errorf("read Secret %s of Host %s: %w", key, name, err)
 			}
 		}
 		found[name] = provision.HostAccess{Host: *host, Credentials: secret.Data}
-		if host.Spec.BastionRef != nil {
+		if host.Spec.BastionRef != nil && !orphan {
 			return add(host.Spec.BastionRef.Name)
 		}
 		return nil
 	}
+	names := slices.Clone(leaving)
 	for _, named := range input.HostsOf(cluster) {
-		if err := add(named.Name); err != nil {
+		names = append(names, named.Name)
+	}
+	for _, name := range names {
+		if err := add(name); err != nil {
 			return nil, err
 		}
 	}
@@ -83,4 +93,33 @@ func authorities(ctx context.Context, reader client.Reader, cluster *v1alpha1.Cl
 		capi.SetPair(all, purpose, pair)
 	}
 	return all, nil
+}
+
+// leavingHosts names the hosts that an operation for the cluster's spec would take out of it. known come before what the API server
+// has.
+func leavingHosts(ctx context.Context, reader client.Reader, cluster *v1alpha1.Cluster, known map[string]*v1alpha1.Host) ([]string, error) {
+	var hosts v1alpha1.HostList
+	if err := reader.List(ctx, &hosts, client.InNamespace(cluster.Namespace)); err != nil {
+		return nil, fmt.Errorf("list hosts: %w", err)
+	}
+	for i := range hosts.Items {
+		if given := known[hosts.Items[i].Name]; given != nil {
+			hosts.Items[i].Spec = given.Spec
+		}
+	}
+	return operation.Leaving(cluster, hosts.Items), nil
+}
+
+// backupRecipient reads whom a cluster's snapshots are encrypted for; nobody while it has no key.
+func backupRecipient(ctx context.Context, reader client.Reader, cluster *v1alpha1.Cluster) (string, error) {
+	secret := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: cluster.Namespace, Name: capi.SecretName(cluster.Name, capi.Backup)}
+	err := reader.Get(ctx, key, secret)
+	if apierrors.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read Secret %s: %w", key, err)
+	}
+	return capi.BackupRecipientFrom(secret)
 }

@@ -55,7 +55,8 @@ Start with a bundle, a file that describes hosts and a cluster, and:
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return badInput(err, fmt.Sprintf("see %s --help", cmd.CommandPath()))
 	})
-	root.AddCommand(newUp(env), newPlan(env), newStatus(), newLogs(env), newKubeconfig(), newDelete(env), newManager(env), newVersion(), bundlecmd.New())
+	root.AddCommand(newUp(env), newPlan(env), newApprove(env), newCancel(env), newRetry(env), newBackup(env), newStatus(), newLogs(env),
+		newKubeconfig(), newDelete(env), newManager(env), newVersion(), bundlecmd.New())
 	return root
 }
 

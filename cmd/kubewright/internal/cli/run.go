@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/follow"
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/input"
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/session"
@@ -55,7 +58,7 @@ func (r *run) run(ctx context.Context) (*result, error) {
 	defer closeLog() //nolint:errcheck // a log
 
 	board := progress.NewBoard(progress.New(r.key.String(), r.began))
-	tee := &session.Tee{Runner: r.env.Runner, Sink: board, Ended: r.ended}
+	tee := &session.Tee{Runner: r.env.Runner, Watched: r.watches, Sink: board, Ended: r.ended}
 	options := session.ManagerOptions{
 		Runner: tee, BundleRoots: r.bundleRoots, CacheDir: filepath.Join(r.session.Dir.Path(), "verified"), Log: log,
 	}
@@ -175,6 +178,9 @@ func tell(m *progress.Model, s *follow.Snapshot, v follow.Verdict) {
 		for _, host := range input.HostsOf(s.Cluster) {
 			m.AddHost(host.Name, host.Role)
 		}
+		for _, host := range leaving(s) {
+			m.AddHost(host, "leaving")
+		}
 	}
 	m.SetHeadline(v.Message)
 	if v.Operation != nil {
@@ -184,6 +190,14 @@ func tell(m *progress.Model, s *follow.Snapshot, v follow.Verdict) {
 		}
 		m.SetSteps(v.Operation.Name, ids)
 	}
+}
+
+// watches says whether an operation is one that is shown: of this cluster, and not a comparison in the background.
+func (r *run) watches(o v1alpha1.ClusterOperation) bool {
+	if o.Namespace != r.key.Namespace || o.Spec.ClusterRef.Name != r.key.Name {
+		return false
+	}
+	return o.Name == r.goal.Operation || o.Spec.Type != v1alpha1.CheckOperation
 }
 
 // show draws a live table on a terminal, and writes lines elsewhere.
@@ -200,9 +214,13 @@ func (r *run) ended(request provision.Request, outcome *provision.Outcome) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.costs = nil
+	names := slices.Clone(request.Leaving)
 	for _, host := range input.HostsOf(&request.Cluster) {
-		cost := outcome.Hosts[host.Name]
-		r.costs = append(r.costs, progress.HostCost{Name: host.Name, Connections: cost.Connections, Requests: cost.Requests})
+		names = append(names, host.Name)
+	}
+	for _, name := range names {
+		cost := outcome.Hosts[name]
+		r.costs = append(r.costs, progress.HostCost{Name: name, Connections: cost.Connections, Requests: cost.Requests})
 	}
 }
 
@@ -211,18 +229,24 @@ func (r *run) conclude(done *result) (*result, error) {
 	if done.verdict.Standing == follow.Reached {
 		return done, nil
 	}
+	if done.verdict.Standing == follow.Waiting {
+		return nil, r.askForApproval(done.verdict.Operation)
+	}
 	out := r.env.Err
 	goal := "is not ready"
-	if r.goal.Deletion {
+	switch {
+	case r.goal.Deletion:
 		goal = "is not gone"
+	case r.goal.Operation != "":
+		goal = "was not served"
 	}
 	operation := done.verdict.Operation
 	if operation == nil || len(operation.Status.Problems) == 0 {
 		_, _ = fmt.Fprintf(out, "\nError: cluster %s %s: %s\n", r.key, goal, done.verdict.Message)
 	} else {
 		// The problems say all that the message would, one below the other.
-		_, _ = fmt.Fprintf(out, "\nError: cluster %s %s: operation %s failed in attempt %d (%s):\n", r.key, goal, operation.Name,
-			operation.Status.Attempt, progress.StepCounts(operation.Status.Steps))
+		_, _ = fmt.Fprintf(out, "\nError: cluster %s %s: operation %s %s in attempt %d (%s):\n", r.key, goal, operation.Name,
+			ending(operation), operation.Status.Attempt, progress.StepCounts(operation.Status.Steps))
 		if err := progress.Problems(out, operation.Status); err != nil {
 			return nil, err
 		}
@@ -230,6 +254,36 @@ func (r *run) conclude(done *result) (*result, error) {
 	_, _ = fmt.Fprintf(out, "Next: correct the cause, then run the same command again; what is done stays done.\n"+
 		"      More: kubewright logs %s, kubewright status %s, and %s\n", r.key.Name, r.key.Name, r.session.Dir.LogPath("kubewright"))
 	return nil, &failure{err: errors.New(done.verdict.Message), code: ExitFailed, told: true}
+}
+
+// ending is how an operation ended that did not succeed.
+func ending(operation *v1alpha1.ClusterOperation) string {
+	if operation.Status.Phase == v1alpha1.OperationCancelled {
+		return "was cancelled"
+	}
+	return "failed"
+}
+
+// askForApproval shows what waits for a person, and ends.
+func (r *run) askForApproval(operation *v1alpha1.ClusterOperation) error {
+	if err := writePlan(r.env.Out, operation); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(r.env.Err, "\nOperation %s waits for approval of this plan.\nNext: kubewright approve %s, or kubewright cancel %s\n",
+		operation.Name, operation.Name, operation.Name)
+	return &failure{err: errors.New("the operation waits for approval"), code: ExitWaiting, told: true}
+}
+
+// leaving names the hosts that a cluster holds and does not want any more.
+func leaving(s *follow.Snapshot) []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(s.Hosts)) {
+		wanted := slices.ContainsFunc(input.HostsOf(s.Cluster), func(h input.NamedHost) bool { return h.Name == name })
+		if claim := s.Hosts[name].Status.Claim; claim != nil && claim.ClusterUID == string(s.Cluster.UID) && !wanted {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // stopped explains a run that was ended from outside.

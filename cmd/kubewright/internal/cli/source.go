@@ -78,8 +78,8 @@ func (s *source) read() (_ *wanted, err error) {
 	if err := s.checkDigest(w); err != nil {
 		return nil, badInput(err, "")
 	}
-	if _, err := w.bundle.Release(w.Cluster.Spec.Version); err != nil {
-		return nil, badInput(fmt.Errorf("%s: spec.version: %w", w.Where(w.Cluster), err), "correct the version, or use another bundle")
+	if err := w.checkVersions(); err != nil {
+		return nil, badInput(err, "correct the version, or use another bundle")
 	}
 	if w.Manifest == nil {
 		if err := w.makeManifest(); err != nil {
@@ -92,6 +92,22 @@ func (s *source) read() (_ *wanted, err error) {
 		}
 	}
 	return w, nil
+}
+
+// checkVersions sees that the bundle holds the versions the Cluster names.
+func (w *wanted) checkVersions() error {
+	if _, err := w.bundle.Release(w.Cluster.Spec.Version); err != nil {
+		return fmt.Errorf("%s: spec.version: %w", w.Where(w.Cluster), err)
+	}
+	for i, pool := range w.Cluster.Spec.Workers {
+		if pool.Version == "" {
+			continue
+		}
+		if _, err := w.bundle.Release(pool.Version); err != nil {
+			return fmt.Errorf("%s: spec.workers[%d].version: %w", w.Where(w.Cluster), i, err)
+		}
+	}
+	return nil
 }
 
 // checkDigest compares the bundle with the digests the user trusts.

@@ -4,13 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/cmd/kubewright/internal/follow"
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/session"
 	"github.com/kubewright/kubewright/pkg/progress"
 	"github.com/kubewright/kubewright/pkg/standalone"
@@ -35,7 +41,11 @@ it runs etcd and an API server out of the bundle on this machine while it works,
 
 Run it again at any time. Interrupted, in whatever way, it goes on where it stopped; with nothing to do it only checks.
 
-Exit codes: 0 the cluster is ready, 1 it is not, 2 the input is wrong and nothing was done, 130 stopped by Ctrl-C.`,
+Change the file and run it again to upgrade, grow, shrink or configure the cluster: what differs becomes one operation, or a chain of
+them. Hosts that the cluster does not name any more leave it; their Host objects stay.
+
+Exit codes: 0 the cluster is ready, 1 it is not, 2 the input is wrong and nothing was done, 4 an operation waits for approval, 130
+stopped by Ctrl-C.`,
 		Example: `  # A first cluster
   kubewright up -f cluster.yaml --bundle kubernetes-1.36.bundle
 
@@ -79,7 +89,7 @@ func (o *upOptions) run(ctx context.Context, env Environment) (err error) {
 	if _, _, err := w.checkAll(ctx, s); err != nil {
 		return err
 	}
-	goal, err := o.ask(ctx, s, w)
+	goal, before, err := o.ask(ctx, s, w)
 	if err != nil {
 		return err
 	}
@@ -92,9 +102,37 @@ func (o *upOptions) run(ctx context.Context, env Environment) (err error) {
 	if err != nil {
 		return err
 	}
+	summary := r.summary(before, done)
+	summary.Kubeconfig = kubeconfig
+	return summary.Render(env.Out)
+}
+
+// summary tells what became of a cluster since before.
+func (r *run) summary(before *follow.Snapshot, done *result) progress.Summary {
 	return progress.Summary{
-		Cluster: done.snapshot.Cluster, Operation: done.verdict.Operation, Costs: done.costs, Took: time.Since(began), Kubeconfig: kubeconfig,
-	}.Render(env.Out)
+		Before: before.Cluster, Cluster: done.snapshot.Cluster, Operations: r.goal.Worked(done.snapshot), Left: left(before, done.snapshot),
+		Costs: done.costs, Took: time.Since(r.began),
+	}
+}
+
+// left tells of the hosts that are not the cluster's any more.
+func left(before, after *follow.Snapshot) []progress.LeftHost {
+	if before.Cluster == nil {
+		return nil
+	}
+	var out []progress.LeftHost
+	for _, name := range slices.Sorted(maps.Keys(before.Hosts)) {
+		claim, host := before.Hosts[name].Status.Claim, after.Hosts[name]
+		if claim == nil || claim.ClusterUID != string(before.Cluster.UID) || host == nil || host.Status.Claim != nil {
+			continue
+		}
+		one := progress.LeftHost{Name: name}
+		if quarantined := meta.FindStatusCondition(host.Status.Conditions, v1alpha1.HostQuarantinedCondition); quarantined != nil && quarantined.Status == metav1.ConditionTrue {
+			one.Quarantined = quarantined.Message
+		}
+		out = append(out, one)
+	}
+	return out
 }
 
 // bundleRoots are the directories the controllers may take bundles from: where the user's bundle is, also after links.

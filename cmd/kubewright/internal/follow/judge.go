@@ -23,6 +23,8 @@ const (
 	Reached
 	// Failed means that nothing more will be done towards it.
 	Failed
+	// Waiting means that nothing more will be done before somebody approves the operation's plan.
+	Waiting
 )
 
 // Verdict is a judgement over a snapshot.
@@ -36,7 +38,8 @@ type Verdict struct {
 	Again time.Duration
 }
 
-// Goal is a Cluster's spec brought about, or with Deletion its end, by an operation of after the goal was set.
+// Goal is a Cluster's spec brought about by an operation of after the goal was set, the end of the Cluster, or what becomes of one
+// operation.
 type Goal struct {
 	// Before names the operations that had ended when the goal was set; they say nothing about it.
 	Before map[string]bool
@@ -44,6 +47,9 @@ type Goal struct {
 	Since time.Time
 	// Deletion makes the end of the Cluster the goal.
 	Deletion bool
+	// Operation makes the success of the operation of this name the goal; with End any end of it.
+	Operation string
+	End       bool
 }
 
 // NewGoal sets a goal over what is there.
@@ -66,12 +72,25 @@ func (g Goal) Judge(s *Snapshot, now time.Time) Verdict {
 		return Verdict{Message: "the Cluster does not exist yet"}
 	}
 	v := Verdict{Operation: g.operation(s)}
+	if g.Operation != "" {
+		v = judgeOperation(v)
+		switch {
+		case !g.End:
+		case v.Operation != nil && v.Operation.Status.Phase.Ended():
+			v.Standing = Reached
+		default:
+			v.Standing = Working
+		}
+		return v
+	}
 	ready := current(s.Cluster.Status.Conditions, v1alpha1.ReadyCondition, s.Cluster.Generation)
 	if ready != nil && ready.Status != metav1.ConditionUnknown {
 		v.Message = ready.Message
 	}
 	stalled := isTrue(current(s.Cluster.Status.Conditions, v1alpha1.StalledCondition, s.Cluster.Generation))
 	switch {
+	case v.Operation != nil && v.Operation.Status.Phase == v1alpha1.OperationAwaitingApproval:
+		return judgeOperation(v)
 	case v.Operation != nil && !v.Operation.Status.Phase.Ended():
 	case v.Operation != nil && v.Operation.Status.Phase != v1alpha1.OperationSucceeded:
 		return g.judgeFailure(v, stalled, now)
@@ -81,6 +100,29 @@ func (g Goal) Judge(s *Snapshot, now time.Time) Verdict {
 		if v.Again = g.Since.Add(settle).Sub(now); v.Again <= 0 {
 			v.Standing, v.Again = Failed, 0
 		}
+	}
+	return v
+}
+
+// judgeOperation says how one operation stands, whatever the Cluster says.
+func judgeOperation(v Verdict) Verdict {
+	if v.Operation == nil {
+		return v
+	}
+	if why := meta.FindStatusCondition(v.Operation.Status.Conditions, v1alpha1.ReadyCondition); why != nil {
+		v.Message = why.Message
+	}
+	switch v.Operation.Status.Phase {
+	case v1alpha1.OperationSucceeded:
+		v.Standing = Reached
+	case v1alpha1.OperationFailed, v1alpha1.OperationCancelled:
+		v.Standing = Failed
+	case v1alpha1.OperationAwaitingApproval:
+		// One that was approved already is begun in a moment.
+		if given := v.Operation.Annotations[v1alpha1.ApproveAnnotation]; given == "" || given != v.Operation.Status.PlanDigest {
+			v.Standing = Waiting
+		}
+	case v1alpha1.OperationPending, v1alpha1.OperationRunning:
 	}
 	return v
 }
@@ -104,6 +146,12 @@ func (g Goal) judgeFailure(v Verdict, stalled bool, now time.Time) Verdict {
 func (g Goal) operation(s *Snapshot) *v1alpha1.ClusterOperation {
 	for i := len(s.Operations) - 1; i >= 0; i-- {
 		o := &s.Operations[i]
+		if g.Operation != "" {
+			if o.Name == g.Operation {
+				return o
+			}
+			continue
+		}
 		if g.Before[o.Name] || o.Spec.Mode == v1alpha1.PlanMode {
 			continue
 		}
@@ -113,11 +161,27 @@ func (g Goal) operation(s *Snapshot) *v1alpha1.ClusterOperation {
 			}
 			continue
 		}
-		if o.Spec.Type.BringsAbout() && (s.Cluster == nil || o.Spec.ClusterGeneration == 0 || o.Spec.ClusterGeneration == s.Cluster.Generation) {
+		if g.isAbout(s, o) {
 			return o
 		}
 	}
 	return nil
+}
+
+// Worked lists the operations of after the goal was set that brought the present spec about or worked towards it, oldest first.
+func (g Goal) Worked(s *Snapshot) []v1alpha1.ClusterOperation {
+	var out []v1alpha1.ClusterOperation
+	for i := range s.Operations {
+		if o := &s.Operations[i]; !g.Before[o.Name] && o.Spec.Mode != v1alpha1.PlanMode && g.isAbout(s, o) {
+			out = append(out, *o)
+		}
+	}
+	return out
+}
+
+// isAbout says whether an operation brings the present spec about.
+func (g Goal) isAbout(s *Snapshot, o *v1alpha1.ClusterOperation) bool {
+	return o.Spec.Type.BringsAbout() && (s.Cluster == nil || o.Spec.ClusterGeneration == 0 || o.Spec.ClusterGeneration == s.Cluster.Generation)
 }
 
 // current is a condition if it speaks of the present generation.

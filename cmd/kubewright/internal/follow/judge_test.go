@@ -37,12 +37,20 @@ func TestAGoalIsJudgedByWhatHappenedSinceItWasSet(t *testing.T) {
 	plan.Spec.Mode = v1alpha1.PlanMode
 	ready := condition(v1alpha1.ReadyCondition, metav1.ConditionTrue, 2)
 	stalled := condition(v1alpha1.StalledCondition, metav1.ConditionTrue, 2)
+	awaiting := operation("new-1", v1alpha1.OperationAwaitingApproval, 2)
+	awaiting.Status.PlanDigest = "sha256:1"
+	approved := awaiting
+	approved.Annotations = map[string]string{v1alpha1.ApproveAnnotation: "sha256:1"}
+	wrong := awaiting
+	wrong.Annotations = map[string]string{v1alpha1.ApproveAnnotation: "sha256:2"}
 	old := operation("old-1", v1alpha1.OperationFailed, 2)
 
 	for name, test := range map[string]struct {
 		cluster    *v1alpha1.Cluster
 		operations []v1alpha1.ClusterOperation
 		deletion   bool
+		wanted     string
+		end        bool
 		after      time.Duration
 		want       Standing
 		again      bool
@@ -61,6 +69,17 @@ func TestAGoalIsJudgedByWhatHappenedSinceItWasSet(t *testing.T) {
 		"a Stalled of the very start may be an old one":     {cluster: cluster(stalled), operations: []v1alpha1.ClusterOperation{old}, after: time.Second, want: Working, again: true},
 		"a Stalled that lasts is believed":                  {cluster: cluster(stalled), operations: []v1alpha1.ClusterOperation{old}, after: 5 * time.Second, want: Failed},
 		"a Stalled of an older spec is not believed":        {cluster: cluster(condition(v1alpha1.StalledCondition, metav1.ConditionTrue, 1)), after: time.Hour, want: Working},
+		"the operation waits for approval":                  {cluster: cluster(), operations: []v1alpha1.ClusterOperation{awaiting}, want: Waiting},
+		"the operation was approved just now":               {cluster: cluster(), operations: []v1alpha1.ClusterOperation{approved}, want: Working},
+		"another plan was approved":                         {cluster: cluster(), operations: []v1alpha1.ClusterOperation{wrong}, want: Waiting},
+		"the operation was cancelled":                       {cluster: cluster(stalled), operations: []v1alpha1.ClusterOperation{operation("new-1", v1alpha1.OperationCancelled, 2)}, want: Failed},
+		"a part of a chain succeeded":                       {cluster: cluster(), operations: []v1alpha1.ClusterOperation{operation("new-1", v1alpha1.OperationSucceeded, 2), operation("new-2", v1alpha1.OperationRunning, 2)}, want: Working},
+		"a wanted operation is not there yet":               {cluster: cluster(ready), wanted: "by-hand", want: Working},
+		"a wanted operation runs":                           {cluster: cluster(ready), wanted: "by-hand", operations: []v1alpha1.ClusterOperation{operation("by-hand", v1alpha1.OperationRunning, 0)}, want: Working},
+		"a wanted operation succeeded in a broken cluster":  {cluster: cluster(stalled), wanted: "by-hand", operations: []v1alpha1.ClusterOperation{operation("by-hand", v1alpha1.OperationSucceeded, 0), operation("new-1", v1alpha1.OperationFailed, 2)}, want: Reached},
+		"a wanted operation failed":                         {cluster: cluster(ready), wanted: "by-hand", operations: []v1alpha1.ClusterOperation{operation("by-hand", v1alpha1.OperationFailed, 0)}, want: Failed},
+		"an operation to be ended waits for approval":       {cluster: cluster(ready), wanted: "new-1", end: true, operations: []v1alpha1.ClusterOperation{awaiting}, want: Working},
+		"an operation to be ended was cancelled":            {cluster: cluster(stalled), wanted: "new-1", end: true, operations: []v1alpha1.ClusterOperation{operation("new-1", v1alpha1.OperationCancelled, 2)}, want: Reached},
 		"a cluster to be deleted is still there":            {cluster: cluster(ready), deletion: true, want: Working},
 		"a cluster to be deleted is gone":                   {deletion: true, want: Reached},
 		"a reset failed":                                    {cluster: cluster(stalled), operations: []v1alpha1.ClusterOperation{reset}, deletion: true, want: Failed},
@@ -70,6 +89,7 @@ func TestAGoalIsJudgedByWhatHappenedSinceItWasSet(t *testing.T) {
 			before := &Snapshot{Operations: []v1alpha1.ClusterOperation{old, operation("running", v1alpha1.OperationRunning, 2)}}
 			goal := NewGoal(before, start)
 			goal.Deletion = test.deletion
+			goal.Operation, goal.End = test.wanted, test.end
 			v := goal.Judge(&Snapshot{Cluster: test.cluster, Operations: test.operations}, start.Add(test.after))
 			if v.Standing != test.want || v.Again > 0 != test.again {
 				t.Errorf("got %+v, want standing %v and to be asked again %v", v, test.want, test.again)

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 
+	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/engine"
 	"github.com/kubewright/kubewright/pkg/provision"
 )
@@ -11,14 +12,19 @@ import (
 type Tee struct {
 	// Runner carries operations out.
 	Runner provision.Runner
-	// Sink gets every event besides the controllers.
+	// Watched says which operations are watched; nil for all.
+	Watched func(v1alpha1.ClusterOperation) bool
+	// Sink gets every event of them besides the controllers.
 	Sink engine.Sink
-	// Ended is called when an operation has ended, with its outcome.
+	// Ended is called when one of them has ended, with its outcome.
 	Ended func(request provision.Request, outcome *provision.Outcome)
 }
 
 // Run has the operation carried out.
 func (t *Tee) Run(ctx context.Context, request provision.Request) (*provision.Outcome, error) {
+	if t.Watched != nil && !t.Watched(request.Operation) {
+		return t.Runner.Run(ctx, request)
+	}
 	original := request
 	request.Sink = engine.Multi(request.Sink, t.Sink)
 	outcome, err := t.Runner.Run(ctx, request)

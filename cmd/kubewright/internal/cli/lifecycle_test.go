@@ -1,0 +1,148 @@
+package cli_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/cmd/kubewright/internal/cli"
+	"github.com/kubewright/kubewright/pkg/engine"
+	"github.com/kubewright/kubewright/pkg/provision"
+)
+
+// edit replaces a text in the place's file, which must hold it.
+func (p place) edit(old, new string) {
+	p.t.Helper()
+	content, err := os.ReadFile(p.file)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if !strings.Contains(string(content), old) {
+		p.t.Fatalf("the file has no %q", old)
+	}
+	if err := os.WriteFile(p.file, []byte(strings.Replace(string(content), old, new, 1)), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// kept does what a runner does on a cluster that exists: it plans, gives up hosts that leave, and brings about the operation's version.
+func kept(t *testing.T) func(context.Context, provision.Request, func(engine.Event)) (*provision.Outcome, error) {
+	t.Helper()
+	return func(ctx context.Context, r provision.Request, emit func(engine.Event)) (*provision.Outcome, error) {
+		digest := fmt.Sprintf("sha256:of-%s-%d", r.Cluster.Spec.Version, len(r.Hosts))
+		if r.Operation.Spec.Mode == v1alpha1.PlanMode {
+			return &provision.Outcome{
+				Initialized: true, Changed: true, PlanDigest: digest, PlanLeftOut: 2,
+				Plan: []v1alpha1.PlannedChange{{Step: "kubelet/config", Host: "n1", Why: "maxPods is 110, want 60"}},
+			}, nil
+		}
+		if r.ApprovedPlan != "" && r.ApprovedPlan != digest {
+			return &provision.Outcome{Initialized: true}, &provision.PlanChangedError{Approved: r.ApprovedPlan, Now: digest}
+		}
+		outcome, err := install(engine.StateChanged)(ctx, r, emit)
+		if r.Operation.Spec.Version != "" {
+			outcome.Version = r.Operation.Spec.Version
+		}
+		outcome.Removed = map[string]provision.RemovedHost{}
+		for _, name := range r.Leaving {
+			outcome.Removed[name] = provision.RemovedHost{Problem: "no route to host"}
+		}
+		outcome.Nodes.Joined = int32(len(r.Hosts) - len(r.Leaving))
+		outcome.Nodes.Ready = outcome.Nodes.Joined
+		return outcome, err
+	}
+}
+
+const thirdHost = `---
+apiVersion: kubewright.io/v1alpha1
+kind: Host
+metadata: {name: n3}
+spec: {address: 192.0.2.3, credentialsRef: {name: ssh}}
+---
+apiVersion: v1
+kind: Secret
+`
+
+func TestAnEditedFileIsPlannedAppliedAndToldOf(t *testing.T) {
+	p := newPlace(t, file)
+	runner := &fakeRunner{run: kept(t)}
+	if code, _, _ := kubewright(t.Context(), t, runner, p.up()...); code != cli.ExitOK {
+		t.Fatalf("exit code %d", code)
+	}
+
+	// A host is taken in and another leaves; its Host object stays although the file does not have it any more.
+	p.edit("---\napiVersion: v1\nkind: Secret\n", thirdHost)
+	p.edit("hosts: [n2]", "hosts: [n3]")
+	p.edit("apiVersion: kubewright.io/v1alpha1\nkind: Host\nmetadata: {name: n2}\nspec: {address: 192.0.2.2, credentialsRef: {name: ssh}}\n---\n", "")
+	last := func() provision.Request {
+		calls := runner.calls()
+		return calls[len(calls)-1]
+	}
+	code, out, _ := kubewright(t.Context(), t, runner, "plan", "-f", p.file, "--bundle", bundleFor(t), "--state-dir", p.state, "--exit-code")
+	if code != cli.ExitChanges {
+		t.Errorf("plan: exit code %d, want %d", code, cli.ExitChanges)
+	}
+	wantText(t, out, "Plan for cluster default/demo", "maxPods is 110, want 60", "2 more changes", "Digest of the plan: sha256:of-v1.36.3-3")
+	planned := last()
+	if code, out, _ = kubewright(t.Context(), t, runner, p.up()...); code != cli.ExitOK {
+		t.Fatalf("exit code %d after hosts were exchanged", code)
+	}
+	wantText(t, out, "demo-scale-g2-1", "node/join on 3 hosts", "n2: quarantined", "no route to host", "n3")
+	for what, request := range map[string]provision.Request{"plan": planned, "operation": last()} {
+		if !slices.Equal(request.Leaving, []string{"n2"}) || len(request.Hosts) != 3 || !strings.HasPrefix(request.BackupRecipient, "age1") {
+			t.Errorf("the %s was given %d hosts of which %v leave, backups for %q", what, len(request.Hosts), request.Leaving, request.BackupRecipient)
+		}
+	}
+
+	if code, out, _ = kubewright(t.Context(), t, runner, "backup", "demo", "--plain", "--state-dir", p.state); code != cli.ExitOK {
+		t.Fatalf("backup: exit code %d", code)
+	}
+	wantText(t, out, "Operation demo-backup-", "brought about")
+	if got := last().Operation.Spec.Type; got != v1alpha1.BackupEtcdOperation {
+		t.Errorf("the last operation was %s", got)
+	}
+}
+
+func TestAManualClusterShowsItsPlanAndDoesWhatIsApproved(t *testing.T) {
+	p := newPlace(t, strings.Replace(file, "  version: v1.36.3\n", "  version: v1.36.3\n  operationPolicy: Manual\n", 1))
+	runner := &fakeRunner{run: kept(t)}
+	code, out, errs := kubewright(t.Context(), t, runner, p.up()...)
+	if code != cli.ExitWaiting {
+		t.Fatalf("exit code %d, want %d", code, cli.ExitWaiting)
+	}
+	wantText(t, out, "Plan of operation demo-install-g1-1 (Install)", "n1\n  kubelet/config\n      maxPods is 110, want 60", "2 more changes", "sha256:of-v1.36.3-2")
+	wantText(t, errs, "kubewright approve demo-install-g1-1", "kubewright cancel demo-install-g1-1")
+
+	if code, _, errs = kubewright(t.Context(), t, runner, "approve", "--state-dir", p.state); code != cli.ExitBadInput {
+		t.Errorf("approve without a terminal and without --yes: exit code %d", code)
+	}
+	wantText(t, errs, "--yes")
+	if code, out, _ = kubewright(t.Context(), t, runner, "cancel", "--plain", "--state-dir", p.state); code != cli.ExitOK {
+		t.Fatalf("cancel: exit code %d", code)
+	}
+	wantText(t, out, "Operation demo-install-g1-1: Cancelled", "before anything was done")
+	if code, _, _ = kubewright(t.Context(), t, runner, "retry", "--plain", "--state-dir", p.state); code != cli.ExitWaiting {
+		t.Errorf("retry: exit code %d, want the next operation to wait for approval", code)
+	}
+	for _, request := range runner.calls() {
+		if request.Operation.Spec.Mode != v1alpha1.PlanMode {
+			t.Fatalf("operation %s was carried out without approval", request.Operation.Name)
+		}
+	}
+	if code, out, _ = kubewright(t.Context(), t, runner, "approve", "demo", "--yes", "--plain", "--state-dir", p.state); code != cli.ExitOK {
+		t.Fatalf("approve: exit code %d", code)
+	}
+	wantText(t, out, "Plan of operation demo-install-g1-2", "Cluster default/demo is ready")
+	calls := runner.calls()
+	if last := calls[len(calls)-1]; last.ApprovedPlan != "sha256:of-v1.36.3-2" {
+		t.Errorf("the runner was held to the plan %q", last.ApprovedPlan)
+	}
+	if code, _, errs = kubewright(t.Context(), t, runner, "approve", "--yes", "--state-dir", p.state); code != cli.ExitBadInput {
+		t.Errorf("approve with nothing to approve: exit code %d", code)
+	}
+	wantText(t, errs, "no operation waits for approval")
+}
