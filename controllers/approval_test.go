@@ -19,6 +19,23 @@ import (
 
 func manual(c *v1alpha1.Cluster) { c.Spec.OperationPolicy = v1alpha1.ManualOperations }
 
+// oneHost makes a world with a cluster of one host, without waiting for it. stop ends its controllers.
+func oneHost(t *testing.T, runner *fakeRunner, change func(*v1alpha1.Cluster)) (w *world, c *v1alpha1.Cluster, stop func()) {
+	t.Helper()
+	w = newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	stop = w.start(runner)
+	return w, w.createCluster("demo", change, "cp1"), stop
+}
+
+// byHand creates an operation as a person would.
+func (w *world) byHand(name string, spec v1alpha1.ClusterOperationSpec) {
+	w.t.Helper()
+	spec.ClusterRef.Name = "demo"
+	w.create(&v1alpha1.ClusterOperation{ObjectMeta: w.meta(name), Spec: spec})
+}
+
 // annotate sets an annotation of an operation.
 func (w *world) annotate(name, key, value string) {
 	w.t.Helper()
@@ -46,12 +63,8 @@ func says(object capi.Object) string {
 }
 
 func TestAManualOperationShowsItsPlanAndWaitsUntilExactlyThatIsApproved(t *testing.T) {
-	w := newWorld(t)
-	w.createManifest(version)
-	w.createHost("cp1", "192.0.2.11")
 	runner := newRunner(planned("kubelet is missing"))
-	w.start(runner)
-	c := w.createCluster("demo", manual, "cp1")
+	w, c, _ := oneHost(t, runner, manual)
 	o := w.reaches("demo-install-g1-1", v1alpha1.OperationAwaitingApproval)
 	w.Expect(o.Spec.Approval).To(gomega.Equal(v1alpha1.ApprovalRequired))
 	w.Expect(o.Status.Plan).To(gomega.Equal([]v1alpha1.PlannedChange{{Step: "node/ready", Host: "cp1", Why: "kubelet is missing"}}))
@@ -77,12 +90,8 @@ func TestAManualOperationShowsItsPlanAndWaitsUntilExactlyThatIsApproved(t *testi
 }
 
 func TestAPlanThatChangedIsShownAgain(t *testing.T) {
-	w := newWorld(t)
-	w.createManifest(version)
-	w.createHost("cp1", "192.0.2.11")
 	runner := newRunner(planned("kubelet is missing"))
-	w.start(runner)
-	c := w.createCluster("demo", manual, "cp1")
+	w, c, _ := oneHost(t, runner, manual)
 	o := w.reaches("demo-install-g1-1", v1alpha1.OperationAwaitingApproval)
 	runner.set(planned("everything is missing"))
 	w.annotate(o.Name, v1alpha1.ApproveAnnotation, o.Status.PlanDigest)
@@ -100,12 +109,8 @@ func TestAPlanThatChangedIsShownAgain(t *testing.T) {
 }
 
 func TestAnEmptyPlanNeedsNoApproval(t *testing.T) {
-	w := newWorld(t)
-	w.createManifest(version)
-	w.createHost("cp1", "192.0.2.11")
 	runner := newRunner(nil)
-	w.start(runner)
-	c := w.createCluster("demo", nil, "cp1")
+	w, c, _ := oneHost(t, runner, nil)
 	w.ready(c)
 	runner.set(func(context.Context, provision.Request) (*provision.Outcome, error) {
 		return &provision.Outcome{Initialized: true, PlanDigest: "sha256:0"}, nil
@@ -117,11 +122,7 @@ func TestAnEmptyPlanNeedsNoApproval(t *testing.T) {
 }
 
 func TestARestartLeavesAnOperationWaitingForItsApproval(t *testing.T) {
-	w := newWorld(t)
-	w.createManifest(version)
-	w.createHost("cp1", "192.0.2.11")
-	stop := w.start(newRunner(planned("kubelet is missing")))
-	c := w.createCluster("demo", manual, "cp1")
+	w, c, stop := oneHost(t, newRunner(planned("kubelet is missing")), manual)
 	o := w.reaches("demo-install-g1-1", v1alpha1.OperationAwaitingApproval)
 	stop()
 	runner := newRunner(planned("kubelet is missing"))
@@ -133,14 +134,24 @@ func TestARestartLeavesAnOperationWaitingForItsApproval(t *testing.T) {
 	w.Expect(runner.calls()).To(gomega.HaveLen(1))
 }
 
+func TestAnotherLeaderMakesThePlanAgainThatTheLastOneLeftUnfinished(t *testing.T) {
+	began := make(chan provision.Request, 10)
+	w, c, stop := oneHost(t, newRunner(untilCancelled(began)), manual)
+	w.Expect((<-began).Operation.Spec.Mode).To(gomega.Equal(v1alpha1.PlanMode))
+	stop()
+	w.Expect(w.operation("demo-install-g1-1").Status.Phase).To(gomega.Equal(v1alpha1.OperationRunning))
+	w.start(newRunner(planned("kubelet is missing")))
+	o := w.reaches("demo-install-g1-1", v1alpha1.OperationAwaitingApproval)
+	w.Expect(o.Status.Attempt).To(gomega.Equal(int32(2)))
+	w.Expect(o.Status.StartedAt).To(gomega.BeNil(), "nothing was begun yet")
+	w.annotate(o.Name, v1alpha1.ApproveAnnotation, o.Status.PlanDigest)
+	w.ready(c)
+}
+
 func TestAnApprovedOperationThatWasInterruptedGoesOnWithoutAnotherApproval(t *testing.T) {
-	w := newWorld(t)
-	w.createManifest(version)
-	w.createHost("cp1", "192.0.2.11")
 	began := make(chan provision.Request, 10)
 	runner := newRunner(planned("kubelet is missing"))
-	stop := w.start(runner)
-	c := w.createCluster("demo", manual, "cp1")
+	w, c, stop := oneHost(t, runner, manual)
 	o := w.reaches("demo-install-g1-1", v1alpha1.OperationAwaitingApproval)
 
 	// Cut off before anything was changed: what was approved still has to be what is done.
@@ -170,12 +181,8 @@ func TestAnApprovedOperationThatWasInterruptedGoesOnWithoutAnotherApproval(t *te
 }
 
 func TestAChangedSpecSupersedesAnOperationThatWaitsForApproval(t *testing.T) {
-	w := newWorld(t)
-	w.createManifest(version)
-	w.createHosts()
 	runner := newRunner(planned("kubelet is missing"))
-	w.start(runner)
-	c := w.createCluster("demo", manual, "cp1")
+	w, c, _ := oneHost(t, runner, manual)
 	first := w.reaches("demo-install-g1-1", v1alpha1.OperationAwaitingApproval)
 	w.edit(c, func() { c.Spec.ControlPlane.CertSANs = []string{"api.example.com"} })
 	w.Eventually(func() string { return capi.Condition(w.operation(first.Name), v1alpha1.StalledCondition).Reason }).Should(gomega.Equal(operation.ReasonSuperseded))
@@ -186,19 +193,13 @@ func TestAChangedSpecSupersedesAnOperationThatWaitsForApproval(t *testing.T) {
 }
 
 func TestAnOperationThatWaitsForApprovalLetsOthersGoFirstAndCanBeCancelled(t *testing.T) {
-	w := newWorld(t)
-	w.createManifest(version)
-	w.createHost("cp1", "192.0.2.11")
 	runner := newRunner(nil)
-	w.start(runner)
-	c := w.createCluster("demo", nil, "cp1")
+	w, c, _ := oneHost(t, runner, nil)
 	w.ready(c)
 	runner.set(planned("labels differ"))
 	w.edit(c, func() { manual(c) })
 	o := w.reaches("demo-configure-g2-1", v1alpha1.OperationAwaitingApproval)
-	w.create(&v1alpha1.ClusterOperation{ObjectMeta: w.meta("snapshot"), Spec: v1alpha1.ClusterOperationSpec{
-		ClusterRef: v1alpha1.LocalReference{Name: "demo"}, Type: v1alpha1.BackupEtcdOperation,
-	}})
+	w.byHand("snapshot", v1alpha1.ClusterOperationSpec{Type: v1alpha1.BackupEtcdOperation})
 	w.reaches("snapshot", v1alpha1.OperationSucceeded)
 	w.Expect(w.operation(o.Name).Status.Phase).To(gomega.Equal(v1alpha1.OperationAwaitingApproval))
 
@@ -211,43 +212,27 @@ func TestAnOperationThatWaitsForApprovalLetsOthersGoFirstAndCanBeCancelled(t *te
 }
 
 func TestAnOperationOfAPersonMayNeedApprovalToo(t *testing.T) {
-	w := newWorld(t)
-	w.createManifest(version)
-	w.createHost("cp1", "192.0.2.11")
 	runner := newRunner(nil)
-	w.start(runner)
-	w.ready(w.createCluster("demo", nil, "cp1"))
+	w, c, _ := oneHost(t, runner, nil)
+	w.ready(c)
 	runner.set(planned("a snapshot is wanted"))
-	w.create(&v1alpha1.ClusterOperation{ObjectMeta: w.meta("by-hand"), Spec: v1alpha1.ClusterOperationSpec{
-		ClusterRef: v1alpha1.LocalReference{Name: "demo"}, Type: v1alpha1.ConfigureOperation, Approval: v1alpha1.ApprovalRequired,
-	}})
+	w.byHand("by-hand", v1alpha1.ClusterOperationSpec{Type: v1alpha1.ConfigureOperation, Approval: v1alpha1.ApprovalRequired})
 	o := w.reaches("by-hand", v1alpha1.OperationAwaitingApproval)
 	w.annotate(o.Name, v1alpha1.ApproveAnnotation, o.Status.PlanDigest)
 	w.reaches("by-hand", v1alpha1.OperationSucceeded)
 }
 
 func TestAPlanThatCannotBeMadeFailsTheOperation(t *testing.T) {
-	w := newWorld(t)
-	w.createManifest(version)
-	w.createHost("cp1", "192.0.2.11")
-	w.start(newRunner(failWith(errors.New("cp1 does not answer"))))
-	c := w.createCluster("demo", manual, "cp1")
+	w, c, _ := oneHost(t, newRunner(failWith(errors.New("cp1 does not answer"))), manual)
 	w.Expect(w.stalled(c, cluster.ReasonOperationFailed)).To(gomega.ContainSubstring("cp1 does not answer"))
 }
 
 func TestAnOperationInModePlanTouchesNothingAndHasADigest(t *testing.T) {
-	w := newWorld(t)
-	w.createManifest(version)
-	w.createHost("cp1", "192.0.2.11")
-	w.createHost("w9", "192.0.2.19")
 	runner := newRunner(nil)
-	w.start(runner)
-	c := w.createCluster("demo", nil, "cp1")
+	w, c, _ := oneHost(t, runner, nil)
 	w.ready(c)
 	runner.set(planned("labels differ"))
-	w.create(&v1alpha1.ClusterOperation{ObjectMeta: w.meta("what-if"), Spec: v1alpha1.ClusterOperationSpec{
-		ClusterRef: v1alpha1.LocalReference{Name: "demo"}, Type: v1alpha1.ConfigureOperation, Mode: v1alpha1.PlanMode,
-	}})
+	w.byHand("what-if", v1alpha1.ClusterOperationSpec{Type: v1alpha1.ConfigureOperation, Mode: v1alpha1.PlanMode})
 	o := w.reaches("what-if", v1alpha1.OperationSucceeded)
 	w.Expect(o.Status.PlanDigest).To(gomega.HavePrefix("sha256:"))
 	w.Expect(o.Status.Plan).To(gomega.HaveLen(1))
@@ -327,12 +312,8 @@ func TestAnOperationThatEndsWellAlthoughItWasCancelledHasSucceeded(t *testing.T)
 }
 
 func TestAQueuedOperationSaysItsPlaceAndIsCancelledAtOnce(t *testing.T) {
-	w := newWorld(t)
-	w.createManifest(version)
-	w.createHost("cp1", "192.0.2.11")
 	runner := newRunner(nil)
-	w.start(runner)
-	c := w.createCluster("demo", nil, "cp1")
+	w, c, _ := oneHost(t, runner, nil)
 	w.ready(c)
 	hold := make(chan struct{})
 	runner.set(func(ctx context.Context, request provision.Request) (*provision.Outcome, error) {
@@ -340,9 +321,7 @@ func TestAQueuedOperationSaysItsPlaceAndIsCancelledAtOnce(t *testing.T) {
 		return succeed(ctx, request)
 	})
 	for _, name := range []string{"a", "b", "c"} {
-		w.create(&v1alpha1.ClusterOperation{ObjectMeta: w.meta(name), Spec: v1alpha1.ClusterOperationSpec{
-			ClusterRef: v1alpha1.LocalReference{Name: "demo"}, Type: v1alpha1.BackupEtcdOperation,
-		}})
+		w.byHand(name, v1alpha1.ClusterOperationSpec{Type: v1alpha1.BackupEtcdOperation})
 		if name == "a" {
 			w.reaches("a", v1alpha1.OperationRunning)
 		}
@@ -364,9 +343,7 @@ func TestADeletedOperationGoesWhenItHasComeToASafePoint(t *testing.T) {
 	c := w.three(runner, nil)
 	began, let := make(chan provision.Request, 10), make(chan struct{})
 	runner.set(untilStopped(began, let))
-	w.create(&v1alpha1.ClusterOperation{ObjectMeta: w.meta("by-hand"), Spec: v1alpha1.ClusterOperationSpec{
-		ClusterRef: v1alpha1.LocalReference{Name: "demo"}, Type: v1alpha1.ConfigureOperation,
-	}})
+	w.byHand("by-hand", v1alpha1.ClusterOperationSpec{Type: v1alpha1.ConfigureOperation})
 	request := <-began
 	o := w.operation("by-hand")
 	w.delete(o)

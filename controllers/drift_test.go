@@ -171,7 +171,9 @@ func TestAWantedOperationDoesNotWaitForAComparison(t *testing.T) {
 func TestNobodyLooksForDriftWherePolicyOrPauseForbid(t *testing.T) {
 	for name, forbid := range map[string]func(*v1alpha1.Cluster){
 		"policy": func(c *v1alpha1.Cluster) { c.Spec.Drift.Mode = v1alpha1.IgnoreDrift },
-		"pause":  func(c *v1alpha1.Cluster) { metav1.SetMetaDataAnnotation(&c.ObjectMeta, "cluster.x-k8s.io/paused", "true") },
+		"pause": func(c *v1alpha1.Cluster) {
+			metav1.SetMetaDataAnnotation(&c.ObjectMeta, "cluster.x-k8s.io/paused", "true")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
