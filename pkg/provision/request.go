@@ -43,7 +43,7 @@ type Request struct {
 	// is done and the error is a *PlanChangedError.
 	ApprovedPlan string
 	// BackupRecipient is the age public key (X25519, age1...) that snapshots of etcd are encrypted for; their private key never leaves the
-	// management side. Empty when the cluster has none, and then nothing that needs a snapshot first is done.
+	// management side. When it is empty no snapshot is taken; the controllers make the key before they create any operation.
 	BackupRecipient string
 	// Stop, when closed, asks for an end at the next safe point: nothing new begins, what is begun on a host is carried through until
 	// its node is back in service, and the error wraps engine.ErrStopped. It may be nil.
