@@ -383,17 +383,18 @@ func testDefaults(t *testing.T, env *testenv.Env) {
 			}),
 			`{"version":"v1.36.3","offlineManifestRef":{"name":"m"},"controlPlane":{"hosts":["cp-1"],"endpoint":{"type":"LocalProxy"}},
 			  "network":{"podCIDR":"10.244.0.0/16","serviceCIDR":"10.96.0.0/16","dnsDomain":"cluster.local","cni":{"type":"Flannel","flannelBackend":"vxlan"}},
-			  "addons":{"metricsServer":true},"deletionPolicy":"Orphan"}`,
+			  "addons":{"metricsServer":true},"deletionPolicy":"Orphan","operationPolicy":"Automatic",
+			  "rollout":{"maxUnavailable":1,"drain":{"timeout":"5m0s","onTimeout":"Abort"}},"drift":{"mode":"Detect","interval":"1h0m0s"}}`,
 		},
 		{
 			"a Host gets port, user, sudo and host key policy",
 			raw("Host", "default", map[string]any{"address": "192.0.2.1", "credentialsRef": map[string]any{"name": "ssh"}}),
-			`{"address":"192.0.2.1","credentialsRef":{"name":"ssh"},"port":22,"user":"root","sudo":"Auto","hostKeys":{"policy":"TrustOnFirstUse"}}`,
+			`{"address":"192.0.2.1","credentialsRef":{"name":"ssh"},"port":22,"user":"root","sudo":"Auto","hostKeys":{"policy":"TrustOnFirstUse"},"onRemoval":"Reset"}`,
 		},
 		{
 			"a ClusterOperation applies",
 			raw("ClusterOperation", "default", map[string]any{"clusterRef": map[string]any{"name": "c"}, "type": "Install"}),
-			`{"clusterRef":{"name":"c"},"type":"Install","mode":"Apply"}`,
+			`{"clusterRef":{"name":"c"},"type":"Install","mode":"Apply","approval":"NotRequired"}`,
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -500,9 +501,9 @@ func testDiscovery(t *testing.T, env *testenv.Env) {
 		namespaced            bool
 		columns               []string
 	}{
-		{"Cluster", "clusters", "kwc", true, []string{"Name", "Desired", "Version", "Ready", "Reason", "Nodes", "Endpoint", "Age"}},
-		{"ClusterOperation", "clusteroperations", "kwop", true, []string{"Name", "Cluster", "Type", "Phase", "Attempt", "Message", "Age"}},
-		{"Host", "hosts", "kwh", true, []string{"Name", "Address", "Cluster", "Role", "Reachable", "Step", "State", "Age"}},
+		{"Cluster", "clusters", "kwc", true, []string{"Name", "Desired", "Version", "Ready", "Reason", "InSync", "Nodes", "Endpoint", "Age"}},
+		{"ClusterOperation", "clusteroperations", "kwop", true, []string{"Name", "Cluster", "Type", "Version", "Phase", "Attempt", "Message", "Age"}},
+		{"Host", "hosts", "kwh", true, []string{"Name", "Address", "Cluster", "Role", "Reachable", "Quarantined", "Step", "State", "Age"}},
 		{"OfflineManifest", "offlinemanifests", "kwm", false, []string{"Name", "Versions", "Ready", "Reason", "Message", "Size", "Age"}},
 	} {
 		t.Run(tc.kind+" has its columns, short name, category and status subresource", func(t *testing.T) {

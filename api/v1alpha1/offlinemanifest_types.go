@@ -133,9 +133,10 @@ type OfflineFetch struct {
 
 // OfflineSignature says who signed a bundle. It is the signer's word, which the key vouches for.
 type OfflineSignature struct {
-	// KeyName is the key's name in the ConfigMap, KeyID the sha256 of its public part.
+	// KeyName is the key's name in the ConfigMap.
 	// +required
 	KeyName string `json:"keyName"`
+	// KeyID is the sha256 of the key's public part.
 	// +required
 	KeyID string `json:"keyID"`
 	// SignedAt is when, by the signer's clock.
