@@ -14,6 +14,7 @@ import (
 	"github.com/kubewright/kubewright/controllers/cluster"
 	"github.com/kubewright/kubewright/controllers/operation"
 	"github.com/kubewright/kubewright/pkg/capi"
+	"github.com/kubewright/kubewright/pkg/engine"
 	"github.com/kubewright/kubewright/pkg/provision"
 )
 
@@ -222,6 +223,27 @@ func TestAnOperationOfAPersonMayNeedApprovalToo(t *testing.T) {
 	w.reaches("by-hand", v1alpha1.OperationSucceeded)
 }
 
+func TestAHostIsNotGivenUpForAPlanInWhichItHasLeft(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	runner := newRunner(nil)
+	c := w.three(runner, nil)
+	runner.set(func(ctx context.Context, request provision.Request) (*provision.Outcome, error) {
+		outcome, err := planned("its node is there")(ctx, request)
+		outcome.Removed = map[string]provision.RemovedHost{"w1": {Cleaned: true}}
+		return outcome, err
+	})
+	w.edit(c, func() {
+		manual(c)
+		c.Spec.Workers = nil
+	})
+	o := w.reaches("demo-scale-g2-1", v1alpha1.OperationAwaitingApproval)
+	w.Expect(w.host("w1").Status.Claim).NotTo(gomega.BeNil())
+	w.annotate(o.Name, v1alpha1.ApproveAnnotation, o.Status.PlanDigest)
+	w.ready(c)
+	w.Expect(w.host("w1").Status.Claim).To(gomega.BeNil())
+}
+
 func TestAPlanThatCannotBeMadeFailsTheOperation(t *testing.T) {
 	w, c, _ := oneHost(t, newRunner(failWith(errors.New("cp1 does not answer"))), manual)
 	w.Expect(w.stalled(c, cluster.ReasonOperationFailed)).To(gomega.ContainSubstring("cp1 does not answer"))
@@ -284,15 +306,18 @@ func TestARestartWhileACancelledOperationStopsBringsItToASafePointFirst(t *testi
 		return capi.Condition(w.operation("demo-configure-g2-1"), v1alpha1.ReadyCondition).Reason
 	}).Should(gomega.Equal(operation.ReasonCancelling))
 	stop()
-	let := make(chan struct{})
-	close(let)
-	runner = newRunner(untilStopped(began, let))
+	runner = newRunner(func(_ context.Context, request provision.Request) (*provision.Outcome, error) {
+		select {
+		case <-request.Stop:
+			return &provision.Outcome{Initialized: true}, engine.ErrStopped
+		default:
+			return &provision.Outcome{Initialized: true}, errors.New("something new would have been begun")
+		}
+	})
 	w.start(runner)
-	request := <-began
-	w.Expect(request.Attempt).To(gomega.Equal(2))
-	w.Expect(request.Stop).To(gomega.BeClosed())
 	w.reaches("demo-configure-g2-1", v1alpha1.OperationCancelled)
 	w.Expect(runner.calls()).To(gomega.HaveLen(1))
+	w.Expect(runner.calls()[0].Attempt).To(gomega.Equal(2))
 }
 
 func TestAnOperationThatEndsWellAlthoughItWasCancelledHasSucceeded(t *testing.T) {

@@ -179,7 +179,7 @@ func verifyFile(_ context.Context, s *scope) (phase.Next, error) {
 	case at.ended && at.err != nil && s.store().holds(s.identity.Path):
 		return s.storedIsBad(at.err)
 	case at.ended && at.err != nil:
-		return s.isBad(at.err), nil
+		return s.isBad(at.err), nil //nolint:nilerr // what is wrong with the bundle is told in the conditions
 	}
 	if alreadyVerified(s.manifest) {
 		// After a restart the file is opened anew. What is known of it stays as it is, and nothing is written.

@@ -55,7 +55,7 @@ func (k *kube) checkConfiguration(ctx context.Context, a plan.Configure) (engine
 		if err != nil {
 			return verdict, err
 		}
-		why := ""
+		var why string
 		switch {
 		case live.Annotations[wantedAnnotation] == "":
 			why = "has not been taken over yet"

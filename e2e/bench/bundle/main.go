@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -123,23 +124,23 @@ func measureAll(ctx context.Context, file string) (err error) {
 		}
 		results[phase] = r
 	}
-	report(file, results)
+	report(os.Stdout, file, results)
 	return nil
 }
 
-func report(file string, all map[string]result) {
+func report(w io.Writer, file string, all map[string]result) {
 	load, _ := os.ReadFile("/proc/loadavg") // it only explains the figures
-	fmt.Printf("%s on %d cores, load %s\n", filepath.Base(file), runtime.NumCPU(), load)
-	fmt.Printf("%-34s %9s %9s %9s %11s %9s\n", "", "MiB/s", "seconds", "read/byte", "written/byte", "peak MiB")
+	_, _ = fmt.Fprintf(w, "%s on %d cores, load %s\n", filepath.Base(file), runtime.NumCPU(), load)
+	_, _ = fmt.Fprintf(w, "%-34s %9s %9s %9s %11s %9s\n", "", "MiB/s", "seconds", "read/byte", "written/byte", "peak MiB")
 	for _, line := range []struct{ phase, name string }{
 		{"sha256-one", "sha256 of the file, one core"}, {"sha256-all", "sha256 of the file, all cores"}, {"verify", "verify"},
 		{"import", "import (open, verify)"}, {"copy", "copy (verify, write)"},
 		{"serve-plain", "file server, 8 clients"}, {"serve", "serve, 8 clients"},
 	} {
 		r := all[line.phase]
-		fmt.Printf("%-34.34s %9.0f %9.2f %9.2f %11.2f %9d\n", line.name, r.speed(), r.Duration.Seconds(),
+		_, _ = fmt.Fprintf(w, "%-34.34s %9.0f %9.2f %9.2f %11.2f %9d\n", line.name, r.speed(), r.Duration.Seconds(),
 			float64(r.Read)/float64(r.Bytes), float64(r.Written)/float64(r.Bytes), r.Peak>>20)
 	}
-	fmt.Printf("verify / sha256 on all cores: %.2f   serve / file server: %.2f\n",
+	_, _ = fmt.Fprintf(w, "verify / sha256 on all cores: %.2f   serve / file server: %.2f\n",
 		all["verify"].speed()/all["sha256-all"].speed(), all["serve"].speed()/all["serve-plain"].speed())
 }

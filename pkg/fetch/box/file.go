@@ -71,7 +71,7 @@ func openBelow(path string, roots []string) (*os.File, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open the root %s: %w", dir, err)
 		}
-		defer root.Close()
+		defer func() { _ = root.Close() }()
 		// Without waiting: opening a pipe would take until somebody writes into it.
 		f, err := root.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 		switch {

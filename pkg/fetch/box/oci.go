@@ -109,7 +109,7 @@ func (j *job) login(ctx context.Context, ref name.Reference, plain http.RoundTri
 	if c.AccessKeyID != "" || c.SecretAccessKey != "" {
 		return nil, &fetch.Error{Kind: fetch.Invalid, Message: "the credentials are for s3; give username and password, or token"}
 	}
-	var who authn.Authenticator = authn.Anonymous
+	who := authn.Anonymous
 	switch {
 	case c.Token != "":
 		who = authn.FromConfig(authn.AuthConfig{RegistryToken: c.Token})

@@ -74,7 +74,7 @@ type signed struct {
 func (s signed) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context())
 	req.Header.Set("X-Amz-Content-Sha256", emptyHash)
-	if err := s.signer.SignHTTP(req.Context(), s.credentials, req, emptyHash, "s3", s.region, time.Now()); err != nil {
+	if err := s.signer.SignHTTP(req.Context(), s.credentials, req, emptyHash, "s3", s.region, time.Now()); err != nil { //nolint:contextcheck // it is the request's own
 		return nil, fmt.Errorf("sign the request: %w", err)
 	}
 	return s.next.RoundTrip(req)

@@ -160,7 +160,7 @@ func newArtifacts(t *testing.T, layers ...v1.Layer) *artifacts {
 	store := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	push := httptest.NewServer(store)
 	defer push.Close()
-	image := v1.Image(empty.Image)
+	image := empty.Image
 	for _, layer := range layers {
 		var err error
 		image, err = mutate.AppendLayers(image, layer)

@@ -25,7 +25,8 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer) int {
 	defer stop(nil)
 	result, err := serve(ctx, in, w, stop)
 	if err != nil {
-		w.write(fetch.Message{Failure: failureOf(err)})
+		// When nobody reads any more, the exit code still tells.
+		_ = w.write(fetch.Message{Failure: failureOf(err)})
 		return 1
 	}
 	if w.write(fetch.Message{Result: &result}) != nil {
