@@ -171,6 +171,11 @@ func send(ctx context.Context, from remote, header http.Header) (*http.Response,
 		if err != nil {
 			return nil, unreachable(at, err)
 		}
+		// The transport may hand out an answer that raced with the end of the request: what a server writes when it was left.
+		if err := ctx.Err(); err != nil {
+			resp.Body.Close()
+			return nil, unreachable(at, err)
+		}
 		next, err := redirect(resp, at, from.stay, hops)
 		if next == nil && err == nil {
 			resp.Request = req
