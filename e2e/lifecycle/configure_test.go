@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/kubewright/kubewright/e2e/fixture"
 	"github.com/kubewright/kubewright/e2e/kubewright"
@@ -65,73 +64,35 @@ func (w *world) requireCapacity(t *testing.T, want string, nodes ...string) {
 	}
 }
 
+// exitWaiting is the exit code of a program that leaves an operation waiting for approval, as docs/cli.md says.
+const exitWaiting = 4
+
 func approve(t *testing.T, w *world) {
 	before := w.inService(t)
 	w.describe(t, w.now, fixture.Set("Cluster", "", "Manual", "spec", "operationPolicy"), maxPods(78))
-	up := w.start(t)
-	operation := w.awaitPhase(t, up, "AwaitingApproval")
-	t.Run("the whole plan stands in the operation's status: host, step and why", func(t *testing.T) {
-		plan := w.management(t, "get", "kwop", operation, "-o", `jsonpath={range .status.plan[*]}{.host} {.step} {.why}{"\n"}{end}`)
-		for _, host := range w.now.workers {
-			if !strings.Contains(plan, host+" ") {
-				t.Errorf("the plan does not speak of %s:\n%s", host, plan)
+	out, err := w.Up(t.Context())
+	t.Run("the program shows the whole plan, host by host, and ends with how to go on", func(t *testing.T) {
+		if code := kubewright.ExitCode(err); code != exitWaiting {
+			t.Errorf("it ended with exit code %d, want %d", code, exitWaiting)
+		}
+		_, plan, _ := strings.Cut(out, "Plan of operation")
+		for _, host := range w.now.hosts() {
+			if changes := slices.Contains(w.now.workers, host); changes != strings.Contains(plan, "\n"+host+"\n  worker/update\n") {
+				t.Errorf("%s is in the plan: %v, want %v", host, !changes, changes)
 			}
 		}
-		if !strings.Contains(plan, "maxPods") && !strings.Contains(plan, "config.yaml") {
-			t.Errorf("the plan does not say what changes:\n%s", plan)
+		if !strings.Contains(plan, "kubelet") || !strings.Contains(plan, "kubewright approve") {
+			t.Errorf("the plan does not say what changes, or not how to go on:\n%s", plan)
 		}
 	})
 	t.Run("nothing is touched before", func(t *testing.T) { requireSame(t, before, w.inService(t)) })
-	t.Run("approving another plan is refused or does not begin it", func(t *testing.T) {
-		w.management(t, "annotate", "kwop", operation, "kubewright.io/approve=sha256:"+strings.Repeat("0", 64))
-		if phase := w.phase(t, operation); phase != "AwaitingApproval" {
-			t.Errorf("the operation is %s", phase)
-		}
-	})
-	if out, err := w.call(t, "approve", w.Name, "--yes"); err != nil {
-		t.Fatalf("kubewright approve: %v\n%s", err, out)
-	}
-	if out, err := up.Wait(); err != nil {
-		t.Fatalf("kubewright up: %v\n%s", err, tail(out, 60))
+	out, err = w.call(t, "approve", w.Name, "--yes")
+	if err != nil {
+		t.Fatalf("kubewright approve: %v\n%s", err, tail(out, 60))
 	}
 	w.requireWhole(t)
 	t.Run("the approved change is made", func(t *testing.T) { w.requireCapacity(t, "78", w.now.workers...) })
 	w.describe(t, w.now, fixture.Set("Cluster", "", "Automatic", "spec", "operationPolicy"))
-}
-
-func cancelAndResume(t *testing.T, w *world) {
-	w.describe(t, w.now, fixture.Set("Cluster", "", "Automatic", "spec", "operationPolicy"), maxPods(79))
-	up := w.start(t)
-	w.await(t, up, `n[456] +worker/update +(running|changed)`)
-	if out, err := w.call(t, "cancel", w.Name); err != nil {
-		t.Fatalf("kubewright cancel: %v\n%s", err, out)
-	}
-	out, err := up.Wait()
-	t.Run("the program says that it was cancelled and how to go on", func(t *testing.T) {
-		if err == nil || !strings.Contains(strings.ToLower(out), "cancel") {
-			t.Errorf("it ended with %v and said\n%s", err, tail(out, 30))
-		}
-	})
-	t.Run("no node is left cordoned, and the node in hand was carried through", func(t *testing.T) {
-		done := 0
-		for _, n := range w.nodes(t) {
-			if n.Spec.Unschedulable {
-				t.Errorf("%s is cordoned", n.Name)
-			}
-			if n.Status.Capacity.Pods().String() == "79" {
-				done++
-			}
-		}
-		if done == 0 || done == len(w.now.workers) {
-			t.Errorf("%d of %d nodes have the new setting; it should be some and not all", done, len(w.now.workers))
-		}
-	})
-	w.requireWhole(t)
-	t.Run("the same command goes on from there", func(t *testing.T) {
-		w.must(t, w.now)
-		w.requireCapacity(t, "79", w.now.workers...)
-	})
-	w.requireWhole(t)
 }
 
 // start runs `kubewright up` in the background, and ends it with the test.
@@ -156,41 +117,4 @@ func (w *world) await(t *testing.T, up *kubewright.Running, pattern string) stri
 		t.Fatal(err)
 	}
 	return found
-}
-
-// management asks the control plane that the running `kubewright up` keeps.
-func (w *world) management(t *testing.T, args ...string) string {
-	t.Helper()
-	out, err := w.Management(t.Context(), args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-func (w *world) phase(t *testing.T, operation string) string {
-	t.Helper()
-	return w.management(t, "get", "kwop", operation, "-o", "jsonpath={.status.phase}")
-}
-
-// awaitPhase waits until the newest operation is in a phase, and returns its name.
-func (w *world) awaitPhase(t *testing.T, up *kubewright.Running, phase string) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	ticker := time.NewTicker(500 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		// It fails until the control plane answers.
-		out, err := w.Management(ctx, "get", "kwop", "--sort-by=.metadata.creationTimestamp", "-o", `jsonpath={range .items[*]}{.metadata.name} {.status.phase}{"\n"}{end}`)
-		lines := strings.Split(strings.TrimSpace(out), "\n")
-		if name, found := strings.CutSuffix(lines[len(lines)-1], " "+phase); err == nil && found {
-			return name
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("no operation came to phase %s: %v\n%s\nkubewright up says\n%s", phase, err, out, tail(up.Output(), 40))
-		case <-ticker.C:
-		}
-	}
 }

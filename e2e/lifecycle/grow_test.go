@@ -31,7 +31,6 @@ func TestGrowAndShrink(t *testing.T) {
 		{"one control plane becomes three, killed on the way", moreWorkers, addControlPlanes},
 		{"kubelet's configuration is rolled over a pool", threePlanes, rollKubelet},
 		{"a plan waits for approval", threePlanes, approve},
-		{"a rollout is cancelled and goes on later", threePlanes, cancelAndResume},
 		{"a worker is removed and its host is clean", threePlanes, removeWorker},
 		{"refused changes touch nothing", fewerWorkers, refuseChanges},
 		{"the first control plane is removed, killed on the way", fewerWorkers, removeFirst},

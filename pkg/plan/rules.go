@@ -1,9 +1,11 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/version"
 )
@@ -93,8 +95,9 @@ func (b *builder) refuseMembers() error {
 		return nil
 	}
 	if !b.in.State.MembersKnown {
-		return &RefusedError{RefusedMembersUnknown, "the control plane would be changed, and the health of etcd's members cannot be learned: " +
-			"see that at least one control plane can be reached and its etcd answers"}
+		problem := cmp.Or(b.in.State.MembersProblem, "nobody could be asked")
+		return &RefusedError{RefusedMembersUnknown, fmt.Sprintf("the control plane would be changed, and the health of etcd's members cannot be learned (%s): "+
+			"see that most control planes can be reached and their etcd answers", strings.ReplaceAll(problem, "\n", "; "))}
 	}
 	members := b.in.State.Members
 	for _, l := range b.leaving(true) {

@@ -6,9 +6,10 @@ type State struct {
 	Nodes map[string]Node
 	// APIServers holds the version each control plane's API server answers with; one that does not answer is missing.
 	APIServers map[string]string
-	// Members of etcd. MembersKnown is false when no member could be asked.
-	Members      []Member
-	MembersKnown bool
+	// Members of etcd. MembersKnown is false when no member could be asked, and MembersProblem says why.
+	Members        []Member
+	MembersKnown   bool
+	MembersProblem string
 }
 
 // Node is one node as the API has it.

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -160,17 +161,31 @@ func (x *execution) note(host string, r RemovedHost) {
 	x.removed.done[host] = r
 }
 
+// checkNodeGone is done when the API knows neither the node nor anything that is of it alone.
 func (x *execution) checkNodeGone(ctx context.Context, host string) (engine.Verdict, error) {
 	node, err := x.kube.freshNode(ctx, host)
-	switch {
-	case err != nil:
+	if err != nil {
 		return unknown(err), nil
-	case node != nil:
-		return engine.Verdict{State: engine.Needed, Why: []string{"node " + host + " is registered"}}, nil
+	}
+	if node != nil {
+		return needed("node " + host + " is registered"), nil
+	}
+	left, err := x.kube.traces(ctx, host)
+	if err != nil {
+		return unknown(err), nil
+	}
+	if len(left) > 0 {
+		return needed(fmt.Sprintf("%d objects are left of node %s", len(left), host)), nil
 	}
 	return engine.Verdict{State: engine.Done}, nil
 }
 
+func needed(why string) engine.Verdict {
+	return engine.Verdict{State: engine.Needed, Why: []string{why}}
+}
+
+// deleteNode removes the node and what is of it alone. Kubernetes would collect that by itself, after about a minute in which Services
+// and people still see pods that cannot be there any more.
 func (x *execution) deleteNode(ctx context.Context, host string) error {
 	objects, err := x.kube.objects()
 	if err != nil {
@@ -182,7 +197,41 @@ func (x *execution) deleteNode(ctx context.Context, host string) error {
 		return engine.Retryable(fmt.Errorf("remove node %s: %w", host, err))
 	}
 	x.kube.forgetNodes()
+	left, err := x.kube.traces(ctx, host)
+	if err != nil {
+		return engine.Retryable(err)
+	}
+	for _, o := range left {
+		// Nobody is left on the host who could end a pod with grace.
+		if err := objects.Delete(ctx, o, client.GracePeriodSeconds(0)); err != nil && !apierrors.IsNotFound(err) {
+			return engine.Retryable(fmt.Errorf("remove %s/%s, which was of node %s: %w", o.GetNamespace(), o.GetName(), host, err))
+		}
+	}
 	return nil
+}
+
+// traces are the objects that only make sense while a node is there: its lease and its pods.
+func (k *kube) traces(ctx context.Context, node string) ([]client.Object, error) {
+	objects, err := k.objects()
+	if err != nil {
+		return nil, err
+	}
+	var left []client.Object
+	lease := &coordinationv1.Lease{}
+	switch err := objects.Get(ctx, client.ObjectKey{Namespace: corev1.NamespaceNodeLease, Name: node}, lease); {
+	case err == nil:
+		left = append(left, lease)
+	case !apierrors.IsNotFound(err):
+		return nil, fmt.Errorf("read the lease of node %s: %w", node, err)
+	}
+	var pods corev1.PodList
+	if err := objects.List(ctx, &pods, client.MatchingFields{"spec.nodeName": node}); err != nil {
+		return nil, fmt.Errorf("list the pods of node %s: %w", node, err)
+	}
+	for i := range pods.Items {
+		left = append(left, &pods.Items[i])
+	}
+	return left, nil
 }
 
 // freshNode reads one node now; nil when there is none.

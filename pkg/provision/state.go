@@ -30,12 +30,14 @@ func (x *execution) observe(ctx context.Context) error {
 		return nil
 	}
 	at := slices.Sorted(maps.Keys(x.facts))[:1]
+	began := time.Now()
 	step := engine.Step{
-		ID: stepObserve, Title: "Look at the running cluster", Hosts: at, Timeout: observeTimeout, Retry: engine.RetryPolicy{Attempts: 1},
+		ID: stepObserve, Title: "Look at the running cluster", Hosts: at, Timeout: 2 * observeTimeout, Retry: engine.RetryPolicy{Attempts: 1},
 		Check: func(ctx context.Context, _ string) (engine.Verdict, error) {
 			state, err := x.look(ctx)
 			x.state = state
-			if err != nil {
+			// What is not known by then is no failure of this step: the planner's refusal says what it means for the change.
+			if err != nil && time.Since(began) < observeTimeout {
 				return unknown(err), nil
 			}
 			return engine.Verdict{State: engine.Done}, nil
@@ -81,6 +83,7 @@ func (x *execution) look(ctx context.Context) (plan.State, error) {
 	}
 	members, err := x.kube.members(ctx)
 	if err != nil {
+		state.MembersProblem = err.Error()
 		note(err)
 	} else {
 		state.MembersKnown = true
