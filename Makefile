@@ -14,6 +14,10 @@ TOOL := go tool -modfile=tools/go.mod
 VERSIONS := 1.34 1.35 1.36
 BUNDLE_ALL := $(shell hack/bundle-path.sh kubernetes-all)
 
+# The manager's image has the chart's appVersion.
+CHART_VERSION := $(shell sed -n 's/^appVersion: //p' charts/kubewright/Chart.yaml)
+IMAGE ?= dist/kubewright-$(CHART_VERSION)-image.tar
+
 # Where the results of the tests on container hosts go.
 JUNIT ?= dist/e2e.xml
 
@@ -22,7 +26,7 @@ E2E = @mkdir -p dist && rm -f dist/counts && go build -o dist/testsum ./hack/tes
 	KUBEWRIGHT_BUNDLE="$(BUNDLE_ALL)" go test -json -tags e2e -count 1 -p 1 -timeout 180m $(1) | dist/testsum -add dist/counts -table -junit "$(JUNIT)" || true; } \
 	&& dist/testsum -total dist/counts
 
-.PHONY: help setup generate verify-generated build bundle bundle-all demo test test-api lint e2e e2e-kill bench-install bench-bundle bench-lifecycle clean
+.PHONY: help setup generate verify-generated build image bundle bundle-all demo test test-api lint e2e e2e-kill bench-install bench-bundle bench-lifecycle clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-18s %s\n", $$1, $$2}'
@@ -38,6 +42,11 @@ verify-generated: ## Fail when a generated file is stale
 
 build: ## Build bin/kubewright and bin/kubewright-fetch
 	go build -trimpath -o bin/ ./cmd/kubewright ./cmd/kubewright-fetch
+
+image: ## Build the manager's container image, for the chart, into IMAGE; `ctr images import`, `docker load` and registry tools read it
+	@mkdir -p dist/image "$(dir $(IMAGE))"
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o dist/image/ ./cmd/kubewright ./cmd/kubewright-fetch
+	go run ./hack/image -name "kubewright:$(CHART_VERSION)" -o "$(IMAGE)" dist/image/kubewright dist/image/kubewright-fetch
 
 bundle: build ## Build the bundle for Kubernetes 1.36 into the cache (KUBEWRIGHT_BUNDLE), quick when nothing changed
 	@mkdir -p "$$(dirname "$$KUBEWRIGHT_BUNDLE")"

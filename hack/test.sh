@@ -51,4 +51,6 @@ tests "unit and API tests" -- -timeout 20m "${packages[@]}"
 mapfile -t stories < <(go list -tags e2e ./e2e/... | grep -v '/e2e/lifecycle$')
 tests "tests on container hosts" -table -- -tags e2e -count 1 -p 1 -timeout 90m "${stories[@]}"
 
+tests "operations that are killed, a sample" -table -- -tags e2e -count 1 -timeout 30m -run TestKilledAtSomeSteps ./e2e/lifecycle
+
 "$testsum" -total "$counts"

@@ -65,6 +65,8 @@ func testCreateCluster(t *testing.T, env *testenv.Env) {
 		{"two pools of one name are refused", func(s *spec) { s.Workers = []v1alpha1.WorkerPool{{Name: "a"}, {Name: "a"}} }, []string{"spec.workers[1]", "Duplicate value"}},
 		{"a pool name in upper case is refused", func(s *spec) { s.Workers[0].Name = "Pool" }, []string{"spec.workers[0].name", "lower case letters"}},
 		{"a pool without name is refused", func(s *spec) { s.Workers[0].Name = "" }, []string{"spec.workers[0].name"}},
+		{"a pool of an older minor version is accepted", func(s *spec) { s.Workers[0].Version = "v1.35.99" }, nil},
+		{"a pool newer than the cluster is refused", func(s *spec) { s.Workers[0].Version = "v1.36.4" }, []string{"spec.workers", "newer than spec.version v1.36.3"}},
 		{"a cluster without workers is accepted", func(s *spec) { s.Workers = nil }, nil},
 		{"host names with dots are accepted", func(s *spec) { s.ControlPlane.Hosts = []string{"cp-1.example.com"} }, nil},
 		{"a control-plane host name with shell characters is refused", func(s *spec) { s.ControlPlane.Hosts = []string{"cp-1;reboot"} }, []string{"spec.controlPlane.hosts[0]", "a host name holds only"}},

@@ -39,6 +39,10 @@ func findGap(cluster *v1alpha1.Cluster, available []string, last *v1alpha1.Clust
 		}
 	}
 	switch {
+	case last != nil && last.Spec.Type == v1alpha1.UpgradeOperation && last.Status.Phase != v1alpha1.OperationSucceeded && last.Spec.Version == cluster.Spec.Version:
+		// The API servers are there already; what is left of it is the rest of an upgrade.
+		all := max(hopsOf(last), 1)
+		return gap{kind: v1alpha1.UpgradeOperation, version: last.Spec.Version, hop: all, hops: all}, nil
 	case status.InstalledGeneration == 0:
 		return gap{kind: v1alpha1.InstallOperation}, nil
 	case moving || status.Nodes.Joined < status.Nodes.Desired:

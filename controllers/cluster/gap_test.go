@@ -49,6 +49,8 @@ func TestTheNextOperationIsNamedAfterTheLargestDifference(t *testing.T) {
 		"a part that failed is repeated in its place":        {running("v1.34.3"), upgraded(2, "v1.35.4", "1 of 2", v1alpha1.OperationFailed), false, gap{v1alpha1.UpgradeOperation, "v1.35.4", 1, 2}, ""},
 		"a chain of an older spec counts for nothing":        {running("v1.35.4"), upgraded(1, "v1.35.4", "1 of 3", v1alpha1.OperationSucceeded), false, gap{v1alpha1.UpgradeOperation, "v1.36.3", 1, 1}, ""},
 		"an upgrade that ended well is only checked again":   {running("v1.35.4"), upgraded(2, "v1.36.3", "", v1alpha1.OperationSucceeded), false, gap{kind: v1alpha1.ConfigureOperation}, ""},
+		"an upgrade that failed at workers goes on as one":   {running("v1.36.3"), upgraded(2, "v1.36.3", "2 of 2", v1alpha1.OperationFailed), false, gap{v1alpha1.UpgradeOperation, "v1.36.3", 2, 2}, ""},
+		"an upgrade that was cancelled goes on as one":       {running("v1.36.3"), upgraded(2, "v1.36.3", "", v1alpha1.OperationCancelled), true, gap{v1alpha1.UpgradeOperation, "v1.36.3", 1, 1}, ""},
 		"hosts that come or go are a scale":                  {running("v1.36.3"), nil, true, gap{kind: v1alpha1.ScaleOperation}, ""},
 		"a node that is missing is a scale":                  {short, nil, false, gap{kind: v1alpha1.ScaleOperation}, ""},
 		"anything else is configuration":                     {running("v1.36.3"), nil, false, gap{kind: v1alpha1.ConfigureOperation}, ""},

@@ -64,7 +64,7 @@ func refuseChanges(t *testing.T, w *world) {
 		},
 		{
 			name: "the exchange of a control plane while nobody knows how etcd's members are", to: exchangeFirst,
-			arrange: func(t *testing.T, w *world) { w.freeze(t, "etcd", "n2", "n3") },
+			arrange:   func(t *testing.T, w *world) { w.freeze(t, "etcd", "n2", "n3") },
 			says:      []string{"etcd's members cannot be learned"},
 			restarted: []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"},
 		},

@@ -92,7 +92,7 @@ func TestUpgradeThatIsBlockedAndCancelled(t *testing.T) {
 	w.requireVersions(t, older, newest)
 	w.tell(t, []scenario{
 		{"kubelets newer than the API server are refused, and nothing is touched", begin, func(t *testing.T, w *world) {
-			w.refused(t, refusal{to: same, edit: fixture.SetPool(newest, "version"), says: []string{"version", older, newest}})
+			w.refused(t, refusal{to: same, edit: fixture.SetPool(newest, "version"), says: []string{"spec.workers", "newer than spec.version " + older}})
 		}},
 		{"a PodDisruptionBudget stops the upgrade of a worker", begin, upgradeBlocked},
 	})
@@ -144,7 +144,7 @@ spec:
       topologySpreadConstraints:
       - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: ScheduleAnyway, labelSelector: {matchLabels: {app: slow}}}
       containers:
-      - {name: slow, image: "docker.io/kubewright/netcheck:v1", args: [serve, -grace, 20s]}
+      - {name: slow, image: "docker.io/kubewright/netcheck:v1", args: [serve, -grace, 12s]}
 `
 
 func (w *world) deploySlow(t *testing.T) {
@@ -193,7 +193,7 @@ func upgradeBlocked(t *testing.T, w *world) {
 	w.kubectl(t, "-n", "stubborn", "delete", "pdb", "stubborn")
 
 	t.Run("cancelled while a worker is in hand, it carries that one through and begins no other", func(t *testing.T) {
-		w.describe(t, to)
+		w.describe(t, to, fixture.Set("Cluster", "", map[string]any{"drain": map[string]any{"timeout": "3m"}}, "spec", "rollout"))
 		w.deploySlow(t)
 		up := w.start(t)
 		w.await(t, up, `n[23] +worker/drain +running`)

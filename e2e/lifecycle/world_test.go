@@ -51,6 +51,8 @@ type world struct {
 	fleet  *hosts.Fleet
 	// now is the cluster as it was last brought about.
 	now shape
+	// before is the cluster that operations which are to be killed begin with; none for an installation.
+	before shape
 	// settings are changes of the user's file that stay for later ones.
 	settings fixture.Edit
 	// clean is what hosts were like before anything was done to them.
@@ -289,6 +291,14 @@ func (w *world) explain(t *testing.T) {
 	for _, args := range [][]string{{"get", "nodes", "-o", "wide"}, {"get", "pods", "-A", "-o", "wide"}} {
 		out, err := w.Kubectl(ctx, "", append(args, "--request-timeout=10s")...)
 		t.Logf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	crashed, _ := w.Kubectl(ctx, "", "get", "pods", "-A", "--request-timeout=10s", "-o",
+		`jsonpath={range .items[?(@.status.containerStatuses[0].lastState.terminated)]}{.metadata.namespace} {.metadata.name}{"\n"}{end}`)
+	for line := range strings.Lines(crashed) {
+		if pod := strings.Fields(line); len(pod) == 2 {
+			out, err := w.Kubectl(ctx, "", "-n", pod[0], "logs", pod[1], "--previous", "--tail=25", "--request-timeout=10s")
+			t.Logf("what %s said before it ended: %v\n%s", pod[1], err, out)
+		}
 	}
 }
 

@@ -3,8 +3,11 @@ package provision
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -36,13 +39,14 @@ func (k *kube) awaitWorkloads(ctx context.Context, a plan.AwaitWorkloads) (engin
 func unavailable(ctx context.Context, objects client.Client, w plan.Workload) (string, error) {
 	key := client.ObjectKey{Namespace: w.Namespace, Name: w.Name}
 	var want, have, observed, generation int64
+	var selector *metav1.LabelSelector
 	if w.Kind == "DaemonSet" {
 		var d appsv1.DaemonSet
 		if err := objects.Get(ctx, key, &d); err != nil {
 			return "", err
 		}
 		want, have = int64(d.Status.DesiredNumberScheduled), int64(min(d.Status.NumberAvailable, d.Status.UpdatedNumberScheduled))
-		observed, generation = d.Status.ObservedGeneration, d.Generation
+		observed, generation, selector = d.Status.ObservedGeneration, d.Generation, d.Spec.Selector
 		if want == 0 {
 			want = 1
 		}
@@ -55,15 +59,51 @@ func unavailable(ctx context.Context, objects client.Client, w plan.Workload) (s
 		if d.Spec.Replicas != nil {
 			want = int64(*d.Spec.Replicas)
 		}
-		observed, generation = d.Status.ObservedGeneration, d.Generation
+		observed, generation, selector = d.Status.ObservedGeneration, d.Generation, d.Spec.Selector
 	}
 	switch {
 	case observed < generation:
 		return "its controller has not seen the newest version yet", nil
 	case have < want:
-		return fmt.Sprintf("%d of %d available", have, want), nil
+		text := fmt.Sprintf("%d of %d available", have, want)
+		if why := podTrouble(ctx, objects, w.Namespace, selector); why != "" {
+			text += ": " + why
+		}
+		return text, nil
 	}
 	return "", nil
+}
+
+// podTrouble says of the first pod that does not run why it does not, as its node tells; empty when none says anything, or when that
+// cannot be read: it only explains.
+func podTrouble(ctx context.Context, objects client.Client, namespace string, selector *metav1.LabelSelector) string {
+	labels, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil {
+		return ""
+	}
+	var pods corev1.PodList
+	if err := objects.List(ctx, &pods, client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: labels}); err != nil {
+		return ""
+	}
+	for i := range pods.Items {
+		p := &pods.Items[i]
+		for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+			if c.State.Waiting == nil || c.State.Waiting.Reason == "ContainerCreating" || c.State.Waiting.Reason == "PodInitializing" {
+				continue
+			}
+			text := fmt.Sprintf("pod %s on %s: %s", p.Name, p.Spec.NodeName, c.State.Waiting.Reason)
+			if last := c.LastTerminationState.Terminated; last != nil {
+				text += fmt.Sprintf(", ended %d times, last with exit code %d (%s)", c.RestartCount, last.ExitCode, last.Reason)
+			}
+			return text
+		}
+		for _, c := range p.Status.Conditions {
+			if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+				return fmt.Sprintf("pod %s: %s", p.Name, c.Message)
+			}
+		}
+	}
+	return ""
 }
 
 // awaitAPIService is done when an aggregated API is available.

@@ -1,13 +1,14 @@
-package host_test
+//go:build e2e
+
+package helper
 
 import (
-	"net"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/kubewright/kubewright/e2e/kubewright"
 	"github.com/kubewright/kubewright/pkg/bundle"
 	"github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/host/client"
@@ -31,15 +32,12 @@ max_concurrent_downloads = 4
 max_concurrent_unpacks = 4
 `
 
-// TestImagesOfABundleReachContainerdAndResetRemovesThem needs a bundle besides the machine:
-//
-//	KUBEWRIGHT_TEST_BUNDLE=FILE, and KUBEWRIGHT_TEST_LISTEN=ADDRESS for blobs to go there directly
 func TestImagesOfABundleReachContainerdAndResetRemovesThem(t *testing.T) {
-	m := dial(t)
-	path := os.Getenv("KUBEWRIGHT_TEST_BUNDLE")
-	if path == "" {
-		t.Skip("KUBEWRIGHT_TEST_BUNDLE is not set")
+	path, err := kubewright.BundlePath()
+	if err != nil {
+		t.Fatal(err)
 	}
+	m := dial(t)
 	b, err := bundle.Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +47,6 @@ func TestImagesOfABundleReachContainerdAndResetRemovesThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sources := direct(t, b)
 	content, placed, images := want(b)
 
 	c := m.open(t, client.Options{Operation: "images", Holder: t.Name(), Blobs: tunnel})
@@ -59,7 +56,7 @@ func TestImagesOfABundleReachContainerdAndResetRemovesThem(t *testing.T) {
 	step := func(name string, rs []api.Resource) {
 		t.Helper()
 		start := time.Now()
-		_, err := c.Apply(t.Context(), api.ApplyRequest{Step: name, Owner: owner, Resources: rs, Sources: sources}, nil)
+		_, err := c.Apply(t.Context(), api.ApplyRequest{Step: name, Owner: owner, Resources: rs}, nil)
 		t.Logf("%s: %s, %+v", name, time.Since(start), c.Stats())
 		if err != nil {
 			t.Fatal(err)
@@ -103,26 +100,6 @@ func TestImagesOfABundleReachContainerdAndResetRemovesThem(t *testing.T) {
 	if left := m.run(t, nil, "ls -A /usr/local/bin /var/lib/containerd /etc/containerd 2>/dev/null; pgrep containerd || true; grep containerd /proc/mounts | grep -v ' /var/lib/containerd ' || true"); left != "/usr/local/bin:\n\n/var/lib/containerd:\n" {
 		t.Errorf("reset left: %q", left)
 	}
-}
-
-// direct serves the bundle where the machine can reach it, if an address is given.
-func direct(t *testing.T, b *bundle.Bundle) []api.Source {
-	t.Helper()
-	address := os.Getenv("KUBEWRIGHT_TEST_LISTEN")
-	if address == "" {
-		return nil
-	}
-	h, err := registry.New(registry.Options{Token: "test"}, registry.FromBundle(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := registry.Listen(net.JoinHostPort(address, "0"), h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() { _ = s.Serve() }()
-	t.Cleanup(func() { _ = s.Shutdown(t.Context()) })
-	return []api.Source{{URL: "http://" + s.Addr().String(), Token: "test"}}
 }
 
 // want picks containerd and a few images.

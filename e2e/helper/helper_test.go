@@ -1,8 +1,6 @@
-// Package host_test tries the helper on a real machine with systemd, where a stand-in would prove nothing: detached
-// units, re-attachment after a kill, units. It needs a machine that may be changed (a container host will do):
-//
-//	KUBEWRIGHT_TEST_SSH='ssh -i KEY -l root ADDRESS' go test ./pkg/host
-package host_test
+//go:build e2e
+
+package helper
 
 import (
 	"bytes"
@@ -17,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kubewright/kubewright/e2e/hosts"
 	"github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/host/client"
 )
@@ -27,17 +26,25 @@ var owner = api.Owner{ClusterName: "on-host-test", ClusterUID: "on-host-test"}
 
 type machine struct{ ssh []string }
 
-// dial returns the machine with a fresh helper on it, and resets it at the end.
+// dial boots a host and places a fresh helper on it.
 func dial(t *testing.T) *machine {
 	t.Helper()
-	words := strings.Fields(os.Getenv("KUBEWRIGHT_TEST_SSH"))
-	if len(words) == 0 {
-		t.Skip("KUBEWRIGHT_TEST_SSH is not set")
+	fleet, err := hosts.Up(t.Context(), hosts.Options{Name: "helper", Count: 1, Log: t.Logf})
+	if err != nil {
+		t.Fatal(err)
 	}
-	m := &machine{ssh: words}
-	if m.run(t, nil, "ls /var/lib/kubewright/ledger.json 2>/dev/null || true") != "" {
-		t.Fatal("the machine belongs to a cluster: give one that may be changed")
+	t.Cleanup(func() {
+		// The test's own context has ended by now.
+		if err := fleet.Down(context.Background()); err != nil {
+			t.Errorf("take the fleet down: %v", err)
+		}
+	})
+	host := fleet.Hosts()[0]
+	known := filepath.Join(t.TempDir(), "known_hosts")
+	if err := os.WriteFile(known, []byte(host.Address.String()+" "+host.HostKeys[0]+"\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
+	m := &machine{ssh: []string{"ssh", "-i", fleet.KeyPath, "-o", "UserKnownHostsFile=" + known, "-o", "BatchMode=yes", "-l", "root", host.Address.String()}}
 	bin := filepath.Join(t.TempDir(), "kubewright-host")
 	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", bin, "../../cmd/kubewright-host")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -49,7 +56,6 @@ func dial(t *testing.T) *machine {
 		t.Fatal(err)
 	}
 	m.run(t, data, "cat > "+remoteHelper+" && chmod 755 "+remoteHelper)
-	t.Cleanup(func() { m.run(t, nil, "rm -rf "+remoteHelper+" /var/lib/kubewright/* /run/kubewright") })
 	return m
 }
 
