@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	// The manager's image holds programs alone, so the public authorities come along. Those of the machine win where there are any.
+	_ "golang.org/x/crypto/x509roots/fallback"
 	"golang.org/x/sys/unix"
 
 	"github.com/kubewright/kubewright/pkg/fetch/box"
