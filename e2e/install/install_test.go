@@ -49,6 +49,14 @@ func TestThreeControlPlanesAndAWorkerComeUpFromOneBundle(t *testing.T) {
 			t.Errorf("%d replicas answered, want both: %s", len(names), report)
 		}
 	})
+	t.Run("Services answer after every kube-proxy was started again", func(t *testing.T) {
+		kubectl(t, ctx, i, "-n", "kube-system", "delete", "pods", "-l", "k8s-app=kube-proxy", "--wait")
+		kubectl(t, ctx, i, "-n", "kube-system", "rollout", "status", "daemonset/kube-proxy", "--timeout=60s")
+		// It finds the DNS Service by the rules that were there before.
+		if _, err := i.AskService(ctx); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("kubectl top knows every node", func(t *testing.T) {
 		top, err := i.TopNodes(ctx)
 		if err != nil {
