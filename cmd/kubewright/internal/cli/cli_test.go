@@ -45,6 +45,22 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// withoutBundle does something while the bundle's file is away.
+func withoutBundle(t *testing.T, do func()) {
+	t.Helper()
+	path, err := sharedBundle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path, path+".away"); err != nil {
+		t.Fatal(err)
+	}
+	do()
+	if err := os.Rename(path+".away", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // fakeRunner stands in for hosts.
 type fakeRunner struct {
 	mu       sync.Mutex
@@ -219,6 +235,12 @@ func TestUpEndsWithAKubeconfigAndEveryOtherCommandWorksAfterwards(t *testing.T) 
 		t.Errorf("delete without --yes: exit code %d", code)
 	}
 	wantText(t, errs, "--yes")
+	withoutBundle(t, func() {
+		if code, _, errs = kubewright(t.Context(), t, runner, "delete", "demo", "--reset", "--yes", "--state-dir", p.state); code != cli.ExitBadInput {
+			t.Errorf("a reset without the bundle: exit code %d", code)
+		}
+		wantText(t, errs, "no such file", "put the file back")
+	})
 	if code, out, _ = kubewright(t.Context(), t, runner, "delete", "demo", "--reset", "--yes", "--plain", "--state-dir", p.state); code != cli.ExitOK {
 		t.Errorf("delete: exit code %d", code)
 	}

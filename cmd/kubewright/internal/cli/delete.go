@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -76,6 +77,11 @@ func (o *deleteOptions) run(ctx context.Context, env Environment, args []string)
 	if err != nil {
 		return err
 	}
+	if o.reset {
+		if err := requireBundle(before.Manifest); err != nil {
+			return badInput(err, "put the file back to where it was, or delete without --reset and clean the hosts by hand")
+		}
+	}
 	goal := follow.NewGoal(before, time.Now())
 	goal.Deletion = true
 	if err := o.ask(ctx, s.Client, cluster); err != nil {
@@ -119,6 +125,21 @@ func (o *deleteOptions) ask(ctx context.Context, c client.Client, cluster *v1alp
 	}
 	if err := c.Delete(ctx, cluster); err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete Cluster %s: %w", key, err)
+	}
+	return nil
+}
+
+// requireBundle sees that the file a cluster's OfflineManifest names is there: nothing can be done on hosts without the helper in it.
+func requireBundle(manifest *v1alpha1.OfflineManifest) error {
+	if manifest == nil {
+		return nil
+	}
+	u, err := url.Parse(manifest.Spec.Source)
+	if err != nil || u.Scheme != "file" {
+		return nil //nolint:nilerr // the controller judges sources; this is only about files
+	}
+	if _, err := os.Stat(u.Path); err != nil {
+		return fmt.Errorf("the bundle of OfflineManifest %s cannot be used: %w", manifest.Name, err)
 	}
 	return nil
 }
