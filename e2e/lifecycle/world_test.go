@@ -27,7 +27,7 @@ const (
 )
 
 // patience bounds what no test should come near to.
-const patience = 15 * time.Minute
+const patience = 45 * time.Minute
 
 // shape is what a cluster consists of.
 type shape struct {
