@@ -41,20 +41,20 @@ func newCatalog(sources []Source) (*catalog, error) {
 		sources: slices.Clone(sources), repositories: map[string]map[string]document{},
 		byPath: map[string][]string{}, documents: map[digest.Digest]document{},
 	}
-	merged := map[string][]Manifest{}
+	merged := map[string]Image{}
 	for _, s := range sources {
 		for _, img := range s.Images() {
+			if img.Index != nil {
+				c.documents[img.Index.Digest] = document{mediaType: img.Index.MediaType, digest: img.Index.Digest}
+			}
 			for _, m := range img.Manifests {
 				c.documents[m.Digest] = document{mediaType: m.MediaType, digest: m.Digest}
-				known := func(o Manifest) bool { return o.Platform == m.Platform }
-				if !slices.ContainsFunc(merged[img.Name], known) {
-					merged[img.Name] = append(merged[img.Name], m)
-				}
 			}
+			merged[img.Name] = merge(merged[img.Name], img)
 		}
 	}
-	for name, manifests := range merged {
-		if err := c.tag(name, manifests); err != nil {
+	for name, img := range merged {
+		if err := c.tag(name, img); err != nil {
 			return nil, err
 		}
 	}
@@ -68,18 +68,44 @@ func newCatalog(sources []Source) (*catalog, error) {
 	return c, nil
 }
 
-// tag records an image. One for a single platform is its manifest; one for several gets an index, whose bytes follow from its
-// content, so that every server of the same images gives the same digest.
-func (c *catalog) tag(name string, manifests []Manifest) error {
+// merge adds the platforms of an image that another of the same name has not. An index of its own it keeps only as long as that stands
+// for all platforms.
+func merge(have, more Image) Image {
+	if len(have.Manifests) == 0 {
+		return more
+	}
+	manifests := slices.Clone(have.Manifests)
+	for _, m := range more.Manifests {
+		if slices.ContainsFunc(manifests, func(o Manifest) bool { return o.Platform == m.Platform }) {
+			continue
+		}
+		manifests = append(manifests, m)
+		if have.Index != nil && (more.Index == nil || *more.Index != *have.Index) {
+			have.Index = nil
+		}
+	}
+	have.Manifests = manifests
+	return have
+}
+
+// tag records an image. One with an index of its own is that; otherwise one for a single platform is its manifest, and one for several
+// gets an index, whose bytes follow from its content, so that every server of the same images gives the same digest.
+func (c *catalog) tag(name string, img Image) error {
 	slash, colon := strings.LastIndex(name, "/"), strings.LastIndex(name, ":")
 	if slash < 0 || colon < slash {
 		return fmt.Errorf("image %q has no registry or no tag in its name", name)
 	}
 	repository, tag := name[:colon], name[colon+1:]
-	doc := c.documents[manifests[0].Digest]
-	if len(manifests) > 1 {
+	if len(img.Manifests) == 0 {
+		return fmt.Errorf("image %q has no platform", name)
+	}
+	doc := c.documents[img.Manifests[0].Digest]
+	switch {
+	case img.Index != nil:
+		doc = c.documents[img.Index.Digest]
+	case len(img.Manifests) > 1:
 		var err error
-		if doc, err = indexOf(manifests); err != nil {
+		if doc, err = indexOf(img.Manifests); err != nil {
 			return fmt.Errorf("image %q: %w", name, err)
 		}
 		c.documents[doc.digest] = doc
