@@ -495,12 +495,12 @@ func TestATagMeansTheIndexThatAnImageWasTakenFrom(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			addr := "http://" + serve(t, must[*Handler](t)(New(Options{}, tt.sources...)))
 			resp, body := get(t, "GET", addr+"/v2/r.io/a/manifests/1")
-			if part, ok := strings.CutPrefix(tt.want, "~"); resp.StatusCode != 200 || ok && !strings.Contains(string(body), part) || !ok && string(body) != tt.want {
+			if part, ok := strings.CutPrefix(tt.want, "~"); resp.StatusCode != http.StatusOK || ok && !strings.Contains(string(body), part) || !ok && string(body) != tt.want {
 				t.Errorf("status %d, body %q", resp.StatusCode, body)
 			}
 			for _, s := range tt.sources {
 				for content := range s.(indexed).memory {
-					if resp, body := get(t, "GET", addr+"/v2/r.io/a/manifests/"+digest.FromString(content).String()); resp.StatusCode != 200 || string(body) != content {
+					if resp, body := get(t, "GET", addr+"/v2/r.io/a/manifests/"+digest.FromString(content).String()); resp.StatusCode != http.StatusOK || string(body) != content {
 						t.Errorf("by digest: status %d, body %q, want %q", resp.StatusCode, body, content)
 					}
 				}

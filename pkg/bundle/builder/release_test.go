@@ -436,6 +436,32 @@ func (w *world) toldOfEachItem() {
 	}
 }
 
+func TestBuildsAtTheSameTimeFetchEverythingOnce(t *testing.T) {
+	w := newWorld(t)
+	cache := t.TempDir()
+	var digests [2]digest.Digest
+	var wait sync.WaitGroup
+	for i := range digests {
+		wait.Go(func() {
+			result, err := w.build(w.definition(), cache)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			digests[i] = result.Digest
+		})
+	}
+	wait.Wait()
+	if digests[0] != digests[1] {
+		t.Errorf("the digests are %s and %s", digests[0], digests[1])
+	}
+	asked := w.contentAsked()
+	slices.Sort(asked)
+	if once := slices.Compact(slices.Clone(asked)); len(once) != len(asked) || len(asked) == 0 {
+		t.Errorf("something was asked for more than once: %q", asked)
+	}
+}
+
 func TestSeveralPlatformsOfAnIndexAreTakenAndNoOther(t *testing.T) {
 	w := newWorld(t)
 	result, err := w.build(both(w), t.TempDir())

@@ -90,3 +90,31 @@ func TestAManifestThatCannotBeTakenIsRefused(t *testing.T) {
 		})
 	}
 }
+
+func FuzzManifests(f *testing.F) {
+	for _, s := range []string{
+		`{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","platform":{"os":"linux","architecture":"amd64"}}]}`,
+		`{"schemaVersion":2,"config":{"size":3},"layers":[{"digest":"sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae","size":3}]}`,
+		`{"schemaVersion":2,"manifests":null,"layers":[null]}`, `null`, `[]`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if top, err := readTop(raw); err == nil {
+			if d, err := top.choose("a:1", "linux/amd64"); err == nil && (!isSHA256(d.Digest) || d.Size <= 0) {
+				t.Errorf("%+v was chosen", d)
+			}
+		}
+		config, layers, err := readManifest(raw, bundle.Descriptor{MediaType: ocispec.MediaTypeImageManifest})
+		if err != nil {
+			return
+		}
+		for _, d := range append(layers, config) {
+			if !isSHA256(d.Digest) || d.Size <= 0 || d.Size > maxFile {
+				t.Errorf("%+v was taken", d)
+			}
+		}
+	})
+}
+
+func isSHA256(d digest.Digest) bool { return d.Validate() == nil && d.Algorithm() == digest.SHA256 }
