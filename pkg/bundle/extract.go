@@ -2,10 +2,12 @@ package bundle
 
 import (
 	"archive/tar"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"strings"
@@ -16,7 +18,7 @@ import (
 
 // ExtractFromImage copies one regular file out of an image, e.g. usr/local/bin/etcd, to dst with mode 0755. The layer it
 // comes from is hashed, so what arrives is what the bundle's digest promises. dst is replaced atomically, and left alone
-// when it has the right content already. Only uncompressed layers can be read. Errors: PlatformNotFoundError,
+// when it has the right content already. Layers must be uncompressed or packed with gzip. Errors: PlatformNotFoundError,
 // NotFoundError, DigestMismatchError.
 func (b *Bundle) ExtractFromImage(ctx context.Context, image *Image, platform, pathInImage, dst string) error {
 	ip, err := image.For(platform)
@@ -37,58 +39,96 @@ func (b *Bundle) ExtractFromImage(ctx context.Context, image *Image, platform, p
 }
 
 func (b *Bundle) extractFromLayer(ctx context.Context, layer Descriptor, want, dst string) (bool, error) {
-	if layer.MediaType != ocispec.MediaTypeImageLayer {
-		return false, fmt.Errorf("layer %s has media type %s; only uncompressed layers can be read", layer.Digest, layer.MediaType)
-	}
 	content, err := b.Blob(layer.Digest)
 	if err != nil {
 		return false, err
 	}
-	name, size, err := findInTar(content, want)
-	if err != nil || name == "" {
+	l := layerFile{from: b.own.path, layer: layer, content: content, name: want}
+	size, err := l.find(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
 		return false, err
 	}
-	if same, err := b.sameContent(ctx, layer.Digest, content, want, size, dst); same || err != nil {
+	if same, err := l.is(ctx, dst, size); same || err != nil {
 		return true, err
 	}
-	err = writeAtomicMode(dst, 0o755, func(w io.Writer) error {
-		return copyFromLayer(ctx, b.own.path, layer.Digest, content, want, w)
-	})
-	return true, err
+	return true, writeAtomicMode(dst, 0o755, func(w io.Writer) error { return l.copy(ctx, w) })
 }
 
-// findInTar looks for a regular file without reading content, and returns its name in the tar, or "" if it is not there.
-func findInTar(r io.ReadSeeker, want string) (string, int64, error) {
-	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return "", 0, err
+// layerFile is one regular file in a layer.
+type layerFile struct {
+	from    string
+	layer   Descriptor
+	content *io.SectionReader
+	// name is the file's path without a leading slash.
+	name string
+}
+
+// unpack is the tar inside what a layer holds.
+func (l layerFile) unpack(r io.Reader) (*tar.Reader, error) {
+	switch l.layer.MediaType {
+	case ocispec.MediaTypeImageLayer:
+		return tar.NewReader(r), nil
+	case ocispec.MediaTypeImageLayerGzip, MediaTypeDockerLayer:
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return nil, fmt.Errorf("layer %s: %w", l.layer.Digest, err)
+		}
+		return tar.NewReader(z), nil
 	}
-	tr := tar.NewReader(r)
+	return nil, fmt.Errorf("layer %s has media type %s; only layers that are uncompressed or packed with gzip can be read", l.layer.Digest, l.layer.MediaType)
+}
+
+func (l layerFile) isIt(h *tar.Header) bool {
+	return strings.TrimPrefix(path.Clean("/"+h.Name), "/") == l.name
+}
+
+// find looks for the file, in an uncompressed layer without reading content, and returns its size, or an fs.ErrNotExist.
+func (l layerFile) find(ctx context.Context) (int64, error) {
+	if _, err := l.content.Seek(0, io.SeekStart); err != nil {
+		return 0, err
+	}
+	tr, err := l.unpack(l.content)
+	if err != nil {
+		return 0, err
+	}
 	for {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
-			return "", 0, nil
+			return 0, fs.ErrNotExist
 		}
 		if err != nil {
-			return "", 0, err
+			return 0, err
 		}
-		if strings.TrimPrefix(path.Clean("/"+h.Name), "/") != want {
+		if !l.isIt(h) {
 			continue
 		}
 		if h.Typeflag != tar.TypeReg {
-			return "", 0, fmt.Errorf("it is not a regular file")
+			return 0, fmt.Errorf("it is not a regular file")
 		}
-		return h.Name, h.Size, nil
+		if h.Size > maxBlobSize {
+			return 0, fmt.Errorf("its %d bytes are more than any file of a bundle may have", h.Size)
+		}
+		return h.Size, nil
 	}
 }
 
-// copyFromLayer writes one file of the layer to w and hashes the whole layer on the way.
-func copyFromLayer(ctx context.Context, bundlePath string, want digest.Digest, layer *io.SectionReader, name string, w io.Writer) error {
-	if _, err := layer.Seek(0, io.SeekStart); err != nil {
+// copy writes the file to w and hashes the whole layer on the way.
+func (l layerFile) copy(ctx context.Context, w io.Writer) error {
+	if _, err := l.content.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
 	digester := digest.SHA256.Digester()
-	stream := io.TeeReader(stoppable(ctx, layer), digester.Hash())
-	tr := tar.NewReader(stream)
+	stream := io.TeeReader(stoppable(ctx, l.content), digester.Hash())
+	tr, err := l.unpack(stream)
+	if err != nil {
+		return err
+	}
 	for {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
@@ -97,8 +137,8 @@ func copyFromLayer(ctx context.Context, bundlePath string, want digest.Digest, l
 		if err != nil {
 			return err
 		}
-		if strings.TrimPrefix(path.Clean("/"+h.Name), "/") == name {
-			if _, err := io.Copy(w, tr); err != nil { //nolint:gosec // nothing is decompressed: a file is no larger than its layer
+		if l.isIt(h) {
+			if _, err := io.CopyN(w, tr, min(h.Size, maxBlobSize)); err != nil {
 				return err
 			}
 		}
@@ -106,14 +146,14 @@ func copyFromLayer(ctx context.Context, bundlePath string, want digest.Digest, l
 	if _, err := io.Copy(io.Discard, stream); err != nil {
 		return err
 	}
-	if got := digester.Digest(); got != want {
-		return &DigestMismatchError{Path: bundlePath, Entry: blobName(want), Want: want, Got: got}
+	if got := digester.Digest(); got != l.layer.Digest {
+		return &DigestMismatchError{Path: l.from, Entry: blobName(l.layer.Digest), Want: l.layer.Digest, Got: got}
 	}
 	return nil
 }
 
-// sameContent says whether dst holds the file's content already.
-func (b *Bundle) sameContent(ctx context.Context, d digest.Digest, layer *io.SectionReader, name string, size int64, dst string) (bool, error) {
+// is says whether dst holds the file, which has a size, already.
+func (l layerFile) is(ctx context.Context, dst string, size int64) (bool, error) {
 	st, err := os.Lstat(dst)
 	if err != nil || !st.Mode().IsRegular() || st.Size() != size || st.Mode().Perm() != 0o755 {
 		return false, nil //nolint:nilerr // whatever stands there will be replaced, and that reports its own error
@@ -128,7 +168,7 @@ func (b *Bundle) sameContent(ctx context.Context, d digest.Digest, layer *io.Sec
 		return false, err
 	}
 	digester := digest.SHA256.Digester()
-	if err := copyFromLayer(ctx, b.own.path, d, layer, name, digester.Hash()); err != nil {
+	if err := l.copy(ctx, digester.Hash()); err != nil {
 		return false, err
 	}
 	return digester.Digest() == have, nil

@@ -52,6 +52,12 @@ func planFor(cfg *Config) (*plan, error) {
 			addTop(top, ocispec.Descriptor{MediaType: MediaTypeFile, Digest: f.Digest, Size: f.Size})
 		}
 		for _, img := range r.Images {
+			if x := img.Index; x != nil {
+				if err := p.want(x.Digest, x.Size, "image "+img.Name); err != nil {
+					return nil, err
+				}
+				addTop(top, oci(*x))
+			}
 			for _, ip := range img.Platforms {
 				who := "image " + img.Name + " for " + ip.Platform
 				for _, d := range append([]Descriptor{ip.Manifest, ip.Config}, ip.Layers...) {
@@ -175,10 +181,11 @@ func ociPlatform(s string) *ocispec.Platform {
 	return &p
 }
 
-// platformOf is a platform in the form os/architecture[/variant].
-func platformOf(p ocispec.Platform) string {
+// PlatformOf is a platform in the form os/architecture[/variant] that bundles use. The variant that an architecture has anyway is left
+// out, as some images name it and others do not.
+func PlatformOf(p ocispec.Platform) string {
 	s := p.OS + "/" + p.Architecture
-	if p.Variant != "" {
+	if p.Variant != "" && (p.Architecture != "arm64" || p.Variant != "v8") {
 		s += "/" + p.Variant
 	}
 	return s

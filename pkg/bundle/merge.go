@@ -128,7 +128,7 @@ func (m *mergedRelease) add(from string, r *Release) error {
 		}
 	}
 	for _, img := range r.Images {
-		head := Image{Name: img.Name, Component: img.Component, Version: img.Version}
+		head := Image{Name: img.Name, Component: img.Component, Version: img.Version, Index: img.Index}
 		if err := m.put(mergeKey{"image", img.Name, ""}, mergeItem{from: from, image: &head}, head); err != nil {
 			return err
 		}

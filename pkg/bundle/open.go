@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -216,6 +217,9 @@ func (b *Bundle) find(d digest.Digest) (place, bool) {
 func (b *Bundle) checkImages() error {
 	for _, r := range b.config.Releases {
 		for _, img := range r.Images {
+			if err := b.checkIndex(img); err != nil {
+				return err
+			}
 			for _, ip := range img.Platforms {
 				if err := b.checkImage(img.Name, ip); err != nil {
 					return err
@@ -226,17 +230,35 @@ func (b *Bundle) checkImages() error {
 	return nil
 }
 
+// checkIndex sees that the index an image was taken from names the manifests that the bundle has of it.
+func (b *Bundle) checkIndex(img Image) error {
+	if img.Index == nil {
+		return nil
+	}
+	var index ocispec.Index
+	if err := b.smallJSON(*img.Index, "image "+img.Name, &index); err != nil {
+		return err
+	}
+	for _, ip := range img.Platforms {
+		if !slices.ContainsFunc(index.Manifests, func(d ocispec.Descriptor) bool { return sameDescriptor(d, ip.Manifest) }) {
+			return b.malformed(blobName(img.Index.Digest), -1, fmt.Sprintf("the index of image %s does not name its manifest for %s", img.Name, ip.Platform))
+		}
+	}
+	return nil
+}
+
+func sameDescriptor(a ocispec.Descriptor, d Descriptor) bool {
+	return a.MediaType == d.MediaType && a.Digest == d.Digest && a.Size == d.Size
+}
+
 func (b *Bundle) checkImage(name string, ip ImagePlatform) error {
 	var m ocispec.Manifest
 	if err := b.smallJSON(ip.Manifest, "image "+name, &m); err != nil {
 		return err
 	}
-	same := func(a ocispec.Descriptor, d Descriptor) bool {
-		return a.MediaType == d.MediaType && a.Digest == d.Digest && a.Size == d.Size
-	}
-	agree := same(m.Config, ip.Config) && len(m.Layers) == len(ip.Layers)
+	agree := sameDescriptor(m.Config, ip.Config) && len(m.Layers) == len(ip.Layers)
 	for i := 0; agree && i < len(ip.Layers); i++ {
-		agree = same(m.Layers[i], ip.Layers[i])
+		agree = sameDescriptor(m.Layers[i], ip.Layers[i])
 	}
 	if !agree {
 		return b.malformed(blobName(ip.Manifest.Digest), -1, "the manifest of image "+name+" does not agree with the bundle's config")
@@ -245,7 +267,7 @@ func (b *Bundle) checkImage(name string, ip ImagePlatform) error {
 	if err := b.smallJSON(ip.Config, "image "+name, &cfg); err != nil {
 		return err
 	}
-	if got := platformOf(cfg.Platform); got != ip.Platform {
+	if got := PlatformOf(cfg.Platform); got != ip.Platform {
 		return b.malformed(blobName(ip.Config.Digest), -1, fmt.Sprintf("image %s stands for %s, but is made for %.60q", name, ip.Platform, got))
 	}
 	return nil

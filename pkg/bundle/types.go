@@ -11,7 +11,7 @@ import (
 // FormatVersion is the version of Config and of the tar's form that this package writes and reads.
 const FormatVersion = 1
 
-// Media types of the blobs that are ours; images use the OCI ones.
+// Media types of the blobs that are ours, and older ones that images of others may have; otherwise images use the OCI ones.
 const (
 	// ArtifactType marks the root manifest.
 	ArtifactType = "application/vnd.kubewright.bundle.v1"
@@ -19,6 +19,11 @@ const (
 	MediaTypeConfig = "application/vnd.kubewright.bundle.config.v1+json"
 	// MediaTypeFile is a file for hosts or clusters.
 	MediaTypeFile = "application/vnd.kubewright.bundle.file.v1"
+	// MediaTypeDockerIndex, MediaTypeDockerManifest and MediaTypeDockerLayer are what OCI's index, manifest and gzip layer were before
+	// OCI had its own; registries still hold images of that kind.
+	MediaTypeDockerIndex    = "application/vnd.docker.distribution.manifest.list.v2+json"
+	MediaTypeDockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
+	MediaTypeDockerLayer    = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 )
 
 // FileKind says what a File is for.
@@ -93,6 +98,9 @@ type Image struct {
 	Component string `json:"component"`
 	// Version is the component's version.
 	Version string `json:"version"`
+	// Index is the index for all platforms that the image was taken from, byte for byte, so that its digest and the signatures of
+	// others stay good. It may name platforms that the bundle does not have. Nil for an image that was not taken from an index.
+	Index *Descriptor `json:"index,omitempty"`
 	// Platforms are ordered by platform.
 	Platforms []ImagePlatform `json:"platforms"`
 }
@@ -122,11 +130,12 @@ type Component struct {
 	Name string `json:"name"`
 	// Version is the source's version.
 	Version string `json:"version"`
-	// Type is Go for a Go module, Debian for a binary package, Own for this project's own code.
+	// Type is Go for a Go module, Debian for a binary package, Release for a file that its project publishes, Image for an image
+	// that was taken from a registry, Own for this project's own code.
 	Type string `json:"type"`
-	// Source is the Go module path, or the file name of the package.
+	// Source is the Go module path, the file name of the package, the original URL of the file, or the name of the image.
 	Source string `json:"source,omitempty"`
-	// Checksum is the module's go.sum hash, or sha256:<hex> of the package.
+	// Checksum is the module's go.sum hash, or sha256:<hex> of the package, the file, or the image's index or manifest.
 	Checksum string `json:"checksum,omitempty"`
 }
 

@@ -5,6 +5,8 @@ import (
 	"path"
 	"regexp"
 	"strings"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // maxNameLength is the most characters namePattern allows.
@@ -93,6 +95,9 @@ func (v validator) release(r *Release) error {
 			return fmt.Errorf("image %s is listed twice", img.Name)
 		}
 		images[img.Name] = true
+		if x := img.Index; x != nil && x.MediaType != ocispec.MediaTypeImageIndex && x.MediaType != MediaTypeDockerIndex {
+			return fmt.Errorf("image %s: its index has the media type %.60q", img.Name, x.MediaType)
+		}
 		if err := imagePlatforms(img, platforms); err != nil {
 			return err
 		}

@@ -16,6 +16,8 @@ type Request struct {
 	Protocol int `json:"protocol"`
 	// Source is where the file is; see ParseSource.
 	Source string `json:"source"`
+	// Object says what of an oci:// source is meant.
+	Object Object `json:"object,omitempty"`
 	// Destination is the file's absolute path in the end. It appears there whole and as expected, or not at all. Until then the bytes are
 	// in Destination + PartSuffix, which a later fetch goes on with.
 	Destination string `json:"destination"`
@@ -30,6 +32,18 @@ type Request struct {
 	// Roots are the directories, absolute and clean, below which file:// sources may lie. None allows none.
 	Roots []string `json:"roots,omitempty"`
 }
+
+// Object is one of the things that a registry has.
+type Object string
+
+const (
+	// ObjectArtifact is the one layer of the artifact that the source names; the default.
+	ObjectArtifact Object = ""
+	// ObjectManifest is the manifest or index that the source names, as the registry has it.
+	ObjectManifest Object = "Manifest"
+	// ObjectBlob is the blob whose digest the source names.
+	ObjectBlob Object = "Blob"
+)
 
 const (
 	// PartSuffix is behind the name of a file that is not whole yet.
@@ -105,8 +119,12 @@ func (r *Request) Validate() error {
 	if r.Protocol != ProtocolVersion {
 		return refuse("the request is of protocol %d, this program speaks %d: install programs of one release", r.Protocol, ProtocolVersion)
 	}
-	if _, err := ParseSource(r.Source); err != nil {
+	source, err := ParseSource(r.Source)
+	if err != nil {
 		return err
+	}
+	if r.Object != ObjectArtifact && (source.Scheme != "oci" || r.Object != ObjectManifest && r.Object != ObjectBlob) {
+		return refuse("the object %.40q is none, or not one of %s: manifests and blobs are asked for from oci:// sources", r.Object, source)
 	}
 	if !filepath.IsAbs(r.Destination) || filepath.Clean(r.Destination) != r.Destination {
 		return refuse("the destination %q is not an absolute path in its shortest form", r.Destination)

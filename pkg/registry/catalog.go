@@ -41,20 +41,20 @@ func newCatalog(sources []Source) (*catalog, error) {
 		sources: slices.Clone(sources), repositories: map[string]map[string]document{},
 		byPath: map[string][]string{}, documents: map[digest.Digest]document{},
 	}
-	merged := map[string][]Manifest{}
+	var images []Image
 	for _, s := range sources {
+		images = append(images, s.Images()...)
 		for _, img := range s.Images() {
+			if img.Index != nil {
+				c.documents[img.Index.Digest] = document{mediaType: img.Index.MediaType, digest: img.Index.Digest}
+			}
 			for _, m := range img.Manifests {
 				c.documents[m.Digest] = document{mediaType: m.MediaType, digest: m.Digest}
-				known := func(o Manifest) bool { return o.Platform == m.Platform }
-				if !slices.ContainsFunc(merged[img.Name], known) {
-					merged[img.Name] = append(merged[img.Name], m)
-				}
 			}
 		}
 	}
-	for name, manifests := range merged {
-		if err := c.tag(name, manifests); err != nil {
+	for _, img := range Merge(images) {
+		if err := c.tag(img); err != nil {
 			return nil, err
 		}
 	}
@@ -68,20 +68,61 @@ func newCatalog(sources []Source) (*catalog, error) {
 	return c, nil
 }
 
-// tag records an image. One for a single platform is its manifest; one for several gets an index, whose bytes follow from its
-// content, so that every server of the same images gives the same digest.
-func (c *catalog) tag(name string, manifests []Manifest) error {
-	slash, colon := strings.LastIndex(name, "/"), strings.LastIndex(name, ":")
-	if slash < 0 || colon < slash {
-		return fmt.Errorf("image %q has no registry or no tag in its name", name)
+// Merge puts images of one name together, sorted by name: what a tag means. Where two give a platform different meanings, the first one
+// counts.
+func Merge(images []Image) []Image {
+	merged := map[string]Image{}
+	for _, img := range images {
+		merged[img.Name] = merge(merged[img.Name], img)
 	}
-	repository, tag := name[:colon], name[colon+1:]
-	doc := c.documents[manifests[0].Digest]
-	if len(manifests) > 1 {
-		var err error
-		if doc, err = indexOf(manifests); err != nil {
-			return fmt.Errorf("image %q: %w", name, err)
+	out := make([]Image, 0, len(merged))
+	for _, img := range merged {
+		out = append(out, img)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out
+}
+
+// merge adds the platforms of an image that another of the same name has not. An index of its own it keeps only as long as that stands
+// for all platforms.
+func merge(have, more Image) Image {
+	if len(have.Manifests) == 0 {
+		return more
+	}
+	manifests := slices.Clone(have.Manifests)
+	for _, m := range more.Manifests {
+		if slices.ContainsFunc(manifests, func(o Manifest) bool { return o.Platform == m.Platform }) {
+			continue
 		}
+		manifests = append(manifests, m)
+		if have.Index != nil && (more.Index == nil || *more.Index != *have.Index) {
+			have.Index = nil
+		}
+	}
+	have.Manifests = manifests
+	return have
+}
+
+// tag records an image. One with an index of its own is that; otherwise one for a single platform is its manifest, and one for several
+// gets an index, whose bytes follow from its content, so that every server of the same images gives the same digest.
+func (c *catalog) tag(img Image) error {
+	repository, tag, err := img.Split()
+	if err != nil {
+		return err
+	}
+	if len(img.Manifests) == 0 {
+		return fmt.Errorf("image %q has no platform", img.Name)
+	}
+	doc := c.documents[img.Manifests[0].Digest]
+	switch {
+	case img.Index != nil:
+		doc = c.documents[img.Index.Digest]
+	case len(img.Manifests) > 1:
+		made, content, err := IndexOf(img.Manifests)
+		if err != nil {
+			return fmt.Errorf("image %q: %w", img.Name, err)
+		}
+		doc = document{mediaType: made.MediaType, digest: made.Digest, content: content}
 		c.documents[doc.digest] = doc
 	}
 	if c.repositories[repository] == nil {
@@ -91,14 +132,24 @@ func (c *catalog) tag(name string, manifests []Manifest) error {
 	return nil
 }
 
-func indexOf(manifests []Manifest) (document, error) {
+// Split takes an image's name apart: its repository with the registry, and its tag.
+func (i Image) Split() (repository, tag string, err error) {
+	slash, colon := strings.LastIndex(i.Name, "/"), strings.LastIndex(i.Name, ":")
+	if slash < 0 || colon < slash {
+		return "", "", fmt.Errorf("image %q has no registry or no tag in its name", i.Name)
+	}
+	return i.Name[:colon], i.Name[colon+1:], nil
+}
+
+// IndexOf makes the one index of manifests for several platforms.
+func IndexOf(manifests []Manifest) (Document, []byte, error) {
 	sorted := slices.Clone(manifests)
 	sort.Slice(sorted, func(i, j int) bool { return sorted[i].Platform < sorted[j].Platform })
 	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
 	for _, m := range sorted {
 		parts := strings.SplitN(m.Platform, "/", 3)
 		if len(parts) < 2 {
-			return document{}, fmt.Errorf("platform %q has not the form os/architecture", m.Platform)
+			return Document{}, nil, fmt.Errorf("platform %q has not the form os/architecture", m.Platform)
 		}
 		p := &ocispec.Platform{OS: parts[0], Architecture: parts[1]}
 		if len(parts) == 3 {
@@ -108,9 +159,9 @@ func indexOf(manifests []Manifest) (document, error) {
 	}
 	raw, err := json.Marshal(index)
 	if err != nil {
-		return document{}, fmt.Errorf("encode index: %w", err)
+		return Document{}, nil, fmt.Errorf("encode index: %w", err)
 	}
-	return document{mediaType: ocispec.MediaTypeImageIndex, digest: digest.FromBytes(raw), content: raw}, nil
+	return Document{MediaType: ocispec.MediaTypeImageIndex, Digest: digest.FromBytes(raw), Size: int64(len(raw))}, raw, nil
 }
 
 // repository finds a repository by the name in the path of a request and its ns parameter, which mirrors receive: with ns the name

@@ -362,8 +362,8 @@ func (m memory) Blob(d digest.Digest) (*io.SectionReader, error) {
 func (m memory) Images() []Image {
 	var out []Image
 	for name, content := range m {
-		out = append(out, Image{Name: name, Manifests: []Manifest{{Platform: "linux/amd64", MediaType: "application/x",
-			Digest: digest.FromString(content), Size: int64(len(content))}}})
+		out = append(out, Image{Name: name, Manifests: []Manifest{{Platform: "linux/amd64",
+			Document: Document{MediaType: "application/x", Digest: digest.FromString(content), Size: int64(len(content))}}}})
 	}
 	return out
 }
@@ -451,5 +451,60 @@ func TestATagOfTwoReleasesIsTheNewestOnes(t *testing.T) {
 	got := must[*remote.Descriptor](t)(remote.Get(ref))
 	if want := must[v1.Hash](t)(newer.images["pause linux/amd64"].Digest()); got.Digest != want {
 		t.Errorf("the tag means %s, want the newest release's %s", got.Digest, want)
+	}
+}
+
+// indexed is a source of one image that was taken from an index; manifests by platform.
+type indexed struct {
+	memory
+	image Image
+}
+
+func (i indexed) Images() []Image { return []Image{i.image} }
+
+func newIndexed(index string, manifests map[string]string) indexed {
+	document := func(content string) Document {
+		return Document{MediaType: "application/x", Digest: digest.FromString(content), Size: int64(len(content))}
+	}
+	out := indexed{memory: memory{}, image: Image{Name: "r.io/a:1"}}
+	if index != "" {
+		d := document(index)
+		out.image.Index, out.memory[index] = &d, index
+	}
+	for platform, content := range manifests {
+		out.image.Manifests = append(out.image.Manifests, Manifest{Platform: platform, Document: document(content)})
+		out.memory[content] = content
+	}
+	return out
+}
+
+func TestATagMeansTheIndexThatAnImageWasTakenFrom(t *testing.T) {
+	amd, arm := map[string]string{"linux/amd64": "manifest for amd64"}, map[string]string{"linux/arm64": "manifest for arm64"}
+	for name, tt := range map[string]struct {
+		sources []Source
+		want    string // the body, or a part of it when it begins with ~
+	}{
+		"of one platform, with the index as it is":                     {[]Source{newIndexed("the index", amd)}, "the index"},
+		"of two platforms from one index, with that":                   {[]Source{newIndexed("the index", amd), newIndexed("the index", arm)}, "the index"},
+		"of two platforms from two indexes, with one made of both":     {[]Source{newIndexed("the index", amd), newIndexed("another", arm)}, `~"schemaVersion":2`},
+		"of two platforms, one from no index, with one made of both":   {[]Source{newIndexed("the index", amd), newIndexed("", arm)}, `~"schemaVersion":2`},
+		"of one platform twice, with the index of the first":           {[]Source{newIndexed("the index", amd), newIndexed("", amd)}, "the index"},
+		"of one platform from no index at first, with the manifest":    {[]Source{newIndexed("", amd), newIndexed("the index", amd)}, "manifest for amd64"},
+		"of two platforms, the second from an index, with one of both": {[]Source{newIndexed("", amd), newIndexed("the index", arm)}, `~"schemaVersion":2`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr := "http://" + serve(t, must[*Handler](t)(New(Options{}, tt.sources...)))
+			resp, body := get(t, "GET", addr+"/v2/r.io/a/manifests/1")
+			if part, ok := strings.CutPrefix(tt.want, "~"); resp.StatusCode != http.StatusOK || ok && !strings.Contains(string(body), part) || !ok && string(body) != tt.want {
+				t.Errorf("status %d, body %q", resp.StatusCode, body)
+			}
+			for _, s := range tt.sources {
+				for content := range s.(indexed).memory {
+					if resp, body := get(t, "GET", addr+"/v2/r.io/a/manifests/"+digest.FromString(content).String()); resp.StatusCode != http.StatusOK || string(body) != content {
+						t.Errorf("by digest: status %d, body %q, want %q", resp.StatusCode, body, content)
+					}
+				}
+			}
+		})
 	}
 }

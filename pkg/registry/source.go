@@ -26,19 +26,27 @@ type Source interface {
 type Image struct {
 	// Name is the full reference with registry and tag, for example registry.k8s.io/kube-apiserver:v1.36.3.
 	Name string
+	// Index is the index that all manifests were taken from, if the source has it. Then the tag means this index, so that digests of
+	// others stay good, though it may name platforms that nobody has here.
+	Index *Document
 	// Manifests holds one image manifest per platform.
 	Manifests []Manifest
+}
+
+// Document is a manifest or an index.
+type Document struct {
+	// MediaType of the document.
+	MediaType string
+	// Digest and Size of its bytes.
+	Digest digest.Digest
+	Size   int64
 }
 
 // Manifest is the image manifest for one platform.
 type Manifest struct {
 	// Platform has the form os/architecture or os/architecture/variant.
 	Platform string
-	// MediaType of the manifest.
-	MediaType string
-	// Digest and Size of the manifest's bytes.
-	Digest digest.Digest
-	Size   int64
+	Document
 }
 
 // FromBundle makes an open bundle a Source. The bundle must stay open while it is served.
@@ -60,10 +68,12 @@ func (s bundleSource) Images() []Image {
 	for _, release := range slices.Backward(s.bundle.Config().Releases) {
 		for _, img := range release.Images {
 			image := Image{Name: img.Name}
+			if x := img.Index; x != nil {
+				image.Index = &Document{MediaType: x.MediaType, Digest: x.Digest, Size: x.Size}
+			}
 			for _, p := range img.Platforms {
-				image.Manifests = append(image.Manifests, Manifest{
-					Platform: p.Platform, MediaType: p.Manifest.MediaType, Digest: p.Manifest.Digest, Size: p.Manifest.Size,
-				})
+				image.Manifests = append(image.Manifests, Manifest{Platform: p.Platform,
+					Document: Document{MediaType: p.Manifest.MediaType, Digest: p.Manifest.Digest, Size: p.Manifest.Size}})
 			}
 			out = append(out, image)
 		}

@@ -14,6 +14,8 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/bundle/upstream"
+	"github.com/kubewright/kubewright/pkg/fetch"
 )
 
 // Options are the options of Build.
@@ -25,8 +27,18 @@ type Options struct {
 	// Parallel is how many components to compile at a time; 0 means one or two, depending on the CPUs.
 	Parallel int
 	// Locked refuses Debian packages other than the pinned ones, instead of taking what the machine's sources offer when
-	// the pinned ones are gone.
+	// the pinned ones are gone; and downloads and images that the definition does not pin by digest.
 	Locked bool
+	// Fetcher brings what others publish; it is needed for definitions with downloads or images to pull.
+	Fetcher upstream.Fetcher
+	// Downloads is how many fetches may run at a time; 0 means 6.
+	Downloads int
+	// Mirrors say where downloads and images are to be had instead. They come before those of the definition.
+	Mirrors upstream.Mirrors
+	// Network says what fetches may talk to, and how.
+	Network fetch.Network
+	// Credentials returns those for a host, perhaps with a port; it may be nil.
+	Credentials func(ctx context.Context, host string) (fetch.Credentials, error)
 	// Progress is told what happens, from several goroutines. It may be nil.
 	Progress func(Event)
 }
@@ -41,6 +53,9 @@ type Event struct {
 	Detail string
 	// Duration is how long it took, or has taken so far.
 	Duration time.Duration
+	// Done of Total bytes are there, of which an earlier build had brought Resumed; all zero for what is not fetched, and Total while
+	// it is unknown.
+	Done, Total, Resumed int64
 }
 
 // State is what an Event is about.
@@ -82,6 +97,8 @@ type build struct {
 	created time.Time
 	cache   cache
 	scratch string
+	// pulled are the images of others by name.
+	pulled map[string]*upstream.Image
 }
 
 // program is a compiled program.
@@ -94,7 +111,7 @@ type program struct {
 }
 
 // Build makes the bundle a definition describes. What is cached under a key made of everything that goes into it is not
-// built again.
+// built again, and what is cached by its digest not fetched again.
 func Build(ctx context.Context, o Options) (_ *Result, err error) {
 	start := time.Now()
 	def, err := LoadDefinition(o.Definition)
@@ -108,7 +125,10 @@ func Build(ctx context.Context, o Options) (_ *Result, err error) {
 	native := runtime.GOOS + "/" + runtime.GOARCH
 	if !slices.Contains(def.Platforms, native) {
 		return nil, &FieldError{File: o.Definition, Field: "platforms",
-			Reason: fmt.Sprintf("%s is not among them, which this machine is: the kubeadm that is built is run to see which images it wants", native)}
+			Reason: fmt.Sprintf("%s is not among them, which this machine is: its kubeadm is run to see which images it wants", native)}
+	}
+	if field, reason := def.unpinned(); o.Locked && field != "" {
+		return nil, &FieldError{File: o.Definition, Field: field, Reason: reason}
 	}
 	if b.created, err = sourceDate(def.SourceDateEpoch); err != nil {
 		return nil, err
@@ -130,11 +150,17 @@ func Build(ctx context.Context, o Options) (_ *Result, err error) {
 
 	var targets []*target
 	for _, platform := range def.Platforms {
-		t := &target{build: b, platform: platform, native: platform == native, programs: map[string]program{}}
-		if err := t.make(ctx); err != nil {
-			return nil, fmt.Errorf("for %s: %w", platform, err)
+		targets = append(targets, &target{build: b, platform: platform, native: platform == native, programs: map[string]program{}})
+	}
+	if def.releases() {
+		if err := b.takeAll(ctx, targets); err != nil {
+			return nil, err
 		}
-		targets = append(targets, t)
+	}
+	for _, t := range targets {
+		if err := t.make(ctx); err != nil {
+			return nil, fmt.Errorf("for %s: %w", t.platform, err)
+		}
 	}
 	cfg, blobs, err := b.compose(targets)
 	if err != nil {

@@ -313,7 +313,11 @@ func TestTheDefinitionsInTheRepositoryAreWellFormed(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%v, %v", files, err)
 	}
-	for _, f := range files {
+	released, err := filepath.Glob("../../../artifacts/release-*.yaml")
+	if err != nil || len(released) == 0 {
+		t.Fatalf("%v, %v", released, err)
+	}
+	for _, f := range append(files, released...) {
 		def, err := LoadDefinition(f)
 		if err != nil {
 			t.Error(err)

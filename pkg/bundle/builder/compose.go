@@ -3,6 +3,7 @@ package builder
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/bundle/upstream"
 )
 
 // compose turns what was made for all platforms into the bundle's config and blobs.
@@ -23,6 +25,12 @@ func (b *build) compose(targets []*target) (*bundle.Config, map[digest.Digest]bu
 	images := make([]bundle.Image, len(b.def.Images))
 	for i, spec := range b.def.Images {
 		images[i] = bundle.Image{Name: spec.Name, Component: spec.Component, Version: spec.Version}
+		if spec.Pull != nil {
+			image := b.pulled[spec.Name]
+			images[i].Index, images[i].Platforms = image.Index, image.Platforms
+			r.Components = append(r.Components, imageOf(&spec, image))
+			maps.Copy(blobs, image.Blobs)
+		}
 	}
 	for _, t := range targets {
 		r.Platforms = append(r.Platforms, t.platform)
@@ -76,6 +84,13 @@ func (t *target) files(blobs map[digest.Digest]bundle.Blob) ([]bundle.File, erro
 			})
 		}
 	}
+	for _, f := range t.taken {
+		blobs[f.digest] = upstream.Content{Path: f.path, Digest: f.digest, Size: f.size}.Blob()
+		files = append(files, bundle.File{
+			Name: f.spec.Name, Kind: f.spec.Kind, Component: f.from.Component, Version: f.from.Version, Platform: t.platform,
+			Digest: f.digest, Size: f.size, Mode: 0o755,
+		})
+	}
 	for _, spec := range t.def.Tools {
 		if t.debian == nil {
 			t.lack("tools "+spec.Component, t.noDebian())
@@ -106,6 +121,9 @@ func (t *target) images(images []bundle.Image, blobs map[digest.Digest]bundle.Bl
 	}
 	for i := range t.def.Images {
 		spec := &t.def.Images[i]
+		if spec.Pull != nil {
+			continue // it is there for all platforms
+		}
 		if why := t.withoutImage(spec, bases); why != "" {
 			t.lack("image "+spec.Name, why)
 			continue

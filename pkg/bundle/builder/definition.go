@@ -2,6 +2,7 @@ package builder
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/bundle/upstream"
 )
 
 // Definition says what goes into a bundle. It is read from strict YAML; paths are relative to the file.
@@ -21,22 +23,26 @@ type Definition struct {
 	KubernetesVersion string `json:"kubernetesVersion"`
 	// Platforms to build for; that of the machine that builds must be among them. Others get what can be compiled for them.
 	Platforms []string `json:"platforms"`
-	// Go is the exact toolchain, e.g. 1.26.8; the go command fetches it when it is another one itself.
-	Go string `json:"go"`
+	// Go is the exact toolchain, e.g. 1.26.8; the go command fetches it when it is another one itself. Needed for components.
+	Go string `json:"go,omitempty"`
 	// SourceDateEpoch is the time (seconds since 1970) to record in the bundle and in programs that want one. The
 	// environment variable SOURCE_DATE_EPOCH wins over it.
 	SourceDateEpoch int64 `json:"sourceDateEpoch"`
 	// Debian is the file with the pinned Debian packages.
 	Debian string `json:"debian,omitempty"`
 	// Components are compiled.
-	Components []Component `json:"components"`
+	Components []Component `json:"components,omitempty"`
+	// Downloads are taken as their projects publish them.
+	Downloads []Download `json:"downloads,omitempty"`
+	// Mirrors say where downloads and images to pull are to be had instead.
+	Mirrors upstream.Mirrors `json:"mirrors,omitempty"`
 	// Files are taken as they are.
 	Files []File `json:"files,omitempty"`
 	// Tools are programs out of Debian packages that run on hosts as they are.
 	Tools []Tools `json:"tools,omitempty"`
 	// Layers can be shared by images.
 	Layers []NamedLayer `json:"layers,omitempty"`
-	// Images are put together from the programs and layers.
+	// Images are put together from the programs and layers, or pulled.
 	Images []Image `json:"images"`
 
 	dir string
@@ -120,6 +126,8 @@ type Image struct {
 	Name      string `json:"name"`
 	Component string `json:"component"`
 	Version   string `json:"version"`
+	// Pull takes the image as it is; then nothing below is said.
+	Pull *Pull `json:"pull,omitempty"`
 	// Base is the name of a layer to stand on.
 	Base string `json:"base,omitempty"`
 	// Layer is the image's own layer.
@@ -171,7 +179,7 @@ func (d *Definition) fault() (field, reason string) {
 		return "kubernetesVersion", fmt.Sprintf("%q has not the form v1.36.3", d.KubernetesVersion)
 	case len(d.Platforms) == 0:
 		return "platforms", "at least one is needed, e.g. linux/amd64"
-	case !regexp.MustCompile(`^[0-9]+\.[0-9]+(\.[0-9]+)?$`).MatchString(d.Go):
+	case len(d.Components) > 0 && !regexp.MustCompile(`^[0-9]+\.[0-9]+(\.[0-9]+)?$`).MatchString(d.Go):
 		return "go", fmt.Sprintf("%q is not a toolchain version such as 1.26.8", d.Go)
 	case d.SourceDateEpoch <= 0:
 		return "sourceDateEpoch", "a fixed time is needed, in seconds since 1970"
@@ -185,6 +193,15 @@ func (d *Definition) fault() (field, reason string) {
 		if c.Sysroot && d.Debian == "" {
 			return fmt.Sprintf("components[%d].sysroot", i), "the definition names no file with Debian packages"
 		}
+	}
+	names := maps.Clone(programs)
+	for i := range d.Downloads {
+		if field, reason := d.Downloads[i].fault(d.Platforms, names); field != "" {
+			return fmt.Sprintf("downloads[%d].%s", i, field), reason
+		}
+	}
+	if err := d.Mirrors.Validate(); err != nil {
+		return "mirrors", err.Error()
 	}
 	for i, f := range d.Files {
 		at := fmt.Sprintf("files[%d].", i)
@@ -227,6 +244,12 @@ func (d *Definition) fault() (field, reason string) {
 		at := fmt.Sprintf("images[%d].", i)
 		if img.Name == "" || img.Component == "" || img.Version == "" {
 			return at + "name", "name, component and version are needed"
+		}
+		if img.Pull != nil {
+			if field, reason := img.pullFault(); field != "" {
+				return at + field, reason
+			}
+			continue
 		}
 		if img.Base != "" && !layers[img.Base] {
 			return at + "base", fmt.Sprintf("there is no layer named %q", img.Base)

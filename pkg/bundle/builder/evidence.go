@@ -39,6 +39,14 @@ func (b *build) evidence(ctx context.Context, cfg *bundle.Config, targets []*tar
 			}
 		}
 	}
+	for _, t := range targets {
+		for _, f := range t.taken {
+			// Projects publish other programs than Go's too; of those, the release they are from says all there is to know.
+			if info, err := buildinfo.ReadFile(f.path); err == nil {
+				programs = append(programs, evidence.Program{Name: f.spec.Name, Version: f.from.Version, Platform: t.platform, Digest: f.digest, Info: info})
+			}
+		}
+	}
 	sbom, err := evidence.SBOM(cfg, root, programs)
 	if err != nil {
 		return nil, err

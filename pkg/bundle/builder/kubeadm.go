@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// ImageMismatchError says that the definition's images are not those the kubeadm it builds will ask for.
+// ImageMismatchError says that the definition's images are not those its kubeadm will ask for.
 type ImageMismatchError struct {
 	// KubernetesVersion is the release, Missing the references kubeadm wants and the definition lacks.
 	KubernetesVersion string
@@ -16,17 +16,20 @@ type ImageMismatchError struct {
 }
 
 func (e *ImageMismatchError) Error() string {
-	return fmt.Sprintf("kubeadm %s needs images the definition does not make: %s; correct names, tags and component versions under images",
+	return fmt.Sprintf("kubeadm %s needs images the definition does not have: %s; correct names, tags and component versions under images",
 		e.KubernetesVersion, strings.Join(e.Missing, ", "))
 }
 
-// checkKubeadmImages runs the kubeadm that was built and compares what it wants with what the definition makes.
+// checkKubeadmImages runs the kubeadm that was built or taken and compares what it wants with what the definition has.
 func (t *target) checkKubeadmImages(ctx context.Context) error {
-	kubeadm, ok := t.programs["kubeadm"]
-	if !ok {
-		return fmt.Errorf("the definition makes no program named kubeadm, so the images cannot be checked")
+	kubeadm, err := t.executable("kubeadm")
+	if err != nil {
+		return fmt.Errorf("kubeadm, to see which images it wants: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, kubeadm.path, "config", "images", "list", "--kubernetes-version", t.def.KubernetesVersion)
+	if kubeadm == "" {
+		return fmt.Errorf("the definition has no program named kubeadm, so the images cannot be checked")
+	}
+	cmd := exec.CommandContext(ctx, kubeadm, "config", "images", "list", "--kubernetes-version", t.def.KubernetesVersion)
 	cmd.Env = []string{"HOME=" + t.scratch, "PATH=" + os.Getenv("PATH")}
 	out, err := run(cmd)
 	if err != nil {

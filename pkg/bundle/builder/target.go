@@ -28,6 +28,8 @@ type target struct {
 	debian *debianRoot
 	// programs by name, filled by compile.
 	programs map[string]program
+	// taken are files out of downloads.
+	taken []taken
 	// sources is the bill of materials.
 	sources []bundle.Component
 	lacks   []Lack

@@ -5,7 +5,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/url"
+	"path"
 	"strings"
+
+	"github.com/kubewright/kubewright/pkg/bundle"
 )
 
 // packageURL is a package URL (https://github.com/package-url/purl-spec); name begins with the type.
@@ -22,6 +25,20 @@ func packageURL(name, version, qualifiers string) string {
 		out += "?" + qualifiers
 	}
 	return out
+}
+
+// imageURL is the package URL of an image: its version is the digest, the rest says where it is.
+func imageURL(c bundle.Component) string {
+	repository, tag := c.Source, ""
+	if colon := strings.LastIndex(c.Source, ":"); colon > strings.LastIndex(c.Source, "/") {
+		repository, tag = c.Source[:colon], c.Source[colon+1:]
+	}
+	return packageURL("oci/"+path.Base(repository), c.Checksum, "repository_url="+escape(repository)+"&tag="+escape(tag))
+}
+
+// releaseURL is the package URL of a file that a project publishes.
+func releaseURL(c bundle.Component) string {
+	return packageURL("generic/"+c.Name, c.Version, "checksum="+escape(c.Checksum)+"&download_url="+escape(c.Source))
 }
 
 // escape encodes what a part of a package URL must not have; QueryEscape differs from that only in blanks.

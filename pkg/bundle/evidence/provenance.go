@@ -87,7 +87,7 @@ func Provenance(cfg *bundle.Config, root digest.Digest, b Build) ([]byte, error)
 	return raw, nil
 }
 
-// sources are the modules and packages a release was made of.
+// sources are the modules, packages, files and images a release was made of.
 func sources(r *bundle.Release) []resource {
 	var out []resource
 	for _, c := range r.Components {
@@ -98,6 +98,10 @@ func sources(r *bundle.Release) []resource {
 				res.Digest = map[string]string{"dirHash1": sum}
 			}
 			out = append(out, res)
+		case "Release":
+			out = append(out, resource{Name: c.Name + " " + c.Version, URI: c.Source, Digest: map[string]string{"sha256": strings.TrimPrefix(c.Checksum, "sha256:")}})
+		case "Image":
+			out = append(out, resource{Name: c.Name + " " + c.Version, URI: imageURL(c), Digest: map[string]string{"sha256": strings.TrimPrefix(c.Checksum, "sha256:")}})
 		case "Debian":
 			out = append(out, resource{URI: packageURL("deb/debian/"+c.Name, c.Version, "arch="+path.Base(r.Platforms[0])),
 				Digest: map[string]string{"sha256": strings.TrimPrefix(c.Checksum, "sha256:")}})

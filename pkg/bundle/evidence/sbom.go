@@ -39,7 +39,8 @@ type Program struct {
 }
 
 // SBOM is the bill of materials of the bundle that cfg describes and root is the digest of: its programs, the Go modules each was made
-// of with the sums the Go checksum database knows them by, the toolchain, and the Debian packages of its releases.
+// of with the sums the Go checksum database knows them by, the toolchain, and the Debian packages, published files and images of others in
+// its releases.
 func SBOM(cfg *bundle.Config, root digest.Digest, programs []Program) ([]byte, error) {
 	d := newDocument(cfg, root)
 	for _, p := range programs {
@@ -47,8 +48,13 @@ func SBOM(cfg *bundle.Config, root digest.Digest, programs []Program) ([]byte, e
 	}
 	for _, r := range cfg.Releases {
 		for _, c := range r.Components {
-			if c.Type == "Debian" {
+			switch c.Type {
+			case "Debian":
 				d.contains(d.debian(c, r.Platforms))
+			case "Release":
+				d.contains(d.published(c, c.Source, releaseURL(c), "FILE"))
+			case "Image":
+				d.contains(d.published(c, noAssertion, imageURL(c), "CONTAINER"))
 			}
 		}
 	}
@@ -159,6 +165,20 @@ func (d *document) debian(c bundle.Component, platforms []string) common.Element
 		PackageExternalReferences: purl("deb/debian/"+c.Name, c.Version, "arch="+path.Base(platforms[0])),
 	}
 	p.PackageSPDXIdentifier = elementID("Debian", c.Name, c.Version, c.Checksum)
+	d.packages[p.PackageSPDXIdentifier] = p
+	return p.PackageSPDXIdentifier
+}
+
+// published adds a file or an image that others publish.
+func (d *document) published(c bundle.Component, location, packageURL, purpose string) common.ElementID {
+	p := &v2_3.Package{
+		PackageName: c.Name, PackageVersion: c.Version, PackageDownloadLocation: location, PrimaryPackagePurpose: purpose,
+		PackageChecksums: sha256Sum(strings.TrimPrefix(c.Checksum, "sha256:")), PackageComment: c.Source,
+		PackageExternalReferences: []*v2_3.PackageExternalReference{{
+			Category: common.CategoryPackageManager, RefType: common.TypePackageManagerPURL, Locator: packageURL,
+		}},
+	}
+	p.PackageSPDXIdentifier = elementID(c.Type, c.Name, c.Version, c.Source, c.Checksum)
 	d.packages[p.PackageSPDXIdentifier] = p
 	return p.PackageSPDXIdentifier
 }

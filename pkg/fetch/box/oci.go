@@ -27,7 +27,12 @@ const (
 	dockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
 )
 
-// oci gets an artifact of one layer, which is the file: what `oras push REGISTRY/REPOSITORY:TAG FILE` makes.
+// manifestTypes are what a manifest or index may be.
+const manifestTypes = ocispec.MediaTypeImageIndex + ", " + ocispec.MediaTypeImageManifest + ", " +
+	"application/vnd.docker.distribution.manifest.list.v2+json, " + dockerManifest
+
+// oci gets what the request means of a registry: a manifest, a blob, or an artifact of one layer, which is the file, as
+// `oras push REGISTRY/REPOSITORY:TAG FILE` makes it.
 func (j *job) oci(ctx context.Context, source *url.URL) error {
 	ref, err := j.reference(source)
 	if err != nil {
@@ -46,7 +51,22 @@ func (j *job) oci(ctx context.Context, source *url.URL) error {
 		return err
 	}
 	defer plain.CloseIdleConnections()
-	trusted, layer, err := j.resolve(ctx, ref, registry, plain)
+	trusted, err := j.login(ctx, ref, plain)
+	if err != nil {
+		return err
+	}
+	from := remote{trusted: trusted, stranger: plain}
+	at := registry.JoinPath("v2", ref.Context().RepositoryStr())
+	switch j.request.Object {
+	case fetch.ObjectManifest:
+		from.url, from.accept = at.JoinPath("manifests", ref.Identifier()), manifestTypes
+		return j.named(ctx, ref, from)
+	case fetch.ObjectBlob:
+		from.url = at.JoinPath("blobs", ref.Identifier())
+		return j.named(ctx, ref, from)
+	}
+	from.url, from.accept = at.JoinPath("manifests", ref.Identifier()), ocispec.MediaTypeImageManifest+", "+dockerManifest
+	layer, err := j.resolve(ctx, ref, from)
 	if err != nil {
 		return err
 	}
@@ -58,8 +78,26 @@ func (j *job) oci(ctx context.Context, source *url.URL) error {
 	}
 	// The registry says by what the file is known; that its bytes bear it out is checked when all are there.
 	j.request.Expect = fetch.Expect{SHA256: layer.Digest.Encoded(), Size: layer.Size}
-	blob := registry.JoinPath("v2", ref.Context().RepositoryStr(), "blobs", layer.Digest.String())
-	return j.download(ctx, remote{url: blob, trusted: trusted, stranger: plain})
+	from.url, from.accept = at.JoinPath("blobs", layer.Digest.String()), ""
+	return j.download(ctx, from)
+}
+
+// named gets what the source names itself; a digest in the name is what its bytes must have.
+func (j *job) named(ctx context.Context, ref name.Reference, from remote) error {
+	d, err := digest.Parse(ref.Identifier())
+	switch {
+	case err != nil && j.request.Object == fetch.ObjectBlob:
+		return &fetch.Error{Kind: fetch.Invalid, Message: fmt.Sprintf("%s names no digest, by which alone a blob is known", ref)}
+	case err != nil:
+		return j.download(ctx, from)
+	case d.Algorithm() != digest.SHA256:
+		return &fetch.Error{Kind: fetch.Invalid, Message: fmt.Sprintf("%s names a digest that is no sha256", ref)}
+	}
+	if want := j.request.Expect.SHA256; want != "" && want != d.Encoded() {
+		return &fetch.Error{Kind: fetch.Mismatch, Message: fmt.Sprintf("%s is named by another sha256 than the expected %s", ref, want)}
+	}
+	j.request.Expect.SHA256 = d.Encoded()
+	return j.download(ctx, from)
 }
 
 // reference reads the name of an artifact.
@@ -75,36 +113,29 @@ func (j *job) reference(source *url.URL) (name.Reference, error) {
 	return ref, nil
 }
 
-// resolve asks the registry what a name stands for. It returns the transport that the registry accepts, and the layer that is the file.
-func (j *job) resolve(ctx context.Context, ref name.Reference, registry *url.URL, plain http.RoundTripper) (http.RoundTripper, ocispec.Descriptor, error) {
-	ctx, alive, stop := j.watchIdle(ctx)
+// resolve asks the registry what a name stands for, and returns the layer that is the file.
+func (j *job) resolve(ctx context.Context, ref name.Reference, from remote) (ocispec.Descriptor, error) {
+	ctx, _, stop := j.watchIdle(ctx)
 	defer stop()
-	trusted, err := j.login(ctx, ref, plain)
+	resp, err := send(ctx, from, http.Header{"Accept": {from.accept}, "User-Agent": {"kubewright-fetch"}})
 	if err != nil {
-		return nil, ocispec.Descriptor{}, err
-	}
-	alive()
-	at := registry.JoinPath("v2", ref.Context().RepositoryStr(), "manifests", ref.Identifier())
-	resp, err := send(ctx, remote{url: at, trusted: trusted, stranger: plain}, http.Header{
-		"Accept": {ocispec.MediaTypeImageManifest + ", " + dockerManifest}, "User-Agent": {"kubewright-fetch"},
-	})
-	if err != nil {
-		return nil, ocispec.Descriptor{}, idleOr(ctx, err)
+		return ocispec.Descriptor{}, idleOr(ctx, err)
 	}
 	defer resp.Body.Close()
 	if _, err := judgeAnswer(resp, mark{}, 0, true); err != nil {
-		return nil, ocispec.Descriptor{}, err
+		return ocispec.Descriptor{}, err
 	}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxManifest))
 	if err != nil {
-		return nil, ocispec.Descriptor{}, idleOr(ctx, unreachable(at, err))
+		return ocispec.Descriptor{}, idleOr(ctx, unreachable(from.url, err))
 	}
-	layer, err := fileOf(raw, ref)
-	return trusted, layer, err
+	return fileOf(raw, ref)
 }
 
-// login does what the registry asks of who wants to pull.
+// login does what the registry asks of who wants to pull, and returns the transport that it accepts.
 func (j *job) login(ctx context.Context, ref name.Reference, plain http.RoundTripper) (http.RoundTripper, error) {
+	ctx, _, stop := j.watchIdle(ctx)
+	defer stop()
 	c := j.request.Credentials
 	if c.AccessKeyID != "" || c.SecretAccessKey != "" {
 		return nil, &fetch.Error{Kind: fetch.Invalid, Message: "the credentials are for s3; give username and password, or token"}

@@ -153,6 +153,8 @@ type artifacts struct {
 	address string
 	realm   string
 	blobs   func(w http.ResponseWriter, r *http.Request) bool
+	// manifests, if set, answers in the place of the registry.
+	manifests func(w http.ResponseWriter, r *http.Request)
 }
 
 func newArtifacts(t *testing.T, layers ...v1.Layer) *artifacts {
@@ -181,6 +183,8 @@ func newArtifacts(t *testing.T, layers ...v1.Layer) *artifacts {
 		case strings.HasPrefix(a.realm, "https://") && r.Header.Get("Authorization") != "Bearer ticket":
 			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm=%q,service="site"`, a.realm))
 			w.WriteHeader(http.StatusUnauthorized)
+		case a.manifests != nil && strings.Contains(r.URL.Path, "/manifests/"):
+			a.manifests(w, r)
 		case a.blobs != nil && strings.Contains(r.URL.Path, "/blobs/") && a.blobs(w, r):
 		default:
 			store.ServeHTTP(w, r)
@@ -289,6 +293,83 @@ func (a *artifacts) digest(t *testing.T) string {
 	check(t, err)
 	defer resp.Body.Close()
 	return resp.Header.Get("Docker-Content-Digest")
+}
+
+func TestOneObjectOfARegistryIsFetched(t *testing.T) {
+	want := content(size, 1)
+	named := func(a *artifacts, digest string) { a.request.Source = "oci://" + a.address + "/site/bundles@" + digest }
+	broken := "sha256:" + sumOf(want)
+	for title, test := range map[string]struct {
+		object  fetch.Object
+		prepare func(t *testing.T, a *artifacts) (whole []byte)
+		kind    fetch.Kind
+		says    string
+	}{
+		"a manifest by tag": {fetch.ObjectManifest, func(t *testing.T, a *artifacts) []byte { return a.manifest(t) }, "", ""},
+		"a manifest by digest": {fetch.ObjectManifest, func(t *testing.T, a *artifacts) []byte {
+			named(a, a.digest(t))
+			return a.manifest(t)
+		}, "", ""},
+		"a blob": {fetch.ObjectBlob, func(_ *testing.T, a *artifacts) []byte { named(a, broken); return want }, "", ""},
+		"a blob, of which the first attempt brought half": {fetch.ObjectBlob, func(_ *testing.T, a *artifacts) []byte {
+			named(a, broken)
+			first := true
+			a.blobs = func(w http.ResponseWriter, r *http.Request) bool {
+				if first {
+					first = false
+					cut(w, r, want, size/2)
+				}
+				if r.Header.Get("Range") == "" {
+					t.Error("the second attempt asked for the whole")
+				}
+				file(want)(w, r)
+				return true
+			}
+			return want
+		}, "", ""},
+		"a manifest of another digest": {fetch.ObjectManifest, func(t *testing.T, a *artifacts) []byte {
+			digest := a.digest(t)
+			named(a, digest)
+			a.manifests = func(w http.ResponseWriter, r *http.Request) { file([]byte("{}"))(w, r) }
+			return nil
+		}, fetch.Mismatch, "has the sha256"},
+		"a blob of another digest": {fetch.ObjectBlob, func(_ *testing.T, a *artifacts) []byte {
+			named(a, broken)
+			a.blobs = func(w http.ResponseWriter, r *http.Request) bool { file(content(size, 9))(w, r); return true }
+			return nil
+		}, fetch.Mismatch, "has the sha256"},
+		"a digest that is not the expected one": {fetch.ObjectBlob, func(_ *testing.T, a *artifacts) []byte {
+			named(a, broken)
+			a.request.Expect.SHA256 = sumOf(nil)
+			return nil
+		}, fetch.Mismatch, "another sha256"},
+		"a blob without a digest":      {fetch.ObjectBlob, func(*testing.T, *artifacts) []byte { return nil }, fetch.Invalid, "names no digest"},
+		"an object that is none":       {"Tag", func(*testing.T, *artifacts) []byte { return nil }, fetch.Invalid, "the object"},
+		"an object of what has none":   {fetch.ObjectBlob, func(_ *testing.T, a *artifacts) []byte { a.request.Source = a.server.URL + "/k"; return nil }, fetch.Invalid, "oci://"},
+		"a manifest that is too large": {fetch.ObjectManifest, func(_ *testing.T, a *artifacts) []byte { a.request.Limits.MaxBytes = 10; return nil }, fetch.TooLarge, "10"},
+	} {
+		t.Run(title, func(t *testing.T) {
+			a := newArtifacts(t, layerOf(want))
+			a.request.Object = test.object
+			whole := test.prepare(t, a)
+			if test.kind != "" {
+				a.fails(test.kind, test.says)
+				return
+			}
+			a.whole(whole)
+		})
+	}
+}
+
+// manifest in the registry.
+func (a *artifacts) manifest(t *testing.T) []byte {
+	t.Helper()
+	resp, err := a.server.Client().Get(a.server.URL + "/v2/site/bundles/manifests/1.36")
+	check(t, err)
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	check(t, err)
+	return raw
 }
 
 func TestAnArtifactOfSeveralLayersIsRefused(t *testing.T) {

@@ -28,6 +28,8 @@ type remote struct {
 	trusted, stranger http.RoundTripper
 	// stay refuses redirects: requests that are signed for one server mean nothing to another.
 	stay bool
+	// accept are the media types to ask for; empty leaves that to the server.
+	accept string
 }
 
 // web gets https:// and, where allowed, http:// sources.
@@ -91,6 +93,9 @@ func (j *job) ask(ctx context.Context, from remote, have int64) (again bool, err
 		}
 	}()
 	header := http.Header{"Accept-Encoding": {"identity"}, "User-Agent": {"kubewright-fetch"}}
+	if from.accept != "" {
+		header.Set("Accept", from.accept)
+	}
 	if have > 0 {
 		header.Set("Range", fmt.Sprintf("bytes=%d-", have))
 		header.Set("If-Range", j.part.mark.Validator)

@@ -14,15 +14,19 @@ import (
 func newBuild() *cobra.Command {
 	var o builder.Options
 	var updateDebian bool
+	var from sources
 	cmd := &cobra.Command{
 		Use:   "build -f DEFINITION -o FILE",
-		Short: "Build a bundle from Go modules and Debian packages",
-		Long: `Compile every component a definition file names from its pinned Go module, put images together and write one
-file. What was built before is taken from the cache. Building twice gives the same digest.
+		Short: "Build a bundle from source, or from what projects release",
+		Long: `Compile every component a definition file names from its pinned Go module, put images together, take the files and images
+of others that it names, and write one file. What was built or fetched before is taken from the cache; a download that
+was interrupted goes on. Building twice gives the same digest.
 
-The go command is needed, and on Debian gcc, libc6-dev, apt-get and dpkg-deb.`,
-		Example: "  kubewright bundle build -f artifacts/kubernetes-1.36.yaml -o k8s-1.36.bundle",
-		Args:    cobra.NoArgs,
+To compile, the go command is needed, and on Debian gcc, libc6-dev, apt-get and dpkg-deb; to fetch, kubewright-fetch.`,
+		Example: `  kubewright bundle build -f artifacts/kubernetes-1.36.yaml -o k8s-1.36.bundle     # all from source
+  kubewright bundle build -f artifacts/release-1.36.yaml -o k8s-1.36.bundle \
+    --mirror https://dl.k8s.io=https://mirror.example.com/k8s --mirror registry.k8s.io=mirror.example.com/k8s`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cmd.SilenceUsage = true
 			if updateDebian {
@@ -34,6 +38,9 @@ The go command is needed, and on Debian gcc, libc6-dev, apt-get and dpkg-deb.`,
 			}
 			if o.Output == "" {
 				return fmt.Errorf("--output is needed: the bundle file to write")
+			}
+			if err := from.into(&o); err != nil {
+				return err
 			}
 			progress := &buildProgress{w: cmd.ErrOrStderr()}
 			o.Progress = progress.tell
@@ -50,8 +57,10 @@ The go command is needed, and on Debian gcc, libc6-dev, apt-get and dpkg-deb.`,
 	f.StringVarP(&o.Output, "output", "o", "", "bundle file to write")
 	f.StringVar(&o.CacheDir, "cache-dir", "", "where compiled programs are kept (default: kubewright/build in the user's cache directory)")
 	f.IntVar(&o.Parallel, "parallel", 0, "how many components to compile at a time (default: 1 or 2, by CPUs)")
-	f.BoolVar(&o.Locked, "locked", false, "fail when a pinned Debian package is gone, instead of taking its successor")
+	f.IntVar(&o.Downloads, "downloads", 0, "how many fetches may run at a time (default: 6)")
+	f.BoolVar(&o.Locked, "locked", false, "fail when a pinned Debian package is gone, instead of taking its successor, and when a download or image is not pinned by digest")
 	f.BoolVar(&updateDebian, "update-debian", false, "pin the newest Debian packages this machine's sources offer, and build nothing")
+	from.flags(cmd)
 	required(cmd, "file")
 	return cmd
 }
@@ -65,21 +74,46 @@ type buildProgress struct {
 func (p *buildProgress) tell(e builder.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	fmt.Fprintf(p.w, "%-16s %s\n", e.Component, describe(e)) //nolint:errcheck // progress is not worth failing for
+}
+
+// describe says in words what an event tells.
+func describe(e builder.Event) string {
+	fetched := e.Done > 0 || e.Total > 0
 	text := ""
 	switch e.State {
-	case builder.StateStarted:
+	case builder.StateStarted, builder.StateWorking:
+		if fetched {
+			return fetching(e)
+		}
+		if e.State == builder.StateWorking {
+			return fmt.Sprintf("still building, %s so far", e.Duration.Round(time.Second))
+		}
 		text = "building " + e.Detail
 		if e.Component == "bundle" {
 			text = e.Detail
 		}
-	case builder.StateWorking:
-		text = fmt.Sprintf("still building, %s so far", e.Duration.Round(time.Second))
 	case builder.StateCached:
 		text = fmt.Sprintf("%s, from the cache (%s)", e.Detail, e.Duration.Round(time.Millisecond))
 	case builder.StateDone:
 		text = fmt.Sprintf("%s, done in %s", e.Detail, e.Duration.Round(time.Second/10))
+		if fetched {
+			text = fmt.Sprintf("%s, %s in %s", e.Detail, size(e.Done), e.Duration.Round(time.Second/10))
+		}
 	case builder.StateWarning:
 		text = "warning: " + e.Detail
 	}
-	fmt.Fprintf(p.w, "%-16s %s\n", e.Component, text) //nolint:errcheck // progress is not worth failing for
+	return text
+}
+
+// fetching says how far a download is.
+func fetching(e builder.Event) string {
+	text := size(e.Done)
+	if e.Total > 0 {
+		text = fmt.Sprintf("%d%% of %s", e.Done*100/e.Total, size(e.Total))
+	}
+	if e.Resumed > 0 {
+		text += fmt.Sprintf(", of which %s had come before", size(e.Resumed))
+	}
+	return "fetching, " + text
 }

@@ -1,4 +1,4 @@
-// Package bundlecmd is `kubewright bundle`: it builds, shows, signs, verifies and carries bundles. It turns flags into calls and results
+// Package bundlecmd is `kubewright bundle`: it builds, shows, signs, verifies, carries, pushes and serves bundles. It turns flags into calls and results
 // into text; everything else is the business of the bundle and builder packages.
 package bundlecmd
 
@@ -12,12 +12,12 @@ import (
 func New() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bundle",
-		Short: "Build, sign, verify and carry offline bundles",
+		Short: "Build, sign, verify, carry and serve offline bundles",
 		Long: `A bundle is one file with everything a Kubernetes version needs: binaries, images, manifests and the host
 helper, each a sha256 blob, and one digest over all of them.`,
 	}
 	cmd.AddCommand(newBuild(), newVerify(), newInspect(), newMerge(), newDiff(), newApply(),
-		newCopy(), newSplit(), newJoin(), newKeygen(), newSign())
+		newCopy(), newSplit(), newJoin(), newKeygen(), newSign(), newPush(), newServe())
 	return cmd
 }
 

@@ -42,13 +42,18 @@ func release(t *testing.T, version string) (string, digest.Digest) {
 // call runs the command and returns its standard output.
 func call(t *testing.T, args ...string) (string, error) {
 	t.Helper()
+	return callUntil(context.Background(), args...)
+}
+
+// callUntil runs the command until a context ends.
+func callUntil(ctx context.Context, args ...string) (string, error) {
 	var out bytes.Buffer
 	cmd := New()
 	cmd.SilenceErrors = true
 	cmd.SetArgs(args)
 	cmd.SetOut(&out)
 	cmd.SetErr(&bytes.Buffer{})
-	err := cmd.ExecuteContext(context.Background())
+	err := cmd.ExecuteContext(ctx)
 	return out.String(), err
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 
 	"github.com/kubewright/kubewright/pkg/bundle"
@@ -168,4 +169,16 @@ func (p *signaturePolicy) open(path string, bases []string) (*bundle.Bundle, *si
 		return b, nil, err
 	}
 	return sign.Open(path, policy, bases...)
+}
+
+// openTrusted opens a bundle as the policy wants it, which must have the expected digest unless that is empty.
+func (p *signaturePolicy) openTrusted(path string, bases []string, expected string) (*bundle.Bundle, error) {
+	b, _, err := p.open(path, bases)
+	if err != nil {
+		return nil, err
+	}
+	if want := digest.Digest(expected); expected != "" && want != b.Digest() {
+		return nil, errors.Join(&bundle.UntrustedError{Path: path, Want: want, Got: b.Digest()}, b.Close())
+	}
+	return b, nil
 }
