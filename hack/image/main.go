@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -27,13 +28,13 @@ func main() {
 	arch := flag.String("arch", "amd64", "architecture the programs were built for")
 	output := flag.String("o", "", "file to write")
 	flag.Parse()
-	if err := run(*reference, *arch, *output, flag.Args()); err != nil {
+	if err := run(os.Stdout, *reference, *arch, *output, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
 		os.Exit(1)
 	}
 }
 
-func run(reference, arch, output string, programs []string) error {
+func run(out io.Writer, reference, arch, output string, programs []string) error {
 	if output == "" || len(programs) == 0 {
 		return fmt.Errorf("usage: image -name NAME:TAG -o FILE PROGRAM...; the first program is what the image runs")
 	}
@@ -48,8 +49,8 @@ func run(reference, arch, output string, programs []string) error {
 	if err := tarball.WriteToFile(output, tag, image); err != nil {
 		return fmt.Errorf("write %s: %w", output, err)
 	}
-	fmt.Println(output)
-	return nil
+	_, err = fmt.Fprintln(out, output)
+	return err
 }
 
 func build(arch string, programs []string) (v1.Image, error) {
