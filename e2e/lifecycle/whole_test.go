@@ -38,6 +38,10 @@ func (w *world) state(t *testing.T) state {
 			line += " cordoned"
 		}
 		for _, taint := range n.Spec.Taints {
+			// Kubernetes puts these on and takes them off by itself, a little after the node's conditions.
+			if strings.HasPrefix(taint.Key, "node.kubernetes.io/") {
+				continue
+			}
 			line += " taint:" + taint.ToString()
 		}
 		if _, ok := n.Labels["node-role.kubernetes.io/control-plane"]; ok {
