@@ -51,10 +51,10 @@ func TestKilledAtEveryStepOfEveryOperation(t *testing.T) {
 
 func TestKilledAtEveryStepOfAnUpgrade(t *testing.T) {
 	requireWholeMatrix(t)
-	w := newWorld(t, "killed", 3)
+	w := newWorld(t, "killed", 4)
 	w.requireVersions(t, older, newest)
-	w.before = shape{older, []string{"n1", "n2", "n3"}, nil}
-	w.killAll(t, 1, []deed{{"upgrade", shape{newest, []string{"n1", "n2", "n3"}, nil}}})
+	w.before = shape{older, []string{"n1", "n2", "n3"}, []string{"n4"}}
+	w.killAll(t, 1, []deed{{"upgrade", shape{newest, []string{"n1", "n2", "n3"}, []string{"n4"}}}})
 }
 
 func requireWholeMatrix(t *testing.T) {

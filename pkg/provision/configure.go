@@ -43,7 +43,7 @@ func documentsOf(a plan.Configure) []kept {
 func (k *kube) checkConfiguration(ctx context.Context, a plan.Configure) (engine.Verdict, error) {
 	objects, err := k.objects()
 	if err != nil {
-		return engine.Verdict{State: engine.Needed, Why: []string{err.Error()}}, nil //nolint:nilerr // the verdict says it
+		return needed(err.Error()), nil //nolint:nilerr // the verdict says it
 	}
 	verdict := engine.Verdict{State: engine.Done}
 	for _, doc := range documentsOf(a) {
@@ -191,7 +191,7 @@ func (k *kube) checkRecord(ctx context.Context, a plan.Record) (engine.Verdict, 
 	case have == a.Spec:
 		return engine.Verdict{State: engine.Done}, nil
 	}
-	return engine.Verdict{State: engine.Needed, Why: []string{"another spec is noted as brought about"}}, nil
+	return needed("another spec is noted as brought about"), nil
 }
 
 func (k *kube) applyRecord(ctx context.Context, a plan.Record) error {
@@ -230,9 +230,9 @@ func (k *kube) checkRollout(ctx context.Context, a plan.Rollout) (engine.Verdict
 	case a.Digest:
 		return engine.Verdict{State: engine.Done}, nil
 	case "":
-		return engine.Verdict{State: engine.Needed, Why: []string{"DaemonSet " + a.Workload.Name + " has not been taken over yet"}}, nil
+		return needed("DaemonSet " + a.Workload.Name + " has not been taken over yet"), nil
 	}
-	return engine.Verdict{State: engine.Needed, Why: []string{"DaemonSet " + a.Workload.Name + " runs with another configuration"}}, nil
+	return needed("DaemonSet " + a.Workload.Name + " runs with another configuration"), nil
 }
 
 func (k *kube) applyRollout(ctx context.Context, a plan.Rollout) error {

@@ -35,14 +35,14 @@ func (k *kube) checkDrain(ctx context.Context, a plan.Drain, host string) (engin
 	case node == nil:
 		return unknown(fmt.Errorf("the node is not registered")), nil
 	case !node.Spec.Unschedulable:
-		return engine.Verdict{State: engine.Needed, Why: []string{"the node takes pods"}}, nil
+		return needed("the node takes pods"), nil
 	}
 	pods, err := k.movable(ctx, host)
 	if err != nil {
 		return unknown(err), nil
 	}
 	if len(pods) > 0 {
-		return engine.Verdict{State: engine.Needed, Why: []string{fmt.Sprintf("%d pods have to move: %s", len(pods), names(pods))}}, nil
+		return needed(fmt.Sprintf("%d pods have to move: %s", len(pods), names(pods))), nil
 	}
 	return engine.Verdict{State: engine.Done}, nil
 }
@@ -213,7 +213,7 @@ func (k *kube) checkReturn(ctx context.Context, a plan.Return, host string) (eng
 		}
 	}
 	if node.Annotations[cordonedAnnotation] != "" {
-		return engine.Verdict{State: engine.Needed, Why: []string{"the node was drained and takes no pods yet"}}, nil
+		return needed("the node was drained and takes no pods yet"), nil
 	}
 	return engine.Verdict{State: engine.Done}, nil
 }

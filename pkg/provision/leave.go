@@ -35,7 +35,7 @@ func (x *execution) checkMember(ctx context.Context, host string) (engine.Verdic
 		return unknown(err), nil
 	}
 	if m := x.memberOf(members, host); m != nil {
-		return engine.Verdict{State: engine.Needed, Why: []string{fmt.Sprintf("etcd member %x of host %s is there", m.id, host)}}, nil
+		return needed(fmt.Sprintf("etcd member %x of host %s is there", m.id, host)), nil
 	}
 	return engine.Verdict{State: engine.Done}, nil
 }
@@ -178,10 +178,6 @@ func (x *execution) checkNodeGone(ctx context.Context, host string) (engine.Verd
 		return needed(fmt.Sprintf("%d objects are left of node %s", len(left), host)), nil
 	}
 	return engine.Verdict{State: engine.Done}, nil
-}
-
-func needed(why string) engine.Verdict {
-	return engine.Verdict{State: engine.Needed, Why: []string{why}}
 }
 
 // deleteNode removes the node and what is of it alone. Kubernetes would collect that by itself, after about a minute in which Services

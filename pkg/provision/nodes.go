@@ -57,7 +57,7 @@ func (k *kube) awaitNode(ctx context.Context, a plan.AwaitNode, host string) (en
 		return engine.Verdict{State: engine.Needed, Why: why}, nil
 	}
 	if why := notReady(node); a.NeedReady && why != "" {
-		return engine.Verdict{State: engine.Needed, Why: []string{why}}, nil
+		return needed(why), nil
 	}
 	return engine.Verdict{State: engine.Done}, nil
 }
@@ -95,6 +95,11 @@ func (k *kube) forgetNodes() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.nodes = nodeList{}
+}
+
+// needed is the verdict on what still has to be done, with the reason that a plan shows.
+func needed(why string) engine.Verdict {
+	return engine.Verdict{State: engine.Needed, Why: []string{why}}
 }
 
 func unknown(err error) engine.Verdict {

@@ -19,7 +19,7 @@ const fieldOwner = client.FieldOwner("kubewright")
 func (k *kube) checkObjects(ctx context.Context, wanted []*unstructured.Unstructured) (engine.Verdict, error) {
 	objects, err := k.objects()
 	if err != nil {
-		return engine.Verdict{State: engine.Needed, Why: []string{err.Error()}}, nil //nolint:nilerr // the verdict says it
+		return needed(err.Error()), nil //nolint:nilerr // the verdict says it
 	}
 	verdict := engine.Verdict{State: engine.Done}
 	for _, want := range wanted {

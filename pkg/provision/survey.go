@@ -31,7 +31,7 @@ func (x *execution) connectStep(names []string, outcome *Outcome) engine.Step {
 			if x.facts[host] != nil {
 				return engine.Verdict{State: engine.Done}, nil
 			}
-			return engine.Verdict{State: engine.Needed, Why: []string{"not connected"}}, nil
+			return needed("not connected"), nil
 		},
 		Apply: func(ctx context.Context, host string, _ func(string)) error {
 			facts, err := x.connect(ctx, host)
