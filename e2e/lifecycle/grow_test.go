@@ -3,6 +3,7 @@
 package lifecycle
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"slices"
@@ -28,10 +29,12 @@ func TestGrowAndShrink(t *testing.T) {
 	w := newWorld(t, "grow", len(allControlOfN))
 	w.tell(t, []scenario{
 		{"two workers are added", small, addWorkers},
+		{"a worker that lost power before it had wholly joined is taken on", moreWorkers, joinAgain},
 		{"one control plane becomes three, killed on the way", moreWorkers, addControlPlanes},
 		{"kubelet's configuration is rolled over a pool", threePlanes, rollKubelet},
 		{"a plan waits for approval", threePlanes, approve},
 		{"a worker is removed and its host is clean", threePlanes, removeWorker},
+		{"a host of another cluster is refused", fewerWorkers, refuseForeign},
 		{"refused changes touch nothing", fewerWorkers, refuseChanges},
 		{"the first control plane is removed, killed on the way", fewerWorkers, removeFirst},
 		{"a dead control plane is replaced", withoutFirst, replaceDead},
@@ -55,6 +58,22 @@ func addWorkers(t *testing.T, w *world) {
 		}
 		t.Logf("measured: requests per host: %v", costs)
 	})
+}
+
+// joinAgain takes away what the end of joining leaves on a host, as if the power had gone right before: kubelet had started, and after
+// the boot the node is Ready, which kubeadm refuses to join.
+func joinAgain(t *testing.T, w *world) {
+	const host = "n6"
+	w.exec(t, host, "sh", "-c", "rm /var/lib/kubewright/receipts/kubeadm-*")
+	for _, f := range []func(context.Context, string) error{w.fleet.Kill, w.fleet.Start} {
+		if err := f(t.Context(), host); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.kubectl(t, "wait", "--for=condition=Ready", "node/"+host, "--timeout=120s")
+	w.must(t, moreWorkers)
+	w.requireWhole(t)
+	t.Run("running again changes nothing", w.requireNothingToDo)
 }
 
 func addControlPlanes(t *testing.T, w *world) {

@@ -71,17 +71,19 @@ func refuseChanges(t *testing.T, w *world) {
 	} {
 		t.Run(r.name, func(t *testing.T) { w.refused(t, r) })
 	}
-	t.Run("a host of another cluster", func(t *testing.T) {
-		w.foreignHost(t, "n7")
-		w.refused(t, refusal{
-			to:   func(now shape) shape { now.workers = append(slices.Clone(now.workers), "n7"); return now },
-			says: []string{"n7", "other"},
-		})
-		before := w.inService(t)
-		w.must(t, w.now)
-		w.requireWhole(t)
-		t.Run("putting the spec back leaves it alone", func(t *testing.T) { requireSame(t, before, w.inService(t)) })
+}
+
+// refuseForeign names a host that another cluster has claimed. It is refused; taken out of the spec again it is left alone.
+func refuseForeign(t *testing.T, w *world) {
+	w.foreignHost(t, "n7")
+	w.refused(t, refusal{
+		to:   func(now shape) shape { now.workers = append(slices.Clone(now.workers), "n7"); return now },
+		says: []string{"n7", "other"},
 	})
+	before := w.inService(t)
+	w.must(t, w.now)
+	w.requireWhole(t)
+	t.Run("putting the spec back touches nobody, nor that host", func(t *testing.T) { requireSame(t, before, w.inService(t)) })
 }
 
 // refused tries a change, which must end with one error that says what is wrong, and leave every host as it was.

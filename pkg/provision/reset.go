@@ -66,9 +66,15 @@ func (x *execution) owner() hostapi.Owner {
 	return hostapi.Owner{ClusterName: x.desired.Name, ClusterUID: x.desired.UID}
 }
 
+// checkReset is done when nothing of this cluster is on the host. One that belongs to another cluster was refused before anything was
+// placed on it, and is left alone.
 func (x *execution) checkReset(ctx context.Context, host string) (engine.Verdict, error) {
-	if x.facts[host].Owner == nil {
+	owner := x.facts[host].Owner
+	switch {
+	case owner == nil:
 		return engine.Verdict{State: engine.Done}, nil
+	case owner.ClusterUID != x.desired.UID:
+		return engine.Verdict{State: engine.Done, Why: []string{fmt.Sprintf("it belongs to cluster %q (uid %s) and is left alone", owner.ClusterName, owner.ClusterUID)}}, nil
 	}
 	helper, err := x.sessions.leased(ctx, host)
 	if err != nil {
