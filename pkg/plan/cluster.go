@@ -16,7 +16,7 @@ import (
 func (b *builder) cluster() error {
 	c := b.in.Cluster
 	at := []string{b.at()}
-	initialised := append(onAll(StepCPReturn, StepAddons), b.initialised()...)
+	initialised := append(onAll(StepCPReturn, StepKubeProxy), b.initialised()...)
 	flannel := c.Network.CNI.Type == v1alpha1.FlannelCNI
 	var workloads []Workload
 	if flannel {

@@ -110,7 +110,7 @@ func (b *builder) at() string {
 		return b.in.Via
 	}
 	for _, name := range b.updatedControlPlanes {
-		if slices.Contains(b.in.Facts[name].Receipts, kubeadm.AddonsCommand) {
+		if slices.Contains(b.in.Facts[name].Receipts, kubeadm.KubeProxyCommand) {
 			return name
 		}
 	}

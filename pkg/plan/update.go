@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/engine"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
@@ -75,7 +76,7 @@ func (b *builder) updateControlPlanes() error {
 
 // updateWorkers brings joined workers to version and configuration, in batches, once the control plane is there.
 func (b *builder) updateWorkers() error {
-	return b.roll(LaneWorkers, b.updatedWorkers, onAll(StepContent, StepImages, StepProxy, StepConfiguration, StepCPReturn, StepAddons, StepKubeProxy, StepNetwork, StepMetricsServer),
+	return b.roll(LaneWorkers, b.updatedWorkers, onAll(StepContent, StepImages, StepProxy, StepConfiguration, StepCPReturn, StepKubeProxy, StepKubeProxyReady, StepNetwork, StepMetricsServer),
 		[3]string{StepWorkerDrain, StepWorkerUpdate, StepWorkerReturn})
 }
 
@@ -146,14 +147,30 @@ func (b *builder) nodeUpdate(h desired.Host) ([]hostapi.Resource, error) {
 }
 
 // addons brings CoreDNS and kube-proxy to version and configuration once every control plane is there. kubeadm init does so itself.
+//
+// One is there before the other is begun, and both before workers are: while the kube-proxy of a node starts anew, that node does not
+// learn where pods have gone, so nothing else moves pods meanwhile.
 func (b *builder) addons() error {
 	if b.in.Via != "" {
 		return nil
 	}
-	at := b.at()
-	if len(b.updatedControlPlanes) > 0 {
-		if err := b.add(Step{ID: StepAddons, Title: "Apply CoreDNS and kube-proxy", Hosts: []string{at}, Needs: onAll(StepCPReturn)},
-			one(func(h desired.Host) (hostapi.Resource, error) { return kubeadm.Addons(b.in.Cluster, h) })); err != nil {
+	at := []string{b.at()}
+	update := len(b.updatedControlPlanes) > 0
+	// Without a pod network of ours nobody knows when pods can start.
+	await := update && b.in.Cluster.Network.CNI.Type == v1alpha1.FlannelCNI
+	if update {
+		if err := b.add(Step{ID: StepCoreDNS, Title: "Apply CoreDNS", Hosts: at, Needs: onAll(StepCPReturn)},
+			one(func(h desired.Host) (hostapi.Resource, error) { return kubeadm.CoreDNS(b.in.Cluster, h) })); err != nil {
+			return err
+		}
+	}
+	if await {
+		b.steps = append(b.steps, Step{ID: StepCoreDNSReady, Title: "See CoreDNS exchanged", Hosts: at, Needs: onAll(StepCoreDNS), When: &When{Steps: []string{StepCoreDNS}},
+			Action: AwaitWorkloads{[]Workload{{"Deployment", kubeSystem, "coredns"}}}})
+	}
+	if update {
+		if err := b.add(Step{ID: StepKubeProxy, Title: "Apply kube-proxy", Hosts: at, Needs: onAll(StepCoreDNS, StepCoreDNSReady)},
+			one(func(h desired.Host) (hostapi.Resource, error) { return kubeadm.KubeProxy(b.in.Cluster, h) })); err != nil {
 			return err
 		}
 	}
@@ -161,8 +178,13 @@ func (b *builder) addons() error {
 	if err != nil {
 		return err
 	}
-	b.steps = append(b.steps, Step{ID: StepKubeProxy, Title: "Restart kube-proxy when its configuration changed", Hosts: []string{at}, Needs: append(onAll(StepAddons), b.initialised()...),
-		Action: Rollout{Workload: Workload{"DaemonSet", kubeSystem, "kube-proxy"}, Digest: digest}})
+	proxy := Workload{"DaemonSet", kubeSystem, "kube-proxy"}
+	b.steps = append(b.steps, Step{ID: StepKubeProxyStart, Title: "Restart kube-proxy when its configuration changed", Hosts: at, Needs: append(onAll(StepKubeProxy), b.initialised()...),
+		Action: Rollout{Workload: proxy, Digest: digest}})
+	if await {
+		b.steps = append(b.steps, Step{ID: StepKubeProxyReady, Title: "See kube-proxy exchanged", Hosts: at, Needs: onAll(StepKubeProxy, StepKubeProxyStart),
+			When: &When{Steps: []string{StepKubeProxy}}, Action: AwaitWorkloads{[]Workload{proxy}}})
+	}
 	return nil
 }
 
@@ -183,7 +205,7 @@ func (b *builder) record() error {
 		return nil
 	}
 	b.steps = append(b.steps, Step{ID: StepRecord, Title: "Note what was brought about", Hosts: []string{b.at()},
-		Needs: onAll(StepConfiguration, StepNodes, StepMembers, StepWorkloads, StepDNS, StepMetrics, StepUnpin, StepKubeProxy, StepLeaveNode, StepForget), Action: Record{Spec: b.in.SpecDigest}})
+		Needs: onAll(StepConfiguration, StepNodes, StepMembers, StepWorkloads, StepDNS, StepMetrics, StepUnpin, StepKubeProxyStart, StepLeaveNode, StepForget), Action: Record{Spec: b.in.SpecDigest}})
 	return nil
 }
 

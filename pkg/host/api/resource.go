@@ -190,6 +190,8 @@ type Command struct {
 	Owns []string `json:"owns,omitempty"`
 	// Key is a digest over what the run depends on. A receipt with another Key does not count.
 	Key string `json:"key"`
+	// Inputs are digests of the single things that Key is over, by a name for people; they say what is other than in the receipt.
+	Inputs map[string]string `json:"inputs,omitempty"`
 	// Outputs are files whose digest the receipt keeps. When one has another content later, or is gone, the command counts
 	// as needed again; so one that must never run twice (kubeadm init) has none, and covers a command that has.
 	Outputs []string `json:"outputs,omitempty"`
@@ -198,8 +200,18 @@ type Command struct {
 	// Removes are files deleted right before the program starts, as when it would keep what it should make anew. When it
 	// fails they are put back.
 	Removes []string `json:"removes,omitempty"`
+	// Begun says how to go on when an attempt that was cut off, by a loss of power say, got as far as making a certain file.
+	Begun *Begun `json:"begun,omitempty"`
 	// TimeoutSeconds bounds the run; 0 means 600.
 	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
+}
+
+// Begun is the other way to run a command, for when part of it must not be done again.
+type Begun struct {
+	// Path is the file whose being there means that part was done.
+	Path string `json:"path"`
+	// Argv replaces the command's; the same rules hold for it.
+	Argv []string `json:"argv"`
 }
 
 // Cover is a command that another command does as well.
@@ -207,8 +219,9 @@ type Cover struct {
 	// Name and Key are those the command would have if it ran by itself.
 	Name string `json:"name"`
 	Key  string `json:"key"`
-	// Outputs are as in Command.
-	Outputs []string `json:"outputs,omitempty"`
+	// Inputs and Outputs are as in Command.
+	Inputs  map[string]string `json:"inputs,omitempty"`
+	Outputs []string          `json:"outputs,omitempty"`
 }
 
 // CommandFile is an input of a Command.

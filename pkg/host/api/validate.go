@@ -160,19 +160,16 @@ func (c *Command) validate() error {
 	if err := match(commandName, "command name", c.Name); err != nil {
 		return err
 	}
-	if len(c.Argv) == 0 {
-		return fmt.Errorf("command %s has an empty argv", c.Name)
+	if err := c.validateArgv(c.Argv); err != nil {
+		return err
 	}
-	if err := absPath(c.Argv[0]); err != nil {
-		return fmt.Errorf("command %s: the program must be an absolute path: %w", c.Name, err)
+	if c.Begun != nil {
+		if err := firstErr(absPath(c.Begun.Path), c.validateArgv(c.Begun.Argv)); err != nil {
+			return err
+		}
 	}
 	if c.Key == "" {
 		return fmt.Errorf("command %s has no key, so its receipt could never be told from another's", c.Name)
-	}
-	for _, a := range c.Argv {
-		if strings.ContainsRune(a, 0) {
-			return fmt.Errorf("command %s has a zero byte in an argument", c.Name)
-		}
 	}
 	for k, v := range c.Env {
 		if !envName.MatchString(k) || strings.ContainsRune(v, 0) {
@@ -195,6 +192,21 @@ func (c *Command) validate() error {
 		}
 	}
 	return c.validateCovers()
+}
+
+func (c *Command) validateArgv(argv []string) error {
+	if len(argv) == 0 {
+		return fmt.Errorf("command %s has an empty argv", c.Name)
+	}
+	if err := absPath(argv[0]); err != nil {
+		return fmt.Errorf("command %s: the program must be an absolute path: %w", c.Name, err)
+	}
+	for _, a := range argv {
+		if strings.ContainsRune(a, 0) {
+			return fmt.Errorf("command %s has a zero byte in an argument", c.Name)
+		}
+	}
+	return nil
 }
 
 func (c *Command) validateCovers() error {

@@ -18,6 +18,7 @@ type Request struct {
 	Name      string            `json:"name"`
 	Operation string            `json:"operation"`
 	Key       string            `json:"key"`
+	Inputs    map[string]string `json:"inputs,omitempty"`
 	Argv      []string          `json:"argv"`
 	Env       map[string]string `json:"env,omitempty"`
 	// SecretFiles are masked in the output.
@@ -49,6 +50,8 @@ type Receipt struct {
 	Key       string    `json:"key"`
 	Operation string    `json:"operation"`
 	Finished  time.Time `json:"finished"`
+	// Inputs are as in api.Command.
+	Inputs map[string]string `json:"inputs,omitempty"`
 	// Outputs are the digests of what the command left, by path. Receipts of older helpers have none.
 	Outputs map[string]string `json:"outputs,omitempty"`
 }

@@ -151,8 +151,12 @@ func (m *Manager) Start(ctx context.Context, operation string, c *api.Command) (
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
+	argv := c.Argv
+	if c.Begun != nil && sys.Exists(m.Sys.Path(c.Begun.Path)) {
+		argv = c.Begun.Argv
+	}
 	req := Request{
-		Name: c.Name, Operation: operation, Key: c.Key, Argv: c.Argv, Env: c.Env, SecretFiles: secrets,
+		Name: c.Name, Operation: operation, Key: c.Key, Inputs: c.Inputs, Argv: argv, Env: c.Env, SecretFiles: secrets,
 		Creates: c.Creates, Outputs: c.Outputs, Covers: c.Covers, Removes: c.Removes, Timeout: timeout,
 	}
 	if err := writeJSON(filepath.Join(dir, requestFile), req); err != nil {

@@ -32,11 +32,11 @@ func (m *Manager) leaveReceipts(req *Request, result Result) error {
 			// Not done by the way after all; the command itself will do it.
 			continue
 		}
-		if err := writeJSON(ReceiptPath(m.Sys, c.Name), Receipt{Key: c.Key, Operation: req.Operation, Finished: result.Finished, Outputs: covered}); err != nil {
+		if err := writeJSON(ReceiptPath(m.Sys, c.Name), Receipt{Key: c.Key, Operation: req.Operation, Finished: result.Finished, Inputs: c.Inputs, Outputs: covered}); err != nil {
 			return err
 		}
 	}
-	return writeJSON(ReceiptPath(m.Sys, req.Name), Receipt{Key: req.Key, Operation: req.Operation, Finished: result.Finished, Outputs: own})
+	return writeJSON(ReceiptPath(m.Sys, req.Name), Receipt{Key: req.Key, Operation: req.Operation, Finished: result.Finished, Inputs: req.Inputs, Outputs: own})
 }
 
 // outputs are the digests of files; ok is false when one is missing.

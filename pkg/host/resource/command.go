@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/host/detach"
@@ -38,7 +39,7 @@ func checkCommand(ctx context.Context, t *Task, r *api.Resource) (finding, error
 	case receipt == nil:
 		return needed(t.whyNoReceipt(c))
 	case receipt.Key != c.Key:
-		return needed("it was done for other inputs")
+		return needed(otherInputs(receipt.Inputs, c.Inputs))
 	}
 	if p := t.missing(c.Creates); p != "" {
 		return needed(p + " is missing")
@@ -48,6 +49,27 @@ func checkCommand(ctx context.Context, t *Task, r *api.Resource) (finding, error
 	}
 	// It ended between the first look and the second.
 	return done()
+}
+
+// otherInputs says what a command was done for that is not so any more, as far as both sides tell.
+func otherInputs(had, want map[string]string) string {
+	var names []string
+	for name := range want {
+		if had[name] != want[name] {
+			names = append(names, name)
+		}
+	}
+	for name := range had {
+		if _, ok := want[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	why := "it was done for other inputs"
+	if len(had) > 0 && len(want) > 0 && len(names) > 0 {
+		slices.Sort(names)
+		why += ": " + strings.Join(names, ", ")
+	}
+	return why
 }
 
 // changed is the first output whose digest is not the one in the receipt any more, or that is gone. Outputs that the receipt

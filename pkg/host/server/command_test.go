@@ -52,6 +52,29 @@ func TestACommandRunsOnceForItsKey(t *testing.T) {
 	}
 }
 
+func TestACommandForOtherInputsNamesThem(t *testing.T) {
+	h := hosttest.New(t)
+	s := h.Connect(t, "op", nil)
+	lease(t, s)
+	with := func(key string, inputs map[string]string) api.Resource {
+		return command(h, key, "true", func(c *api.Command) { c.Inputs = inputs })
+	}
+	apply(t, s, with("k1", map[string]string{"names": "a", "version": "1", "zone": "z", "old": "o"}))
+	for name, c := range map[string]struct {
+		inputs map[string]string
+		why    string
+	}{
+		"another, a new one and one less": {map[string]string{"names": "a", "version": "2", "zone": "z", "new": "n"}, "it was done for other inputs: new, old, version"},
+		"nobody says which":               {nil, "it was done for other inputs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if v := check(t, s, with("k2", c.inputs)); v.Why != c.why {
+				t.Errorf("it says %q, want %q", v.Why, c.why)
+			}
+		})
+	}
+}
+
 func TestACommandWhoseResultIsGoneRunsAgain(t *testing.T) {
 	h := hosttest.New(t)
 	s := h.Connect(t, "op", nil)
@@ -63,6 +86,27 @@ func TestACommandWhoseResultIsGoneRunsAgain(t *testing.T) {
 	}
 	if vs := apply(t, s, r); !vs[0].Changed {
 		t.Errorf("%+v", vs)
+	}
+}
+
+func TestACommandThatHadBegunGoesOnInItsOtherWay(t *testing.T) {
+	for name, begun := range map[string]bool{"nothing was there": false, "the file was there": true} {
+		t.Run(name, func(t *testing.T) {
+			h := hosttest.New(t)
+			s := h.Connect(t, "op", nil)
+			lease(t, s)
+			if begun {
+				h.Write(t, "/etc/part", "")
+			}
+			apply(t, s, command(h, "k", "echo whole > $1/etc/made", func(c *api.Command) {
+				other := slices.Clone(c.Argv)
+				other[2] = "echo rest > $1/etc/made"
+				c.Begun = &api.Begun{Path: "/etc/part", Argv: other}
+			}))
+			if got, want := h.Read("/etc/made"), map[bool]string{false: "whole\n", true: "rest\n"}[begun]; got != want {
+				t.Errorf("it did %q, want %q", got, want)
+			}
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package kubeadm
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/kubewright/kubewright/pkg/desired"
@@ -31,11 +32,7 @@ func InitResource(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) 
 	if err != nil {
 		return hostapi.Resource{}, err
 	}
-	covers, err := joinCovers(c, h)
-	if err != nil {
-		return hostapi.Resource{}, err
-	}
-	addons, err := addonsCover(c)
+	covers, err := initCovers(c, h)
 	if err != nil {
 		return hostapi.Resource{}, err
 	}
@@ -43,28 +40,28 @@ func InitResource(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) 
 		{Path: dir + "/config.yaml", Content: config},
 		{Path: dir + "/patches/kubeletconfiguration0+merge.json", Content: patch},
 	}, "/etc/kubernetes/admin.conf", "/etc/kubernetes/kubelet.conf", "/etc/kubernetes/manifests/etcd.yaml")
-	r.Command.Covers = append(covers, addons)
+	r.Command.Covers = covers
 	return r, nil
 }
 
 // JoinWorker runs kubeadm join on a worker.
 func JoinWorker(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.Resource, error) {
-	return covering(c, h)(join(JoinCommand, c, h, discovery, nil, "/etc/kubernetes/kubelet.conf"))
+	return covering(c, h)(once(kubeletStart)(join(JoinCommand, c, h, discovery, nil, kubeletConf)))
 }
 
 // JoinPrepare is the first third of joining a control plane: certificates, kubeconfigs, kubelet. It changes nothing outside the
 // host, so that hosts can do it side by side. The API server's manifest is left for later: without its etcd it would only crash and
 // be held back by kubelet's back-off.
 func JoinPrepare(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.Resource, error) {
-	return join(JoinPrepareCommand, c, h, discovery, []string{
+	return once(kubeletStart)(join(JoinPrepareCommand, c, h, discovery, []string{
 		"control-plane-prepare/control-plane", "etcd-join", "kubelet-wait-bootstrap", "control-plane-join", "wait-control-plane",
-	}, "/etc/kubernetes/admin.conf")
+	}, "/etc/kubernetes/admin.conf"))
 }
 
 // JoinEtcd is the second third: the host's etcd becomes a learner and is promoted. Only one may do so at a time.
 func JoinEtcd(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.Resource, error) {
 	return join(JoinEtcdCommand, c, h, discovery, []string{
-		"preflight", "control-plane-prepare", "check-etcd", "kubelet-start", "kubelet-wait-bootstrap", "control-plane-join", "wait-control-plane",
+		"preflight", "control-plane-prepare", "check-etcd", kubeletStart, "kubelet-wait-bootstrap", "control-plane-join", "wait-control-plane",
 	}, "/etc/kubernetes/manifests/etcd.yaml")
 }
 
@@ -72,9 +69,45 @@ func JoinEtcd(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.Res
 func JoinFinish(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.Resource, error) {
 	return covering(c, h)(join(JoinFinishCommand, c, h, discovery, []string{
 		"preflight", "control-plane-prepare/download-certs", "control-plane-prepare/certs", "control-plane-prepare/kubeconfig",
-		"check-etcd", "kubelet-start", "etcd-join",
-	}, "/etc/kubernetes/kubelet.conf", "/etc/kubernetes/manifests/kube-apiserver.yaml"))
+		"check-etcd", kubeletStart, "etcd-join",
+	}, kubeletConf, "/etc/kubernetes/manifests/kube-apiserver.yaml"))
 }
+
+const (
+	// kubeletStart is the phase of joining that writes kubelet's configuration and starts it.
+	kubeletStart = "kubelet-start"
+	// kubeletConf is how kubelet reaches the API.
+	kubeletConf = layout.KubernetesDir + "/kubelet.conf"
+	// kubeletRan is a file that kubelet makes when it has started, and before it may be a Ready node. It finds its unit enabled at boot.
+	kubeletRan = layout.KubeletDir + "/cpu_manager_state"
+)
+
+// once makes a join leave a phase out when it was done by an attempt that was cut off afterwards: kubeadm refuses to start kubelet when
+// there is a Ready node of that name, even if the node is this very host.
+func once(phase string) func(hostapi.Resource, error) (hostapi.Resource, error) {
+	return func(r hostapi.Resource, err error) (hostapi.Resource, error) {
+		if err != nil {
+			return r, err
+		}
+		r.Command.Begun = &hostapi.Begun{Path: kubeletRan, Argv: skipping(r.Command.Argv, phase)}
+		return r, nil
+	}
+}
+
+// skipping is the command line of a join that leaves out one phase more.
+func skipping(argv []string, phase string) []string {
+	argv = slices.Clone(argv)
+	for i, a := range argv {
+		if strings.HasPrefix(a, skipPhases) {
+			argv[i] = a + "," + phase
+			return argv
+		}
+	}
+	return append(argv, skipPhases+phase)
+}
+
+// skipPhases is kubeadm's flag, which takes the names of phases with commas between them.
+const skipPhases = "--skip-phases="
 
 // covering adds to the last command of a join what it does of later ones.
 func covering(c *desired.Cluster, h desired.Host) func(hostapi.Resource, error) (hostapi.Resource, error) {
@@ -109,7 +142,7 @@ func join(name string, c *desired.Cluster, h desired.Host, discovery []byte, ski
 	}
 	args := []string{"join"}
 	if len(skip) > 0 {
-		args = append(args, "--skip-phases="+strings.Join(skip, ","))
+		args = append(args, skipPhases+strings.Join(skip, ","))
 	}
 	return command(name, c.UID, args, []hostapi.CommandFile{
 		{Path: dir + "/config.yaml", Content: config},

@@ -5,6 +5,7 @@ package kubeadm
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
@@ -60,7 +61,7 @@ func ClusterConfiguration(c *desired.Cluster) (map[string]any, error) {
 	if c.Endpoint.Host != "127.0.0.1" {
 		sans = append(sans, c.Endpoint.Host)
 	}
-	return desired.Merge(map[string]any{
+	config, err := desired.Merge(map[string]any{
 		"apiVersion": apiVersion, "kind": "ClusterConfiguration",
 		"clusterName":          c.Name,
 		"kubernetesVersion":    c.Version,
@@ -73,6 +74,38 @@ func ClusterConfiguration(c *desired.Cluster) (map[string]any, error) {
 			"dnsDomain":     c.Network.DNSDomain,
 		},
 	}, "spec.overrides.kubeadm", c.Kubeadm)
+	if err != nil {
+		return nil, err
+	}
+	return config, setDefaultArg(config, "apiServer", "shutdown-delay-duration", apiServerDelay)
+}
+
+// apiServerDelay is how long an API server that was told to end goes on answering while its /readyz says no, so that the nodes' proxies,
+// which ask every 2 seconds, and other load balancers send nobody there any more when it does end. kubelet gives static pods 30 seconds.
+const apiServerDelay = "5s"
+
+// setDefaultArg adds an argument to a component unless the user gave it. Lists replace one another when overrides are laid over, so it
+// comes after them.
+func setDefaultArg(config map[string]any, component, name, value string) error {
+	section, ok := config[component].(map[string]any)
+	if !ok && config[component] != nil {
+		return &desired.SpecError{Field: "spec.overrides.kubeadm." + component, Problem: "must be an object"}
+	}
+	args, ok := section["extraArgs"].([]any)
+	if !ok && section["extraArgs"] != nil {
+		return &desired.SpecError{Field: "spec.overrides.kubeadm." + component + ".extraArgs", Problem: "must be a list of names and values"}
+	}
+	for _, a := range args {
+		if arg, ok := a.(map[string]any); ok && arg["name"] == name {
+			return nil
+		}
+	}
+	if section == nil {
+		section = map[string]any{}
+		config[component] = section
+	}
+	section["extraArgs"] = append(slices.Clone(args), map[string]any{"name": name, "value": value})
+	return nil
 }
 
 // KubeProxyConfiguration is what kubeadm hands to kube-proxy.

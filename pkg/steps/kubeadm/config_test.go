@@ -12,6 +12,7 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/desired"
+	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/pki"
 	"github.com/kubewright/kubewright/pkg/plan/plantest"
 	"github.com/kubewright/kubewright/pkg/steps/kubeadm"
@@ -66,11 +67,71 @@ func TestConfigurationsAreRenderedAsWrittenDown(t *testing.T) {
 	}
 }
 
-func TestAnOverrideThatIsNoObjectIsNamedByItsField(t *testing.T) {
-	c := cluster(t, func(c *v1alpha1.Cluster) { c.Spec.Overrides.Kubeadm = raw(`["not","an","object"]`) })
-	_, err := kubeadm.Init(c, c.Hosts[0], "/work")
-	if err == nil || !strings.Contains(err.Error(), "spec.overrides.kubeadm") {
-		t.Errorf("got %v, want an error that names spec.overrides.kubeadm", err)
+func TestAnOverrideOfTheWrongShapeIsNamedByItsField(t *testing.T) {
+	for override, field := range map[string]string{
+		`["not","an","object"]`:             "spec.overrides.kubeadm",
+		`{"apiServer":"fast"}`:              "spec.overrides.kubeadm.apiServer",
+		`{"apiServer":{"extraArgs":"v=2"}}`: "spec.overrides.kubeadm.apiServer.extraArgs",
+	} {
+		t.Run(override, func(t *testing.T) {
+			c := cluster(t, func(c *v1alpha1.Cluster) { c.Spec.Overrides.Kubeadm = raw(override) })
+			_, err := kubeadm.Init(c, c.Hosts[0], "/work")
+			if err == nil || !strings.HasPrefix(err.Error(), field+":") {
+				t.Errorf("got %v, want an error that names %s", err, field)
+			}
+		})
+	}
+}
+
+func TestAnAPIServerEndsSlowlyUnlessToldHowLong(t *testing.T) {
+	for override, want := range map[string]string{
+		`{}`:                 "5s",
+		`{"apiServer":null}`: "5s",
+		`{"apiServer":{"extraArgs":[{"name":"v","value":"2"}]}}`:                        "5s",
+		`{"apiServer":{"extraArgs":[{"name":"shutdown-delay-duration","value":"0s"}]}}`: "0s",
+	} {
+		t.Run(override, func(t *testing.T) {
+			config, err := kubeadm.ClusterConfiguration(cluster(t, func(c *v1alpha1.Cluster) { c.Spec.Overrides.Kubeadm = raw(override) }))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, a := range config["apiServer"].(map[string]any)["extraArgs"].([]any) {
+				if arg := a.(map[string]any); arg["name"] == "shutdown-delay-duration" {
+					got = append(got, arg["value"].(string))
+				}
+			}
+			if !slices.Equal(got, []string{want}) {
+				t.Errorf("the delays are %q, want only %q", got, want)
+			}
+		})
+	}
+}
+
+func TestAJoinThatHadStartedKubeletDoesNotStartItAgain(t *testing.T) {
+	c := cluster(t, nil)
+	for name, r := range map[string]func(*desired.Cluster, desired.Host, []byte) (hostapi.Resource, error){"worker": kubeadm.JoinWorker, "control plane": kubeadm.JoinPrepare} {
+		t.Run(name, func(t *testing.T) {
+			r, err := r(c, c.Hosts[1], nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			skipped := func(argv []string) []string {
+				for _, a := range argv {
+					if phases, ok := strings.CutPrefix(a, "--skip-phases="); ok {
+						return strings.Split(phases, ",")
+					}
+				}
+				return nil
+			}
+			first, again := skipped(r.Command.Argv), skipped(r.Command.Begun.Argv)
+			if !slices.Equal(again, append(slices.Clone(first), "kubelet-start")) {
+				t.Errorf("it leaves out %q at first and %q when kubelet was started", first, again)
+			}
+			if r.Command.Begun.Path != "/var/lib/kubelet/cpu_manager_state" {
+				t.Errorf("it tells by %s", r.Command.Begun.Path)
+			}
+		})
 	}
 }
 

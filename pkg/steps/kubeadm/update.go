@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strings"
 
 	"github.com/kubewright/kubewright/pkg/desired"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
@@ -23,8 +24,10 @@ const (
 	KubeletConfigCommand = "kubeadm-kubelet-config"
 	// PostUpgradeCommand removes what a newer kubelet does not take any more.
 	PostUpgradeCommand = "kubeadm-post-upgrade"
-	// AddonsCommand applies CoreDNS and kube-proxy.
-	AddonsCommand = "kubeadm-addons"
+	// CoreDNSCommand applies CoreDNS.
+	CoreDNSCommand = "kubeadm-coredns"
+	// KubeProxyCommand applies kube-proxy.
+	KubeProxyCommand = "kubeadm-kube-proxy"
 )
 
 const (
@@ -72,16 +75,29 @@ func KubeletConfig(c *desired.Cluster, h desired.Host) (hostapi.Resource, error)
 
 // PostUpgrade removes flags of kubelet that the version does not know any more.
 func PostUpgrade(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
-	return upgradePhase(h, postUpgradeCover(c), "post-upgrade")
-}
-
-// Addons applies CoreDNS and kube-proxy at the cluster's version and configuration.
-func Addons(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
-	cover, err := addonsCover(c)
+	cover, err := postUpgradeCover(c)
 	if err != nil {
 		return hostapi.Resource{}, err
 	}
-	return phase(c, h, cover, []string{"init", "phase", "addon", "all"}, nil)
+	return upgradePhase(h, cover, "post-upgrade")
+}
+
+// CoreDNS applies CoreDNS at the cluster's version and configuration.
+func CoreDNS(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
+	cover, err := coreDNSCover(c)
+	if err != nil {
+		return hostapi.Resource{}, err
+	}
+	return phase(c, h, cover, []string{"init", "phase", "addon", "coredns"}, nil)
+}
+
+// KubeProxy applies kube-proxy at the cluster's version and configuration.
+func KubeProxy(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
+	cover, err := kubeProxyCover(c)
+	if err != nil {
+		return hostapi.Resource{}, err
+	}
+	return phase(c, h, cover, []string{"init", "phase", "addon", "kube-proxy"}, nil)
 }
 
 // phase runs a phase of kubeadm init, with the configuration a first control plane would have.
@@ -99,7 +115,7 @@ func phase(c *desired.Cluster, h desired.Host, cover hostapi.Cover, args []strin
 		{Path: workDir(cover.Name) + "/config.yaml", Content: config},
 		{Path: workDir(cover.Name) + "/patches/kubeletconfiguration0+merge.json", Content: patch},
 	})
-	r.Command.Outputs = cover.Outputs
+	r.Command.Inputs, r.Command.Outputs = cover.Inputs, cover.Outputs
 	if more != nil {
 		more(r.Command)
 	}
@@ -132,15 +148,14 @@ func upgradePhase(h desired.Host, cover hostapi.Cover, name string) (hostapi.Res
 		{Path: dir + "/config.yaml", Content: config},
 		{Path: dir + "/patches/kubeletconfiguration0+merge.json", Content: patch},
 	})
-	r.Command.Outputs = cover.Outputs
+	r.Command.Inputs, r.Command.Outputs = cover.Inputs, cover.Outputs
 	return r, nil
 }
 
 func certificateCover(c *desired.Cluster, h desired.Host) (hostapi.Cover, error) {
-	key, err := keyOf(map[string]any{
+	return coverOf(CertificateCommand, map[string]any{
 		"names": c.CertSANs, "endpoint": c.Endpoint.Host, "address": h.Address, "services": c.Network.ServiceCIDR, "domain": c.Network.DNSDomain,
 	})
-	return hostapi.Cover{Name: CertificateCommand, Key: key}, err
 }
 
 func controlPlaneCover(c *desired.Cluster, h desired.Host) (hostapi.Cover, error) {
@@ -154,8 +169,7 @@ func controlPlaneCover(c *desired.Cluster, h desired.Host) (hostapi.Cover, error
 		delete(server, "certSANs")
 		config["apiServer"] = server
 	}
-	key, err := keyOf(map[string]any{"configuration": config, "address": h.Address})
-	return hostapi.Cover{Name: ControlPlaneCommand, Key: key, Outputs: staticPods}, err
+	return coverOf(ControlPlaneCommand, map[string]any{"configuration": config, "address": h.Address}, staticPods...)
 }
 
 func kubeletConfigCover(c *desired.Cluster, h desired.Host) (hostapi.Cover, error) {
@@ -167,21 +181,37 @@ func kubeletConfigCover(c *desired.Cluster, h desired.Host) (hostapi.Cover, erro
 	if err != nil {
 		return hostapi.Cover{}, err
 	}
-	key, err := keyOf(map[string]any{"shared": shared, "own": string(own), "version": c.Version})
-	return hostapi.Cover{Name: KubeletConfigCommand, Key: key, Outputs: []string{kubeletConfigOut}}, err
+	return coverOf(KubeletConfigCommand, map[string]any{"shared": shared, "own": string(own), "version": c.Version}, kubeletConfigOut)
 }
 
-func postUpgradeCover(c *desired.Cluster) hostapi.Cover {
-	return hostapi.Cover{Name: PostUpgradeCommand, Key: c.Version}
+func postUpgradeCover(c *desired.Cluster) (hostapi.Cover, error) {
+	return coverOf(PostUpgradeCommand, map[string]any{"version": c.Version})
 }
 
-func addonsCover(c *desired.Cluster) (hostapi.Cover, error) {
+func coreDNSCover(c *desired.Cluster) (hostapi.Cover, error) {
+	return coverOf(CoreDNSCommand, map[string]any{"version": c.Version, "services": c.Network.ServiceCIDR, "domain": c.Network.DNSDomain})
+}
+
+func kubeProxyCover(c *desired.Cluster) (hostapi.Cover, error) {
 	proxy, err := KubeProxyConfiguration(c)
 	if err != nil {
 		return hostapi.Cover{}, err
 	}
-	key, err := keyOf(map[string]any{"version": c.Version, "proxy": proxy, "network": c.Network, "endpoint": c.Endpoint.String()})
-	return hostapi.Cover{Name: AddonsCommand, Key: key}, err
+	return coverOf(KubeProxyCommand, map[string]any{"version": c.Version, "proxy": proxy, "network": c.Network, "endpoint": c.Endpoint.String()})
+}
+
+// initCovers lists what initialising a cluster does of the commands above.
+func initCovers(c *desired.Cluster, h desired.Host) ([]hostapi.Cover, error) {
+	covers, err := joinCovers(c, h)
+	if err != nil {
+		return nil, err
+	}
+	dns, err := coreDNSCover(c)
+	if err != nil {
+		return nil, err
+	}
+	proxy, err := kubeProxyCover(c)
+	return append(covers, dns, proxy), err
 }
 
 // joinCovers lists what joining a host does of the commands above.
@@ -190,7 +220,11 @@ func joinCovers(c *desired.Cluster, h desired.Host) ([]hostapi.Cover, error) {
 	if err != nil {
 		return nil, err
 	}
-	covers := []hostapi.Cover{config, postUpgradeCover(c)}
+	after, err := postUpgradeCover(c)
+	if err != nil {
+		return nil, err
+	}
+	covers := []hostapi.Cover{config, after}
 	if !h.IsControlPlane() {
 		return covers, nil
 	}
@@ -218,6 +252,30 @@ func KubeProxyKey(c *desired.Cluster) (string, error) {
 func KubeletKey(c *desired.Cluster, h desired.Host) (string, error) {
 	cover, err := kubeletConfigCover(c, h)
 	return cover.Key, err
+}
+
+// coverOf is the receipt of a command that depends on these inputs and makes these files. What objects hold counts one by one, so that
+// people learn which setting is another.
+func coverOf(name string, inputs map[string]any, outputs ...string) (hostapi.Cover, error) {
+	key, err := keyOf(inputs)
+	if err != nil {
+		return hostapi.Cover{}, err
+	}
+	cover := hostapi.Cover{Name: name, Key: key, Inputs: map[string]string{}, Outputs: outputs}
+	for input, value := range inputs {
+		object, ok := value.(map[string]any)
+		if !ok {
+			object = map[string]any{"": value}
+		}
+		for field, value := range object {
+			digest, err := keyOf(map[string]any{"": value})
+			if err != nil {
+				return hostapi.Cover{}, err
+			}
+			cover.Inputs[strings.TrimSuffix(input+"."+field, ".")] = digest[:16]
+		}
+	}
+	return cover, nil
 }
 
 // keyOf is a digest over what a command depends on; encoding/json sorts the keys of maps.
