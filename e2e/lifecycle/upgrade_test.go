@@ -33,7 +33,7 @@ func upgradeChain(t *testing.T, w *world) {
 	to := w.now
 	to.version = newest
 	load := w.beginLoad(t, "n4")
-	watch := w.watchNodes(t, "n5")
+	watch := w.watchNodes(t, "n1")
 	began := time.Now()
 	out := w.must(t, to)
 	took := time.Since(began)

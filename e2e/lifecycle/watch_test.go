@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -21,12 +22,14 @@ type nodeWatch struct {
 	out, most []string
 	// cordoned are all that were made unschedulable at any time, in that order.
 	cordoned []string
-	// seen counts events.
+	// seen counts events, last is why the watch ended the last time.
 	seen int
+	last error
 	stop func()
 }
 
-// watchNodes watches through a node's own proxy, which goes on when a control plane does not. End it with stop.
+// watchNodes watches with the kubectl of a control plane through that host's own proxy, which goes on when its API server does not. End it
+// with stop.
 func (w *world) watchNodes(t *testing.T, through string) *nodeWatch {
 	t.Helper()
 	h, err := w.fleet.Host(through)
@@ -47,7 +50,11 @@ func (w *world) watchNodes(t *testing.T, through string) *nodeWatch {
 			watch := exec.CommandContext(ctx, "docker", "exec", h.Container, "/usr/local/bin/kubectl", "--kubeconfig=/run/watch.kubeconfig",
 				"--cache-dir=/tmp/kubectl", "--server=https://127.0.0.1:7443", "get", "nodes", "--watch", "--output-watch-events", "-o", "json")
 			out, err := watch.StdoutPipe()
-			if err != nil || watch.Start() != nil {
+			if err == nil {
+				err = watch.Start()
+			}
+			if err != nil {
+				n.fail(err)
 				return
 			}
 			events := json.NewDecoder(out)
@@ -61,10 +68,25 @@ func (w *world) watchNodes(t *testing.T, through string) *nodeWatch {
 				}
 				n.see(e.Type, e.Object)
 			}
-			_ = watch.Wait()
+			if err := watch.Wait(); err != nil && ctx.Err() == nil {
+				n.fail(err)
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(again):
+			}
 		}
 	})
 	return n
+}
+
+// again is how long to wait before a watch that ended is begun anew, so that one that cannot work does not keep the machine busy.
+const again = 500 * time.Millisecond
+
+func (n *nodeWatch) fail(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.last = err
 }
 
 func (n *nodeWatch) see(kind string, node corev1.Node) {
@@ -95,7 +117,7 @@ func (n *nodeWatch) requireOneAtATime(t *testing.T) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.seen == 0 {
-		t.Fatal("no change of any node was seen, so nothing can be said")
+		t.Fatalf("no change of any node was seen, so nothing can be said: %v", n.last)
 	}
 	if len(n.most) > 1 {
 		t.Errorf("out of service at the same time were %s", strings.Join(n.most, ", "))
