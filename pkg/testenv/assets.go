@@ -34,19 +34,29 @@ func Assets(ctx context.Context) (string, error) {
 	if dir := os.Getenv(AssetsVariable); dir != "" {
 		return dir, checkAssets(dir)
 	}
-	cache, err := os.UserCacheDir()
+	path, cache, err := bundlePath()
 	if err != nil {
-		return "", fmt.Errorf("%w: find the user's cache directory: %w; set HOME, or set %s", ErrNoAssets, err, AssetsVariable)
+		return "", err
 	}
-	path := os.Getenv(BundleVariable)
+	return extract(ctx, path, filepath.Join(cache, "testenv"))
+}
+
+// bundlePath finds the bundle to test with, and the project's directory in the user's cache.
+func bundlePath() (path, cache string, err error) {
+	cache, err = os.UserCacheDir()
+	if err != nil {
+		return "", "", fmt.Errorf("%w: find the user's cache directory: %w; set HOME, or set %s", ErrNoAssets, err, AssetsVariable)
+	}
+	cache = filepath.Join(cache, "kubewright")
+	path = os.Getenv(BundleVariable)
 	if path == "" {
-		path = filepath.Join(cache, "kubewright", "bundles", "kubernetes-1.36.bundle")
+		path = filepath.Join(cache, "bundles", "kubernetes-1.36.bundle")
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%w: there is no bundle %s; build it with `make bundle`, or set %s to a bundle or %s to a directory with both programs",
+		return "", "", fmt.Errorf("%w: there is no bundle %s; build it with `make bundle`, or set %s to a bundle or %s to a directory with both programs",
 			ErrNoAssets, path, BundleVariable, AssetsVariable)
 	}
-	return extract(ctx, path, filepath.Join(cache, "kubewright", "testenv"))
+	return path, cache, nil
 }
 
 func checkAssets(dir string) error {
@@ -59,18 +69,26 @@ func checkAssets(dir string) error {
 	return nil
 }
 
-// extract fills a directory of its own for each bundle digest, so that tests of two bundles do not disturb each other.
-func extract(ctx context.Context, path, parent string) (string, error) {
+// open opens a bundle and takes its first release. Close the bundle.
+func open(path string) (*bundle.Bundle, *bundle.Release, error) {
 	b, err := bundle.Open(path)
 	if err != nil {
-		return "", fmt.Errorf("open the bundle to test with (build it anew with `make bundle`): %w", err)
+		return nil, nil, fmt.Errorf("open the bundle to test with (build it anew with `make bundle`): %w", err)
 	}
-	defer b.Close() //nolint:errcheck // read only
 	releases := b.Config().Releases
 	if len(releases) == 0 {
-		return "", fmt.Errorf("bundle %s holds no Kubernetes release; build it anew with `make bundle`", path)
+		return nil, nil, errors.Join(fmt.Errorf("bundle %s holds no Kubernetes release; build it anew with `make bundle`", path), b.Close())
 	}
-	release := &releases[0]
+	return b, &releases[0], nil
+}
+
+// extract fills a directory of its own for each bundle digest, so that tests of two bundles do not disturb each other.
+func extract(ctx context.Context, path, parent string) (string, error) {
+	b, release, err := open(path)
+	if err != nil {
+		return "", err
+	}
+	defer b.Close() //nolint:errcheck // read only
 	dir := filepath.Join(parent, b.Digest().Encoded())
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // programs that everybody may run
 		return "", fmt.Errorf("make a directory for the programs to test with: %w", err)

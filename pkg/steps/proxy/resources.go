@@ -39,9 +39,9 @@ WantedBy=multi-user.target
 // Config renders haproxy's configuration for one host. A host that runs an API server prefers its own; the others take turns.
 //
 // Health is asked of /readyz over TLS without verifying who answers: only whether to send bytes there depends on it, and clients
-// verify the server themselves. A server that answers but is not ready, because it is about to end or waits for its etcd, gets no new
-// sessions and keeps the ones it has (haproxy's L7OKC). Sessions to a server that does not answer are closed, so that clients with long
-// watches notice at once.
+// verify the server themselves. An API server that is about to end says so there; it gets no new sessions and keeps the ones it has
+// (haproxy's L7OKC) until it ends them itself. Sessions to one that does not answer, or cannot reach its etcd, are closed, so that clients
+// with long watches notice at once.
 func Config(endpoint desired.Endpoint, controlPlanes []desired.Host, self string) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, `global
@@ -68,7 +68,8 @@ backend apiservers
     option redispatch
     retries 3
     option httpchk GET /readyz
-    http-check expect status 200 error-status L7OKC
+    http-check expect ! string [-]shutdown error-status L7OKC
+    http-check expect status 200
     default-server check check-ssl verify none inter 2s fastinter 500ms downinter 500ms rise 1 fall 2 observe layer4 error-limit 3 on-error mark-down on-marked-down shutdown-sessions
 `, endpoint)
 	local := false

@@ -1,0 +1,200 @@
+package proxy_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/kubewright/kubewright/pkg/desired"
+	"github.com/kubewright/kubewright/pkg/steps/proxy"
+	"github.com/kubewright/kubewright/pkg/testenv"
+)
+
+// apiServer stands for one: it answers with its name, and on /readyz with what the test wants.
+type apiServer struct {
+	name  string
+	ready atomic.Pointer[string]
+	*httptest.Server
+}
+
+// What /readyz of Kubernetes says.
+const (
+	isReady    = "ok"
+	isEnding   = "[+]ping ok\n[+]etcd ok\n[-]shutdown failed: reason withheld\nreadyz check failed\n"
+	etcdIsGone = "[+]ping ok\n[-]etcd failed: reason withheld\n[+]shutdown ok\nreadyz check failed\n"
+)
+
+func startAPIServer(t *testing.T, address, name string) *apiServer {
+	t.Helper()
+	listener, err := net.Listen("tcp", net.JoinHostPort(address, strconv.Itoa(desired.APIServerPort)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &apiServer{name: name}
+	a.say(isReady)
+	a.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/readyz" {
+			_, _ = fmt.Fprint(w, name)
+			return
+		}
+		text := *a.ready.Load()
+		if text != isReady {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		_, _ = fmt.Fprint(w, text)
+	}))
+	_ = a.Listener.Close()
+	a.Listener = listener
+	a.StartTLS()
+	t.Cleanup(a.Close)
+	return a
+}
+
+func (a *apiServer) say(text string) { a.ready.Store(&text) }
+
+// session is one connection through the proxy.
+type session struct {
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+func dial(endpoint string) (*session, error) {
+	conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(context.Background(), "tcp", endpoint) //nolint:gosec // who answers is what the test asks
+	if err != nil {
+		return nil, err
+	}
+	return &session{conn: conn, in: bufio.NewReader(conn)}, nil
+}
+
+// ask returns the name of the server that answers.
+func (s *session) ask() (string, error) {
+	if err := s.conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return "", err
+	}
+	if _, err := fmt.Fprint(s.conn, "GET / HTTP/1.1\r\nHost: api\r\n\r\n"); err != nil {
+		return "", err
+	}
+	answer, err := http.ReadResponse(s.in, nil)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close() //nolint:errcheck // read to its end
+	name := make([]byte, answer.ContentLength)
+	_, err = answer.Body.Read(name)
+	if err != nil && answer.ContentLength != int64(len(name)) {
+		return "", err
+	}
+	return string(name), nil
+}
+
+// eventually waits for a condition that the proxy brings about by itself within seconds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !holds(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it never came about that %s", what)
+		}
+	}
+}
+
+// startProxy runs the haproxy of the bundle on the configuration of a worker, and returns its endpoint.
+func startProxy(t *testing.T, servers map[string]string) string {
+	t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoint := desired.Endpoint{Host: "127.0.0.1", Port: free.Addr().(*net.TCPAddr).Port}
+	_ = free.Close()
+	var controlPlanes []desired.Host
+	for name, address := range servers {
+		controlPlanes = append(controlPlanes, desired.Host{Name: name, Address: address})
+	}
+	dir := t.TempDir()
+	config := filepath.Join(dir, "proxy.cfg")
+	if err := os.WriteFile(config, proxy.Config(endpoint, controlPlanes, "w1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command, err := testenv.Tool(t.Context(), dir, "haproxy", "-db", "-f", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	command.Stdout, command.Stderr = t.Output(), t.Output()
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = command.Process.Kill(); _ = command.Wait() })
+	return endpoint.String()
+}
+
+// answers tells which servers answer new sessions.
+func answers(endpoint string, times int) map[string]int {
+	got := map[string]int{}
+	for range times {
+		s, err := dial(endpoint)
+		if err != nil {
+			got["nobody"]++
+			continue
+		}
+		name, err := s.ask()
+		if err != nil {
+			name = "nobody"
+		}
+		got[name]++
+		_ = s.conn.Close()
+	}
+	return got
+}
+
+func TestWhoIsAboutToEndKeepsSessionsAndWhoDoesNotWorkLosesThem(t *testing.T) {
+	first, second := startAPIServer(t, "127.0.0.2", "first"), startAPIServer(t, "127.0.0.3", "second")
+	endpoint := startProxy(t, map[string]string{"first": "127.0.0.2", "second": "127.0.0.3"})
+	const times = 6
+	both := func() bool {
+		got := answers(endpoint, times)
+		return got["first"] > 0 && got["second"] > 0 && got["nobody"] == 0
+	}
+	onlySecond := func() bool { return answers(endpoint, times)["second"] == times }
+	toFirst := func() (s *session) {
+		eventually(t, "a session leads to the first", func() bool {
+			var err error
+			if s, err = dial(endpoint); err != nil {
+				return false
+			}
+			name, err := s.ask()
+			return err == nil && name == "first"
+		})
+		t.Cleanup(func() { _ = s.conn.Close() })
+		return s
+	}
+
+	eventually(t, "both answer", both)
+	held := toFirst()
+	first.say(isEnding)
+	eventually(t, "new sessions avoid the one that is about to end", onlySecond)
+	if name, err := held.ask(); err != nil || name != "first" {
+		t.Errorf("the session to the one that is about to end: %q, %v", name, err)
+	}
+
+	first.say(isReady)
+	eventually(t, "both answer again", both)
+	held = toFirst()
+	first.say(etcdIsGone)
+	eventually(t, "the session to the one that does not work is closed", func() bool { _, err := held.ask(); return err != nil })
+	eventually(t, "new sessions avoid it", onlySecond)
+
+	first.say(isReady)
+	eventually(t, "both answer once more", both)
+	second.Close()
+	eventually(t, "nobody is led to the one that is gone", func() bool { return answers(endpoint, times)["first"] == times })
+}
