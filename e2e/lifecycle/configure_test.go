@@ -4,6 +4,7 @@ package lifecycle
 
 import (
 	"context"
+	"crypto/tls"
 	"regexp"
 	"slices"
 	"strings"
@@ -117,4 +118,76 @@ func (w *world) await(t *testing.T, up *kubewright.Running, pattern string) stri
 		t.Fatal(err)
 	}
 	return found
+}
+
+// configurePlanes changes what the control plane and the container runtime of a cluster that runs are configured with.
+func configurePlanes(t *testing.T, w *world) {
+	const name, setting = "api.example.com", "max_container_log_line_size"
+	etcd := map[string]string{}
+	for _, cp := range w.now.controlPlanes {
+		etcd[cp] = w.process(t, cp, "etcd")
+	}
+	watch := w.watchNodes(t, "n1")
+	argument := func(name, value string) map[string]any { return map[string]any{"name": name, "value": value} }
+	w.must(t, w.now,
+		fixture.Set("Cluster", "", []any{name}, "spec", "controlPlane", "certSANs"),
+		fixture.Set("Cluster", "", map[string]any{
+			"apiServer":         map[string]any{"extraArgs": []any{argument("event-ttl", "2h0m0s"), argument("feature-gates", "AllAlpha=false")}},
+			"controllerManager": map[string]any{"extraArgs": []any{argument("terminated-pod-gc-threshold", "100")}},
+		}, "spec", "overrides", "kubeadm"),
+		fixture.Set("Cluster", "", int64(32768), "spec", "overrides", "containerd", "plugins", "io.containerd.cri.v1.runtime", setting))
+	t.Run("not more than one node at a time was out of service", watch.requireOneAtATime)
+	w.requireWhole(t)
+	t.Run("every API server and controller manager has the arguments and the feature gate", func(t *testing.T) {
+		for _, cp := range w.now.controlPlanes {
+			for program, arguments := range map[string][]string{
+				"kube-apiserver":          {"--event-ttl=2h0m0s", "--feature-gates=AllAlpha=false", "--shutdown-delay-duration=5s"},
+				"kube-controller-manager": {"--terminated-pod-gc-threshold=100"},
+			} {
+				running := strings.Fields(w.exec(t, cp, "ps", "-C", program, "-o", "args="))
+				for _, a := range arguments {
+					if !slices.Contains(running, a) {
+						t.Errorf("%s on %s runs without %s: %v", program, cp, a, running)
+					}
+				}
+			}
+		}
+	})
+	t.Run("every API server's certificate has the name", func(t *testing.T) {
+		for _, cp := range w.now.controlPlanes {
+			if names := w.servingNames(t, cp); !slices.Contains(names, name) {
+				t.Errorf("the certificate on %s is for %v", cp, names)
+			}
+		}
+	})
+	t.Run("containerd of every node has the setting", func(t *testing.T) {
+		for _, host := range w.now.hosts() {
+			if config := w.exec(t, host, "/usr/local/bin/containerd", "config", "dump"); !regexp.MustCompile(setting + ` = 32768`).MatchString(config) {
+				t.Errorf("containerd on %s does not have it", host)
+			}
+		}
+	})
+	t.Run("etcd was not started anew for that", func(t *testing.T) {
+		for cp, before := range etcd {
+			if now := w.process(t, cp, "etcd"); now != before {
+				t.Errorf("etcd on %s was process %s and is %s", cp, before, now)
+			}
+		}
+	})
+	t.Run("running again changes nothing", w.requireNothingToDo)
+}
+
+// servingNames are the DNS names in the certificate of a host's API server.
+func (w *world) servingNames(t *testing.T, host string) []string {
+	t.Helper()
+	h, err := w.fleet.Host(host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", h.Address.String()+":6443") //nolint:gosec // the certificate is what is looked at
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // nothing was sent
+	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0].DNSNames
 }

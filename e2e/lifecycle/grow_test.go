@@ -32,6 +32,7 @@ func TestGrowAndShrink(t *testing.T) {
 		{"a worker that lost power before it had wholly joined is taken on", moreWorkers, joinAgain},
 		{"one control plane becomes three, killed on the way", moreWorkers, addControlPlanes},
 		{"kubelet's configuration is rolled over a pool", threePlanes, rollKubelet},
+		{"arguments, certificates and the container runtime are configured anew", threePlanes, configurePlanes},
 		{"a plan waits for approval", threePlanes, approve},
 		{"a worker is removed and its host is clean", threePlanes, removeWorker},
 		{"a host of another cluster is refused", fewerWorkers, refuseForeign},
