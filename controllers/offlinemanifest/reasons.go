@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/bundle/verified"
 	"github.com/kubewright/kubewright/pkg/fetch"
 )
 
@@ -73,6 +74,9 @@ func reasonOf(err error) string {
 	}
 	if isSignature(err) {
 		return ReasonNotSigned
+	}
+	if is[*verified.ChangedError](err) {
+		return ReasonChanged
 	}
 	if is[*bundle.UntrustedError](err) {
 		return ReasonDigestMismatch
