@@ -196,7 +196,7 @@ func (d *Definition) fault() (field, reason string) {
 	}
 	names := maps.Clone(programs)
 	for i := range d.Downloads {
-		if field, reason := d.Downloads[i].fault(d.Platforms, names); field != "" {
+		if field, reason := d.Downloads[i].fault(d.dir, d.Platforms, names); field != "" {
 			return fmt.Sprintf("downloads[%d].%s", i, field), reason
 		}
 	}
