@@ -14,7 +14,7 @@ type identity struct {
 	Device   uint64
 	Inode    uint64
 	Modified int64
-	// Trust is the fingerprint of the keys that signatures were judged by; empty when they did not matter.
+	// Trust is the fingerprint of what signatures were judged by; empty when they did not matter.
 	Trust string
 }
 
@@ -25,11 +25,11 @@ type record struct {
 	// Signature is the good one; Unsigned says what is wrong where that is only warned of. Both are found out anew each time, which takes
 	// milliseconds.
 	Signature *signature
-	Unsigned  string
+	Unsigned  *refusal
 }
 
 // signature says who signed a bundle.
 type signature struct {
-	KeyName, KeyID string
-	SignedAt       time.Time
+	KeyName, KeyID    string
+	SignedAt, Created time.Time
 }
