@@ -131,7 +131,10 @@ func TestReferrersAreListedAsTheSpecificationSays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, method := range []string{http.MethodGet, http.MethodHead} {
 				req := must[*http.Request](t)(http.NewRequestWithContext(t.Context(), method, "http://"+addr+c.path, nil))
-				resp := must[*http.Response](t)(http.DefaultClient.Do(req))
+				resp, err := http.DefaultClient.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
 				body := must[[]byte](t)(io.ReadAll(resp.Body))
 				resp.Body.Close() //nolint:errcheck // read to its end
 				if resp.StatusCode != c.status || resp.Header.Get("OCI-Filters-Applied") != c.filters {

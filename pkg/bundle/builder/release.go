@@ -158,7 +158,7 @@ func (t *target) known(ctx context.Context, store *upstream.Store, d *Download) 
 		if err != nil {
 			return "", fmt.Errorf("checksumKeys: %w", err)
 		}
-		signer := ""
+		var signer string
 		if text, signer, err = keys.Verify(text, time.Now()); err != nil {
 			return "", fmt.Errorf("its checksum at %s: %w", at, err)
 		}

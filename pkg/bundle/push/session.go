@@ -49,17 +49,21 @@ func (s sessions) open(to location) (*session, *url.URL, error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return &session{}, nil, f.Close()
 	}
+	return &session{file: f}, to.readFrom(f), nil
+}
+
+// readFrom returns where an upload goes on, or nil when the file does not say so of this one.
+func (l location) readFrom(f io.Reader) *url.URL {
 	const most = 64 << 10 // a URL and a few names
 	var have location
 	if json.NewDecoder(io.LimitReader(f, most)).Decode(&have) != nil {
-		return &session{file: f}, nil, nil
+		return nil
 	}
 	at, err := url.Parse(have.URL)
-	have.URL = ""
-	if err != nil || have != to || at.Host == "" {
-		return &session{file: f}, nil, nil
+	if have.URL = ""; err != nil || have != l || at.Host == "" {
+		return nil
 	}
-	return &session{file: f}, at, nil
+	return at
 }
 
 // keep remembers where the upload goes on.

@@ -86,15 +86,15 @@ func (p *pusher) inChunks(ctx context.Context, name string, d ocispec.Descriptor
 func (u *upload) begin(ctx context.Context) error {
 	start := &url.URL{Scheme: u.scheme(), Host: orasregistry.Reference{Registry: u.host}.Host(), Path: "/v2/" + u.to.Repository + "/blobs/uploads/"}
 	u.at = start
-	resp, err := u.do(ctx, http.MethodPost, start, nil, nil, http.StatusAccepted)
+	got, err := u.do(ctx, http.MethodPost, start, nil, nil, http.StatusAccepted)
 	if err != nil {
 		return err
 	}
-	if least, err := strconv.ParseInt(resp.Header.Get("OCI-Chunk-Min-Length"), 10, 64); err == nil {
+	if least, err := strconv.ParseInt(got.header.Get("OCI-Chunk-Min-Length"), 10, 64); err == nil {
 		u.chunk = max(u.chunk, least)
 	}
 	u.done = 0
-	return u.take(resp)
+	return u.take(got)
 }
 
 func (u *upload) scheme() string {
@@ -109,7 +109,7 @@ func (u *upload) resume(ctx context.Context, at *url.URL) error {
 	if err := u.sameRegistry(at); err != nil {
 		return fmt.Errorf("%w: %w", errGone, err)
 	}
-	resp, err := u.do(ctx, http.MethodGet, at, nil, nil, http.StatusNoContent)
+	got, err := u.do(ctx, http.MethodGet, at, nil, nil, http.StatusNoContent)
 	if response, ok := errors.AsType[*errcode.ErrorResponse](err); ok && response.StatusCode < http.StatusInternalServerError &&
 		response.StatusCode != http.StatusUnauthorized && response.StatusCode != http.StatusForbidden {
 		u.at = nil
@@ -118,14 +118,14 @@ func (u *upload) resume(ctx context.Context, at *url.URL) error {
 	if err != nil {
 		return err
 	}
-	if u.done, err = have(resp, u.blob.Size); err != nil {
+	if u.done, err = got.has(u.blob.Size); err != nil {
 		return fmt.Errorf("%w: %w", errGone, err)
 	}
-	if resp.Header.Get("Location") == "" {
-		resp.Header.Set("Location", at.String()) // the specification does not demand it here
+	if got.location == nil {
+		got.location = at // the specification does not demand it here
 	}
 	u.count(u.done)
-	return u.take(resp)
+	return u.take(got)
 }
 
 // rest sends what the registry has not, and ends the upload.
@@ -133,7 +133,7 @@ func (u *upload) rest(ctx context.Context) error {
 	for asked := 0; u.done < u.blob.Size; {
 		n := min(u.chunk, u.blob.Size-u.done)
 		header := http.Header{"Content-Type": {"application/octet-stream"}, "Content-Range": {fmt.Sprintf("%d-%d", u.done, u.done+n-1)}}
-		resp, err := u.do(ctx, http.MethodPatch, u.at, header, io.NewSectionReader(u.content, u.done, n), http.StatusAccepted)
+		got, err := u.do(ctx, http.MethodPatch, u.at, header, io.NewSectionReader(u.content, u.done, n), http.StatusAccepted)
 		if response, ok := errors.AsType[*errcode.ErrorResponse](err); ok && response.StatusCode == http.StatusRequestedRangeNotSatisfiable && asked < maxRestarts {
 			// What an interrupted request brought may have arrived after it was asked about.
 			asked++
@@ -148,12 +148,12 @@ func (u *upload) rest(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		got, err := have(resp, u.blob.Size)
-		if err != nil || got != u.done+n {
-			return fmt.Errorf("%w: it has %d bytes where %d were sent (%w)", errGone, got, u.done+n, err)
+		has, err := got.has(u.blob.Size)
+		if err != nil || has != u.done+n {
+			return errors.Join(fmt.Errorf("%w: it has %d bytes where %d were sent", errGone, has, u.done+n), err)
 		}
-		u.done = got
-		if err := u.take(resp); err != nil {
+		u.done = has
+		if err := u.take(got); err != nil {
 			return err
 		}
 	}
@@ -180,16 +180,22 @@ func (u *upload) cancel(ctx context.Context) error {
 }
 
 // take takes over where the upload goes on.
-func (u *upload) take(resp *http.Response) error {
-	at, err := resp.Location()
-	if err != nil {
-		return fmt.Errorf("the registry does not say where the upload goes on: %w", err)
+func (u *upload) take(got answer) error {
+	if got.location == nil {
+		return errors.New("the registry does not say where the upload goes on")
 	}
-	if err := u.sameRegistry(at); err != nil {
+	if err := u.sameRegistry(got.location); err != nil {
 		return err
 	}
-	u.at = at
-	return u.session.keep(u.to, at)
+	u.at = got.location
+	return u.session.keep(u.to, u.at)
+}
+
+// answer is what a registry said to a request.
+type answer struct {
+	header http.Header
+	// location is where it sends us; nil when nowhere.
+	location *url.URL
 }
 
 // sameRegistry refuses to go on somewhere else: credentials and content are for this registry.
@@ -210,10 +216,10 @@ func (u *upload) sameRegistry(at *url.URL) error {
 
 // do carries out one request. Content is counted as it is sent; when a request is made anew for a token that ran out, what was sent before
 // counts again.
-func (u *upload) do(ctx context.Context, method string, at *url.URL, header http.Header, content *io.SectionReader, want int) (*http.Response, error) {
+func (u *upload) do(ctx context.Context, method string, at *url.URL, header http.Header, content *io.SectionReader, want int) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, at.String(), nil)
 	if err != nil {
-		return nil, err
+		return answer{}, err
 	}
 	for name, values := range header {
 		req.Header[name] = values
@@ -225,23 +231,27 @@ func (u *upload) do(ctx context.Context, method string, at *url.URL, header http
 			return io.NopCloser(u.counting(io.NewSectionReader(u.content, first, size), first)), nil
 		}
 		if req.Body, err = req.GetBody(); err != nil {
-			return nil, err
+			return answer{}, err
 		}
 	}
 	resp, err := u.client.Do(req)
 	if err != nil {
-		return nil, err
+		return answer{}, err
 	}
 	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer))
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
-		return nil, err
+		return answer{}, err
 	}
 	if resp.StatusCode != want {
 		plain := *at
 		plain.RawQuery = "" // it is the registry's own business
-		return nil, &errcode.ErrorResponse{Method: method, URL: &plain, StatusCode: resp.StatusCode}
+		return answer{}, &errcode.ErrorResponse{Method: method, URL: &plain, StatusCode: resp.StatusCode}
 	}
-	return resp, nil
+	got := answer{header: resp.Header}
+	if location, err := resp.Location(); err == nil {
+		got.location = location
+	}
+	return got, nil
 }
 
 // maxAnswer is how much of an answer's body is read, in bytes, so that the connection can be used again.
@@ -266,9 +276,9 @@ func (u *upload) count(to int64) {
 	}
 }
 
-// have reads how much a registry has of an upload out of its Range, "0-LAST".
-func have(resp *http.Response, size int64) (int64, error) {
-	text := resp.Header.Get("Range")
+// has reads how much a registry has of an upload out of its Range, "0-LAST".
+func (a answer) has(size int64) (int64, error) {
+	text := a.header.Get("Range")
 	if text == "" {
 		return 0, nil
 	}

@@ -73,7 +73,7 @@ func (c Cache) Verify(ctx context.Context, b *bundle.Bundle, o Options) (*Result
 		now = o.Now
 	}
 	out := &Result{Report: *report, VerifiedAt: now().UTC().Truncate(time.Second), NotKept: unknown}
-	if unknown != nil {
+	if out.NotKept != nil {
 		return out, nil
 	}
 	after, err := identityOf(b)
