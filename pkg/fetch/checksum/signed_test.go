@@ -151,3 +151,47 @@ func TestKeysThatAreNone(t *testing.T) {
 		}
 	}
 }
+
+// FuzzSigned feeds clear-signed texts that anybody may have changed: what comes out is what the project signed, or nothing.
+func FuzzSigned(f *testing.F) {
+	config := at(released.AddDate(-1, 0, 0))
+	config.Algorithm = packet.PubKeyAlgoEdDSA
+	project, err := openpgp.NewEntity("project", "", "project@example.com", config)
+	if err != nil {
+		f.Fatal(err)
+	}
+	var public bytes.Buffer
+	w, err := armor.Encode(&public, openpgp.PublicKeyType, nil)
+	if err == nil {
+		err = errors.Join(project.Serialize(w), w.Close())
+	}
+	if err != nil {
+		f.Fatal(err)
+	}
+	keys, err := checksum.ParseKeys(public.Bytes())
+	if err != nil {
+		f.Fatal(err)
+	}
+	text := a + "  tool.tar.gz\n- dashes\n"
+	var content bytes.Buffer
+	s, err := clearsign.Encode(&content, project.PrivateKey, at(released))
+	if err == nil {
+		_, err = s.Write([]byte(text))
+		err = errors.Join(err, s.Close())
+	}
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(content.Bytes())
+	f.Add([]byte(a))
+	f.Add(append(bytes.Clone(content.Bytes()), content.Bytes()...))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		got, _, err := keys.Verify(content, released)
+		if err == nil && strings.TrimRight(string(got), "\n") != strings.TrimRight(text, "\n") {
+			t.Errorf("%q was signed, it says", got)
+		}
+		if _, ok := errors.AsType[*checksum.SignatureError](err); err != nil && !ok {
+			t.Errorf("got %v", err)
+		}
+	})
+}
