@@ -75,9 +75,7 @@ func (b *build) evidence(ctx context.Context, cfg *bundle.Config, targets []*tar
 // inputs are the files that decide what is built, by their path beside the definition.
 func (b *build) inputs() (map[string]digest.Digest, error) {
 	files := []string{filepath.Base(b.o.Definition)}
-	if b.def.Debian != "" {
-		files = append(files, b.def.Debian)
-	}
+	files = append(files, b.def.Debian...)
 	for _, f := range b.def.Files {
 		files = append(files, f.Path)
 	}
