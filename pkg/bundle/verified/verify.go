@@ -51,9 +51,9 @@ func (c Cache) Verify(ctx context.Context, b *bundle.Bundle, o Options) (*Result
 		_, err := b.Verify(ctx, o.VerifyOptions) // it says so before it reads
 		return nil, err
 	}
-	id, unknown := identityOf(b)
-	if unknown != nil {
-		c = Cache{} // what cannot be known again is hashed each time
+	id, err := identityOf(b)
+	if err != nil {
+		return nil, err
 	}
 	if r, ok := c.load(id); ok && !o.Anew {
 		return &Result{Report: bundle.Report{Digest: b.Digest(), Blobs: r.Blobs, Bytes: r.Bytes}, VerifiedAt: r.VerifiedAt, Remembered: true}, nil
@@ -72,10 +72,7 @@ func (c Cache) Verify(ctx context.Context, b *bundle.Bundle, o Options) (*Result
 	if o.Now != nil {
 		now = o.Now
 	}
-	out := &Result{Report: *report, VerifiedAt: now().UTC().Truncate(time.Second), NotKept: unknown}
-	if out.NotKept != nil {
-		return out, nil
-	}
+	out := &Result{Report: *report, VerifiedAt: now().UTC().Truncate(time.Second)}
 	after, err := identityOf(b)
 	if err != nil {
 		return nil, err
