@@ -128,7 +128,7 @@ func (w *world) writeBundle(releases ...string) (string, digest.Digest) {
 	w.t.Helper()
 	content := []byte("helper of " + w.namespace)
 	d, blob := bundle.BytesBlob(content)
-	config := &bundle.Config{Name: "test"}
+	config := &bundle.Config{Name: "test", Created: time.Unix(1700000000, 0)}
 	for _, release := range releases {
 		config.Releases = append(config.Releases, bundle.Release{
 			KubernetesVersion: release,

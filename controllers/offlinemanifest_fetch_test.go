@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/controllers/cluster"
 	"github.com/kubewright/kubewright/controllers/offlinemanifest"
 	"github.com/kubewright/kubewright/pkg/bundle"
 	"github.com/kubewright/kubewright/pkg/capi"
@@ -412,6 +413,58 @@ func TestABundleThatAClusterRunsOrRanLastIsKept(t *testing.T) {
 	s.Expect(s.inStore()).To(gomega.Equal([]string{storedName(root)}))
 	s.delete(c)
 	s.gone(old)
+}
+
+// What a cluster ran before is kept though it was given something in between that never came about, and though nobody but the cluster
+// itself knows of it any more.
+func TestTheBundleThatAClusterRanBeforeIsKept(t *testing.T) {
+	s := newSite(t)
+	content, root := s.made(version)
+	s.serves(bytesOf(content))
+	s.createHost("cp1", "192.0.2.11")
+	runner := newRunner(nil)
+	stop := s.start(runner)
+	first := s.remote(s.manifest, root)
+	s.ready(first)
+	c := s.createCluster("demo", nil, "cp1")
+	s.ready(c)
+	names := func() []string {
+		var out []string
+		for _, b := range s.cluster("demo").Status.Bundles {
+			out = append(out, b.OfflineManifest+" "+b.Version)
+			s.Expect(b.Digest).To(gomega.Equal(root.String()))
+		}
+		return out
+	}
+	s.Expect(names()).To(gomega.Equal([]string{first.Name + " " + version}))
+
+	second, third := s.remote(s.manifest+"-second", root), s.remote(s.manifest+"-third", root)
+	s.ready(second)
+	s.ready(third)
+	runner.set(failWith(errors.New("cp1 is not as it should be")))
+	s.edit(c, func() { c.Spec.OfflineManifestRef.Name = second.Name })
+	s.stalled(c, cluster.ReasonOperationFailed)
+	s.Expect(names()).To(gomega.Equal([]string{first.Name + " " + version}))
+	runner.set(succeed)
+	s.edit(c, func() { c.Spec.OfflineManifestRef.Name = third.Name })
+	s.Eventually(names).Should(gomega.Equal([]string{third.Name + " " + version, first.Name + " " + version}))
+	s.ready(c)
+	last := s.operation(c.Status.LastOperation)
+	s.Expect(last.Status.Bundle).To(gomega.Equal(&v1alpha1.UsedBundle{OfflineManifest: third.Name, Digest: root.String()}))
+	stop()
+
+	// A backup of the management cluster does not bring back what OfflineManifests knew of clusters.
+	s.ready(first)
+	first.Status.Clusters, first.Status.FormerClusters = nil, nil
+	s.Expect(env.Client.Status().Update(t.Context(), first)).To(gomega.Succeed())
+	s.start(runner)
+	s.delete(second)
+	s.gone(second)
+	s.delete(first)
+	s.Expect(s.stalled(first, offlinemanifest.ReasonInUse)).To(gomega.ContainSubstring(s.namespace + "/demo"))
+	s.Expect(s.inStore()).To(gomega.Equal([]string{storedName(root)}))
+	s.delete(c)
+	s.gone(first)
 }
 
 // A delta waits for its base, says what it lacks, and holds on to it.

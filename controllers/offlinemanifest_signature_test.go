@@ -46,7 +46,7 @@ func TestSignaturesAreAskedForAsTheSpecSays(t *testing.T) {
 			w.create(keys)
 			m := &v1alpha1.OfflineManifest{ObjectMeta: metav1.ObjectMeta{Name: w.manifest}, Spec: v1alpha1.OfflineManifestSpec{
 				Source: "file://" + path, Digest: root.String(),
-				Signature: &v1alpha1.SignaturePolicy{Policy: test.policy, KeysRef: v1alpha1.LocalReference{Name: "keys"}},
+				Signature: &v1alpha1.SignaturePolicy{Policy: test.policy, KeysRef: v1alpha1.KeysReference{LocalReference: v1alpha1.LocalReference{Name: "keys"}}},
 			}}
 			w.create(m)
 			w.start(newRunner(nil))
@@ -80,7 +80,7 @@ func TestKeysThatAreNotThereAreSaidSo(t *testing.T) {
 	w.options.Sources.Namespace = w.namespace
 	path, root := w.writeBundle(version)
 	w.create(&v1alpha1.OfflineManifest{ObjectMeta: metav1.ObjectMeta{Name: w.manifest}, Spec: v1alpha1.OfflineManifestSpec{
-		Source: "file://" + path, Digest: root.String(), Signature: &v1alpha1.SignaturePolicy{KeysRef: v1alpha1.LocalReference{Name: "none"}},
+		Source: "file://" + path, Digest: root.String(), Signature: &v1alpha1.SignaturePolicy{KeysRef: v1alpha1.KeysReference{LocalReference: v1alpha1.LocalReference{Name: "none"}}},
 	}})
 	w.start(newRunner(nil))
 	m := &v1alpha1.OfflineManifest{ObjectMeta: metav1.ObjectMeta{Name: w.manifest}}
@@ -103,4 +103,90 @@ func signed(w *world, path string, key *sign.PrivateKey) string {
 	w.Expect(sign.Sign(w.t.Context(), copied, b, key, time.Now())).To(gomega.Succeed())
 	w.Expect(b.Close()).To(gomega.Succeed())
 	return copied
+}
+
+func TestKeysMayBeInASecret(t *testing.T) {
+	w := newWorld(t)
+	w.options.Sources.Namespace = w.namespace
+	path, root := w.writeBundle(version)
+	key := newKey(w)
+	private, err := key.PEM()
+	w.Expect(err).NotTo(gomega.HaveOccurred())
+	secret := &corev1.Secret{ObjectMeta: w.meta("keys"), Data: map[string][]byte{"site.key": private}}
+	w.create(secret)
+	// A ConfigMap of the same name must not be taken for it.
+	w.create(&corev1.ConfigMap{ObjectMeta: w.meta("keys"), Data: map[string]string{"other": string(newKey(w).Public().PEM())}})
+	m := &v1alpha1.OfflineManifest{ObjectMeta: metav1.ObjectMeta{Name: w.manifest}, Spec: v1alpha1.OfflineManifestSpec{
+		Source: "file://" + signed(w, path, key), Digest: root.String(),
+		Signature: &v1alpha1.SignaturePolicy{KeysRef: v1alpha1.KeysReference{Kind: v1alpha1.KeysInSecret, LocalReference: v1alpha1.LocalReference{Name: "keys"}}},
+	}}
+	w.create(m)
+	w.start(newRunner(nil))
+	says := w.stalled(m, offlinemanifest.ReasonReferenceNotFound)
+	w.Expect(says).To(gomega.ContainSubstring("site.key is not a public key"))
+	w.Expect(says).NotTo(gomega.ContainSubstring("PRIVATE"))
+
+	w.edit(secret, func() { secret.Data = map[string][]byte{"site.pub": key.Public().PEM()} })
+	w.edit(m, func() { m.Labels = map[string]string{"look": "again"} })
+	w.Eventually(func(g gomega.Gomega) {
+		w.ready(m)
+		g.Expect(m.Status.Signature.KeyName).To(gomega.Equal("site.pub"))
+	}).Should(gomega.Succeed())
+	w.Expect(m.Status.Signature.CreatedAt.Time).To(gomega.BeTemporally("==", bundleCreated(w, path)))
+}
+
+// bundleCreated is the time a bundle says it was created at.
+func bundleCreated(w *world, path string) time.Time {
+	w.t.Helper()
+	b, err := bundle.Open(path)
+	w.Expect(err).NotTo(gomega.HaveOccurred())
+	defer b.Close() //nolint:errcheck // read only
+	return b.Config().Created
+}
+
+func TestAnOlderSignedBundleIsRefusedOrWarnedOf(t *testing.T) {
+	for name, test := range map[string]struct {
+		policy v1alpha1.SignatureDemand
+		later  time.Duration
+		reason string
+		ready  bool
+	}{
+		"created at the very time":              {v1alpha1.RequireSignature, 0, "", true},
+		"created before it":                     {v1alpha1.RequireSignature, time.Second, offlinemanifest.ReasonReplayed, false},
+		"created before it, which is warned of": {v1alpha1.WarnOfSignature, time.Second, offlinemanifest.ReasonReplayed, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.options.Sources.Namespace = w.namespace
+			path, root := w.writeBundle(version)
+			key := newKey(w)
+			w.create(&corev1.ConfigMap{ObjectMeta: w.meta("keys"), Data: map[string]string{"site": string(key.Public().PEM())}})
+			least := metav1.NewTime(bundleCreated(w, path).Add(test.later))
+			m := &v1alpha1.OfflineManifest{ObjectMeta: metav1.ObjectMeta{Name: w.manifest}, Spec: v1alpha1.OfflineManifestSpec{
+				Source: "file://" + signed(w, path, key), Digest: root.String(),
+				Signature: &v1alpha1.SignaturePolicy{Policy: test.policy, KeysRef: v1alpha1.KeysReference{LocalReference: v1alpha1.LocalReference{Name: "keys"}}, MinCreated: &least},
+			}}
+			w.create(m)
+			w.start(newRunner(nil))
+			if test.ready {
+				w.ready(m)
+			} else {
+				w.stalled(m, test.reason)
+				w.Expect(capi.IsTrue(m, v1alpha1.AvailableCondition)).To(gomega.BeFalse())
+			}
+			condition := capi.Condition(m, v1alpha1.SignedCondition)
+			if test.reason == "" {
+				w.Expect(condition.Status).To(gomega.Equal(metav1.ConditionTrue))
+				return
+			}
+			w.Expect(condition.Status).To(gomega.Equal(metav1.ConditionFalse))
+			w.Expect(condition.Reason).To(gomega.Equal(test.reason))
+			// The policy is judged anew when it changes.
+			w.edit(m, func() { m.Spec.Signature.MinCreated = nil })
+			w.Eventually(func(g gomega.Gomega) {
+				w.ready(m)
+				g.Expect(capi.IsTrue(m, v1alpha1.SignedCondition)).To(gomega.BeTrue())
+			}).Should(gomega.Succeed())
+		})
+	}
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that a Debian or Ubuntu machine has what building a bundle and running container hosts need. It installs what is
 # missing and nothing else, so it costs nothing when all is there.
+# usage: hack/setup.sh [--cross]   --cross adds what compiling the C parts of bundles for linux/arm64 needs.
 set -euo pipefail
 
 if ! command -v go >/dev/null; then
@@ -21,6 +22,10 @@ need_program ssh openssh-client
 need_program nft nftables
 need_file /usr/include/stdlib.h libc6-dev
 need_file /etc/ssl/certs/ca-certificates.crt ca-certificates
+if [ "${1:-}" = --cross ]; then
+	need_program aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
+	need_file /usr/aarch64-linux-gnu/lib/libc.a libc6-dev-arm64-cross
+fi
 
 [ "${#missing[@]}" -eq 0 ] && exit 0
 

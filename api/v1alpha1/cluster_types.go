@@ -389,7 +389,25 @@ type NodeCounts struct {
 	Ready int32 `json:"ready"`
 }
 
-// ClusterStatus is what was observed of a cluster. All of it can be rebuilt from the hosts and the cluster.
+// UsedBundle is a bundle that hosts are given content of.
+type UsedBundle struct {
+	// OfflineManifest that brought it, by name.
+	// +required
+	OfflineManifest string `json:"offlineManifest"`
+	// Digest of the bundle.
+	// +required
+	Digest string `json:"digest"`
+}
+
+// InstalledBundle says from what a cluster was brought to a version.
+type InstalledBundle struct {
+	UsedBundle `json:",inline"`
+	// Version of Kubernetes it was brought to, such as v1.36.3.
+	// +required
+	Version string `json:"version"`
+}
+
+// ClusterStatus is what was observed of a cluster. All of it but what it ran from before can be rebuilt from the hosts and the cluster.
 type ClusterStatus struct {
 	// ObservedGeneration of the spec these conditions speak of.
 	// +optional
@@ -418,6 +436,12 @@ type ClusterStatus struct {
 	// LastOperation names the newest ClusterOperation.
 	// +optional
 	LastOperation string `json:"lastOperation,omitempty"`
+	// Bundles are what the cluster was installed from, the present one first and the one before it second. Their content stays in the
+	// manager's store as long as they are named here.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=2
+	Bundles []InstalledBundle `json:"bundles,omitempty"`
 	// Conditions: Ready, Available, HostsClaimed, InSync, Reconciling, Stalled.
 	// +optional
 	// +listType=map

@@ -253,6 +253,9 @@ type ClusterOperationStatus struct {
 	// CompletedAt is when the operation ended.
 	// +optional
 	CompletedAt *metav1.Time `json:"completedAt,omitempty"`
+	// Bundle that the present or last attempt takes its content from.
+	// +optional
+	Bundle *UsedBundle `json:"bundle,omitempty"`
 	// Steps in the order they appear in the plan.
 	// +optional
 	// +listType=map

@@ -70,10 +70,35 @@ type SignaturePolicy struct {
 	// +optional
 	// +default="Require"
 	Policy SignatureDemand `json:"policy,omitempty"`
-	// KeysRef names a ConfigMap in the manager's own namespace whose values are public keys as PEM, as `kubewright bundle` prints them. A
-	// signature by one of them is enough.
+	// KeysRef names a ConfigMap or Secret in the manager's own namespace whose values are public keys as PEM, as `kubewright bundle keygen`
+	// writes them. A signature by one of them is enough.
 	// +required
-	KeysRef LocalReference `json:"keysRef"`
+	KeysRef KeysReference `json:"keysRef"`
+	// MinCreated is the earliest time of creation that a signed bundle may have, so that nobody can put an older one in its place that was
+	// rightly signed in its day. The time is that of the bundle, which the signature vouches for. Any time is good enough when left out.
+	// +optional
+	MinCreated *metav1.Time `json:"minCreated,omitempty"`
+}
+
+// KeysKind is a kind of object that holds public keys.
+// +kubebuilder:validation:Enum=ConfigMap;Secret
+type KeysKind string
+
+const (
+	// KeysInConfigMap is a ConfigMap: public keys are no secret.
+	KeysInConfigMap KeysKind = "ConfigMap"
+	// KeysInSecret is a Secret, for sites where fewer people may change those.
+	KeysInSecret KeysKind = "Secret"
+)
+
+// KeysReference names an object with public keys.
+type KeysReference struct {
+	// Kind is ConfigMap or Secret.
+	// +optional
+	// +default="ConfigMap"
+	Kind KeysKind `json:"kind,omitempty"`
+	// The object, by name.
+	LocalReference `json:",inline"`
 }
 
 // S3Server is a server that speaks Amazon's S3, addressed with the bucket in the path.
@@ -133,7 +158,7 @@ type OfflineFetch struct {
 
 // OfflineSignature says who signed a bundle. It is the signer's word, which the key vouches for.
 type OfflineSignature struct {
-	// KeyName is the key's name in the ConfigMap.
+	// KeyName is the key's name in the ConfigMap or Secret.
 	// +required
 	KeyName string `json:"keyName"`
 	// KeyID is the sha256 of the key's public part.
@@ -142,6 +167,9 @@ type OfflineSignature struct {
 	// SignedAt is when, by the signer's clock.
 	// +required
 	SignedAt metav1.Time `json:"signedAt"`
+	// CreatedAt is when the bundle was created, which spec.signature.minCreated is compared with.
+	// +optional
+	CreatedAt *metav1.Time `json:"createdAt,omitempty"`
 }
 
 // FormerCluster is a Cluster that was moved from this OfflineManifest to another.

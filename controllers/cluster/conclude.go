@@ -22,6 +22,7 @@ func conclude(_ context.Context, s *scope) (phase.Next, error) {
 	s.cluster.Status.LastOperation = last.Name
 	if last.Status.Phase == v1alpha1.OperationSucceeded {
 		if isLastHop(last) {
+			s.cluster.Status.Bundles = withInstalled(&s.cluster.Status, last)
 			s.cluster.Status.InstalledGeneration = max(s.cluster.Status.InstalledGeneration, last.Spec.ClusterGeneration)
 		}
 		if !seen || !watched(s.cluster) {

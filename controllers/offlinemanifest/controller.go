@@ -275,6 +275,11 @@ func letGo(ctx context.Context, s *scope) (phase.Next, error) {
 		if err := s.Live.List(ctx, &list); err != nil {
 			return phase.Stop(), fmt.Errorf("list clusters: %w", err)
 		}
+		all := make([]*v1alpha1.Cluster, 0, len(list.Items))
+		for i := range list.Items {
+			all = append(all, &list.Items[i])
+		}
+		s.manifest.Status.FormerClusters = formerClusters(s.manifest, all)
 		list.Items = slices.DeleteFunc(list.Items, func(c v1alpha1.Cluster) bool {
 			return c.Spec.OfflineManifestRef.Name != s.manifest.Name
 		})

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/bundle/sign"
+	"github.com/kubewright/kubewright/pkg/bundle/verified"
 	"github.com/kubewright/kubewright/pkg/fetch"
 )
 
@@ -43,6 +45,8 @@ const (
 	ReasonSigned = "Signed"
 	// ReasonNotSigned is given when no signature is good enough for spec.signature; the message says what is wrong with those there are.
 	ReasonNotSigned = "NotSigned"
+	// ReasonReplayed is given when a rightly signed bundle is older than spec.signature.minCreated.
+	ReasonReplayed = "Replayed"
 	// ReasonCollecting is given while a plan to remove files from the store is shown.
 	ReasonCollecting = "Collecting"
 	// ReasonInUse is given when deletion waits for the Clusters that use the bundle.
@@ -71,8 +75,14 @@ func reasonOf(err error) string {
 	if is[*bundle.MissingBaseError](err) {
 		return ReasonMissingBase
 	}
+	if is[*sign.ReplayedError](err) {
+		return ReasonReplayed
+	}
 	if isSignature(err) {
 		return ReasonNotSigned
+	}
+	if is[*verified.ChangedError](err) {
+		return ReasonChanged
 	}
 	if is[*bundle.UntrustedError](err) {
 		return ReasonDigestMismatch

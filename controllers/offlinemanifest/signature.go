@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	corev1 "k8s.io/api/core/v1"
@@ -24,6 +25,8 @@ type trust struct {
 	// asked says that signatures matter, required that a bundle without a good one is refused.
 	asked, required bool
 	keys            []*sign.PublicKey
+	// minCreated is when the bundle must have been created at the earliest; zero is any time.
+	minCreated time.Time
 }
 
 // fingerprint changes with whatever decides on a signature, so that a bundle is judged anew.
@@ -35,7 +38,7 @@ func (t trust) fingerprint() string {
 	for _, key := range t.keys {
 		ids = append(ids, key.Name+"="+key.ID())
 	}
-	return digest.FromString(fmt.Sprint(t.required, ids)).String()
+	return digest.FromString(fmt.Sprint(t.required, t.minCreated.UnixNano(), ids)).String()
 }
 
 // readKeys reads the keys that signatures are verified with. It goes before the bundle is looked at.
@@ -45,22 +48,60 @@ func readKeys(ctx context.Context, s *scope) (phase.Next, error) {
 		return phase.Continue(), nil
 	}
 	s.trust = trust{asked: true, required: policy.Policy != v1alpha1.WarnOfSignature}
-	keys := &corev1.ConfigMap{}
-	err := s.read(ctx, keys, policy.KeysRef.Name, "ConfigMap", "spec.signature.keysRef")
+	if policy.MinCreated != nil {
+		s.trust.minCreated = policy.MinCreated.Time
+	}
+	keys, err := s.keysOf(ctx, policy.KeysRef)
 	if refused, ok := errors.AsType[*refusal](err); ok {
 		return s.untrusted(refused), nil
 	}
 	if err != nil {
 		return phase.Stop(), err
 	}
-	for _, name := range slices.Sorted(maps.Keys(keys.Data)) {
-		parsed, err := sign.ParsePublicKeys(name, []byte(keys.Data[name]))
-		if err != nil {
-			return s.untrusted(&refusal{ReasonReferenceNotFound, fmt.Sprintf("ConfigMap %s/%s, named in spec.signature.keysRef: %v: put public keys there as PEM", s.Sources.Namespace, policy.KeysRef.Name, err)}), nil
-		}
-		s.trust.keys = append(s.trust.keys, parsed...)
-	}
+	s.trust.keys = keys
 	return phase.Continue(), nil
+}
+
+// keysOf reads all public keys of a ConfigMap or Secret. The error is a *refusal, unless the API server failed; it never has anything of
+// a Secret's content in it.
+func (s *scope) keysOf(ctx context.Context, ref v1alpha1.KeysReference) ([]*sign.PublicKey, error) {
+	const field = "spec.signature.keysRef"
+	content := map[string][]byte{}
+	kind := v1alpha1.KeysInConfigMap
+	if ref.Kind == v1alpha1.KeysInSecret {
+		kind = ref.Kind
+		secret := &corev1.Secret{}
+		if err := s.read(ctx, secret, ref.Name, string(kind), field); err != nil {
+			return nil, err
+		}
+		content = secret.Data
+	} else {
+		configMap := &corev1.ConfigMap{}
+		if err := s.read(ctx, configMap, ref.Name, string(kind), field); err != nil {
+			return nil, err
+		}
+		for name, text := range configMap.Data {
+			content[name] = []byte(text)
+		}
+	}
+	refuse := func(why string) error {
+		return &refusal{ReasonReferenceNotFound, fmt.Sprintf("%s %s/%s, named in %s: %s: put public keys there as PEM, and nothing else", kind, s.Sources.Namespace, ref.Name, field, why)}
+	}
+	var keys []*sign.PublicKey
+	for _, name := range slices.Sorted(maps.Keys(content)) {
+		parsed, err := sign.ParsePublicKeys(name, content[name])
+		if err != nil && kind == v1alpha1.KeysInSecret {
+			return nil, refuse(name + " is not a public key")
+		}
+		if err != nil {
+			return nil, refuse(err.Error())
+		}
+		keys = append(keys, parsed...)
+	}
+	if len(keys) == 0 {
+		return nil, refuse("it is empty")
+	}
+	return keys, nil
 }
 
 // untrusted stalls because there are no keys to verify with.
@@ -78,14 +119,16 @@ func (s *scope) tellSignature(r record) {
 	case !s.trust.asked:
 		s.manifest.Status.Conditions = slices.DeleteFunc(s.manifest.Status.Conditions, func(c metav1.Condition) bool { return c.Type == v1alpha1.SignedCondition })
 	case r.Signature != nil:
-		status.Signature = &v1alpha1.OfflineSignature{KeyName: r.Signature.KeyName, KeyID: r.Signature.KeyID, SignedAt: metav1.NewTime(r.Signature.SignedAt)}
+		created := metav1.NewTime(r.Signature.Created)
+		status.Signature = &v1alpha1.OfflineSignature{KeyName: r.Signature.KeyName, KeyID: r.Signature.KeyID, SignedAt: metav1.NewTime(r.Signature.SignedAt), CreatedAt: &created}
 		capi.SetCondition(s.manifest, v1alpha1.SignedCondition, metav1.ConditionTrue, ReasonSigned, "")
 	default:
 		before := capi.Condition(s.manifest, v1alpha1.SignedCondition)
-		if before == nil || before.Message != r.Unsigned {
-			s.Events.Eventf(s.manifest, nil, "Warning", ReasonNotSigned, "Verify", "%s", capi.Cut(r.Unsigned, maxNote))
+		reason, message := r.Unsigned.reason, r.Unsigned.message
+		if before == nil || before.Message != message {
+			s.Events.Eventf(s.manifest, nil, "Warning", reason, "Verify", "%s", capi.Cut(message, maxNote))
 		}
-		capi.SetCondition(s.manifest, v1alpha1.SignedCondition, metav1.ConditionFalse, ReasonNotSigned, r.Unsigned)
+		capi.SetCondition(s.manifest, v1alpha1.SignedCondition, metav1.ConditionFalse, reason, message)
 	}
 }
 
@@ -95,13 +138,13 @@ func openTrusted(path string, d digest.Digest, t trust, r *record, bases ...stri
 	if !t.asked {
 		return bundle.OpenSet(path, bases...)
 	}
-	b, evidence, err := sign.Open(path, sign.Policy{Keys: t.keys, Digest: d}, bases...)
+	b, evidence, err := sign.Open(path, sign.Policy{Keys: t.keys, Digest: d, MinCreated: t.minCreated}, bases...)
 	switch {
 	case err == nil:
-		r.Signature = &signature{KeyName: evidence.KeyName, KeyID: evidence.KeyID, SignedAt: evidence.SignedAt}
+		r.Signature = &signature{KeyName: evidence.KeyName, KeyID: evidence.KeyID, SignedAt: evidence.SignedAt, Created: evidence.Created}
 		return b, nil
 	case isSignature(err) && !t.required:
-		r.Unsigned = strings.TrimSpace(err.Error())
+		r.Unsigned = &refusal{reasonOf(err), strings.TrimSpace(err.Error())}
 		return bundle.OpenSet(path, bases...)
 	}
 	return nil, err

@@ -6,11 +6,12 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/bundle/verified"
 )
 
 // Store keeps the opened bundles of OfflineManifests that were verified, by name of the OfflineManifest.
 type Store struct {
-	cache cache
+	verified verified.Cache
 
 	mu        sync.Mutex
 	open      map[string]*held
@@ -29,7 +30,7 @@ type held struct {
 // NewStore returns an empty store. stateDir is where it remembers which files were verified, so that a restart need not hash them
 // again; it must be as well protected as the program itself, because what it says is believed. Empty means to remember nothing.
 func NewStore(stateDir string) *Store {
-	return &Store{cache: cache{dir: stateDir}, open: map[string]*held{}}
+	return &Store{verified: verified.In(stateDir), open: map[string]*held{}}
 }
 
 // Lease is the use of a bundle. It stays open until Release, also when its OfflineManifest is changed or deleted meanwhile.

@@ -3,7 +3,6 @@ package offlinemanifest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 
 	"github.com/kubewright/kubewright/controllers/internal/wake"
 	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/bundle/verified"
 )
 
 // progressInterval is how often a verification that goes on is told of at most.
@@ -127,12 +127,14 @@ func (v *verifier) run(ctx context.Context, name string, j *job) (err error) {
 	if b.Digest() != j.identity.Digest {
 		return &bundle.UntrustedError{Path: j.identity.Path, Want: j.identity.Digest, Got: b.Digest()}
 	}
-	r, known := v.store.cache.load(j.identity)
-	if !known {
-		if _, err := b.Verify(ctx, bundle.VerifyOptions{Expected: j.identity.Digest, Progress: v.progress(name, j)}); err != nil {
-			return err
-		}
-		r = record{Identity: j.identity, VerifiedAt: v.now().UTC().Truncate(time.Second)}
+	result, err := v.store.verified.Verify(ctx, b, verified.Options{
+		VerifyOptions: bundle.VerifyOptions{Expected: j.identity.Digest, Progress: v.progress(name, j)}, Now: v.now,
+	})
+	if err != nil {
+		return err
+	}
+	if result.NotKept != nil {
+		return result.NotKept
 	}
 	after, err := identify(j.identity.Path, j.identity.Digest)
 	if err != nil {
@@ -140,21 +142,17 @@ func (v *verifier) run(ctx context.Context, name string, j *job) (err error) {
 	}
 	after.Trust = j.identity.Trust
 	if after != j.identity {
-		return &refusal{ReasonChanged, fmt.Sprintf("%s changed while it was verified", j.identity.Path)}
+		return &verified.ChangedError{Path: j.identity.Path}
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	r.Signature, r.Unsigned = found.Signature, found.Unsigned
-	if r.Identity, err = v.dir.accept(j.identity); err != nil {
+	id, err := v.dir.accept(j.identity)
+	if err != nil {
 		return err
 	}
-	if !known || r.Identity != j.identity {
-		if err := v.store.cache.save(r); err != nil {
-			return err
-		}
-	}
-	v.store.put(name, r.Identity, b, r)
+	found.VerifiedAt = result.VerifiedAt
+	v.store.put(name, id, b, found)
 	return nil
 }
 

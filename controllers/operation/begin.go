@@ -41,6 +41,7 @@ func begin(ctx context.Context, s *scope) (phase.Next, error) {
 		s.standing = phase.Working(ReasonQueued, "waiting for other operations to end")
 		return phase.Stop(), nil
 	}
+	s.operation.Status.Bundle = &v1alpha1.UsedBundle{OfflineManifest: manifest, Digest: lease.Bundle.Digest().String()}
 	s.prepare(&request)
 	request.Bundle = lease.Bundle
 	stop := cancelled(s.operation)

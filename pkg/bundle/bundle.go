@@ -2,7 +2,10 @@ package bundle
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"slices"
 	"sort"
 
@@ -33,6 +36,23 @@ func (b *Bundle) Files() []string {
 		out[i] = a.path
 	}
 	return out
+}
+
+// Stat describes the open files, in the order of Files. They are the ones content is read from, whatever has their names by now.
+func (b *Bundle) Stat() ([]fs.FileInfo, error) {
+	out := make([]fs.FileInfo, len(b.files))
+	for i, a := range b.files {
+		f, ok := a.closer.(*os.File)
+		if !ok {
+			return nil, fmt.Errorf("bundle %s is not read from a file", a.path)
+		}
+		info, err := f.Stat()
+		if err != nil {
+			return nil, fmt.Errorf("look at bundle %s: %w", a.path, err)
+		}
+		out[i] = info
+	}
+	return out, nil
 }
 
 // Base is the bundle a delta was made against; nil when the file at Path is complete by itself.

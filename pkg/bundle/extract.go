@@ -12,13 +12,14 @@ import (
 	"path"
 	"strings"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // ExtractFromImage copies one regular file out of an image, e.g. usr/local/bin/etcd, to dst with mode 0755. The layer it
 // comes from is hashed, so what arrives is what the bundle's digest promises. dst is replaced atomically, and left alone
-// when it has the right content already. Layers must be uncompressed or packed with gzip. Errors: PlatformNotFoundError,
+// when it has the right content already. Layers may be packed with gzip or zstd. Errors: PlatformNotFoundError,
 // NotFoundError, DigestMismatchError.
 func (b *Bundle) ExtractFromImage(ctx context.Context, image *Image, platform, pathInImage, dst string) error {
 	ip, err := image.For(platform)
@@ -66,19 +67,30 @@ type layerFile struct {
 	name string
 }
 
-// unpack is the tar inside what a layer holds.
-func (l layerFile) unpack(r io.Reader) (*tar.Reader, error) {
+// maxWindow bounds how far back a zstd layer may refer, and so the memory that unpacking takes, in bytes. Packers use 8 MiB at most unless
+// they are told to go to extremes.
+const maxWindow = 128 << 20
+
+// unpack is the tar inside what a layer holds. done must be called when it has been read.
+func (l layerFile) unpack(r io.Reader) (_ *tar.Reader, done func(), err error) {
 	switch l.layer.MediaType {
 	case ocispec.MediaTypeImageLayer:
-		return tar.NewReader(r), nil
+		return tar.NewReader(r), func() {}, nil
 	case ocispec.MediaTypeImageLayerGzip, MediaTypeDockerLayer:
 		z, err := gzip.NewReader(r)
 		if err != nil {
-			return nil, fmt.Errorf("layer %s: %w", l.layer.Digest, err)
+			return nil, nil, fmt.Errorf("layer %s: %w", l.layer.Digest, err)
 		}
-		return tar.NewReader(z), nil
+		return tar.NewReader(z), func() {}, nil
+	case ocispec.MediaTypeImageLayerZstd:
+		// With more than one it would read on by itself, after the tar's end too.
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, nil, fmt.Errorf("layer %s: %w", l.layer.Digest, err)
+		}
+		return tar.NewReader(z), z.Close, nil
 	}
-	return nil, fmt.Errorf("layer %s has media type %s; only layers that are uncompressed or packed with gzip can be read", l.layer.Digest, l.layer.MediaType)
+	return nil, nil, fmt.Errorf("layer %s has media type %s; only layers that are uncompressed or packed with gzip or zstd can be read", l.layer.Digest, l.layer.MediaType)
 }
 
 func (l layerFile) isIt(h *tar.Header) bool {
@@ -90,10 +102,11 @@ func (l layerFile) find(ctx context.Context) (int64, error) {
 	if _, err := l.content.Seek(0, io.SeekStart); err != nil {
 		return 0, err
 	}
-	tr, err := l.unpack(l.content)
+	tr, done, err := l.unpack(l.content)
 	if err != nil {
 		return 0, err
 	}
+	defer done()
 	for {
 		if err := ctx.Err(); err != nil {
 			return 0, err
@@ -125,10 +138,11 @@ func (l layerFile) copy(ctx context.Context, w io.Writer) error {
 	}
 	digester := digest.SHA256.Digester()
 	stream := io.TeeReader(stoppable(ctx, l.content), digester.Hash())
-	tr, err := l.unpack(stream)
+	tr, done, err := l.unpack(stream)
 	if err != nil {
 		return err
 	}
+	defer done()
 	for {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {

@@ -6,12 +6,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -20,8 +22,39 @@ import (
 	orasoci "oras.land/oras-go/v2/content/oci"
 )
 
-// taken is a config with one image as registries have it: layers packed with gzip, an index for two platforms, of which one is there.
-func taken(t *testing.T, change func(index *ocispec.Index)) (*Config, map[digest.Digest]Blob) {
+// packing is a way to pack a layer.
+type packing struct {
+	mediaType string
+	writer    func(w io.Writer) (io.WriteCloser, error)
+}
+
+var (
+	dockerGzip = packing{MediaTypeDockerLayer, func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil }}
+	packings   = map[string]packing{
+		"gzip, as Docker calls it": dockerGzip,
+		"gzip":                     {ocispec.MediaTypeImageLayerGzip, dockerGzip.writer},
+		"zstd":                     {ocispec.MediaTypeImageLayerZstd, func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w) }},
+		"zstd, in blocks with a table behind them": {ocispec.MediaTypeImageLayerZstd, func(w io.Writer) (io.WriteCloser, error) {
+			z, err := zstd.NewWriter(w)
+			return tabled{z, w}, err
+		}},
+	}
+)
+
+// tabled puts a skippable frame behind what it packs, as tools do that find files in a layer by it.
+type tabled struct {
+	*zstd.Encoder
+	to io.Writer
+}
+
+func (w tabled) Close() error {
+	err := w.Encoder.Close()
+	_, more := w.to.Write([]byte("\x50\x2a\x4d\x18\x05\x00\x00\x00table"))
+	return errors.Join(err, more)
+}
+
+// taken is a config with one image as registries have it: layers packed, an index for two platforms, of which one is there.
+func taken(t *testing.T, how packing, change func(index *ocispec.Index)) (*Config, map[digest.Digest]Blob) {
 	t.Helper()
 	blobs := map[digest.Digest]Blob{}
 	add := func(b []byte, mediaType string) Descriptor {
@@ -37,14 +70,17 @@ func taken(t *testing.T, change func(index *ocispec.Index)) (*Config, map[digest
 		return add(raw, mediaType)
 	}
 	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
+	z, err := how.writer(&packed)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := z.Write(layerOf(t, map[string]string{"usr/local/bin/etcd": "etcd program"})); err != nil {
 		t.Fatal(err)
 	}
 	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
-	layer := add(packed.Bytes(), MediaTypeDockerLayer)
+	layer := add(packed.Bytes(), how.mediaType)
 	// The variant is what every arm64 machine is; images name it or do not.
 	config := add([]byte(`{"architecture":"arm64","variant":"v8","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}`), "application/vnd.docker.container.image.v1+json")
 	manifest := addJSON(ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: MediaTypeDockerManifest, Config: oci(config),
@@ -63,9 +99,9 @@ func taken(t *testing.T, change func(index *ocispec.Index)) (*Config, map[digest
 	}}}, blobs
 }
 
-func writeTaken(t *testing.T, change func(index *ocispec.Index)) (string, *Config) {
+func writeTaken(t *testing.T, how packing, change func(index *ocispec.Index)) (string, *Config) {
 	t.Helper()
-	cfg, blobs := taken(t, change)
+	cfg, blobs := taken(t, how, change)
 	path := filepath.Join(t.TempDir(), "taken.bundle")
 	if _, err := Write(t.Context(), path, cfg, blobs); err != nil {
 		t.Fatal(err)
@@ -74,7 +110,13 @@ func writeTaken(t *testing.T, change func(index *ocispec.Index)) (string, *Confi
 }
 
 func TestAnImageAsRegistriesHaveItKeepsItsIndexAndCanBeReadByAll(t *testing.T) {
-	path, cfg := writeTaken(t, nil)
+	for name, how := range packings {
+		t.Run(name, func(t *testing.T) { readByAll(t, how) })
+	}
+}
+
+func readByAll(t *testing.T, how packing) {
+	path, cfg := writeTaken(t, how, nil)
 	b, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -119,6 +161,45 @@ func TestAnImageAsRegistriesHaveItKeepsItsIndexAndCanBeReadByAll(t *testing.T) {
 	}
 }
 
+func TestALayerThatIsNotPackedAsItSaysIsRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		says string
+		how  packing
+	}{
+		"zstd that is gzip":       {"magic number mismatch", packing{ocispec.MediaTypeImageLayerZstd, dockerGzip.writer}},
+		"gzip that is zstd":       {"layer sha256:", packing{ocispec.MediaTypeImageLayerGzip, packings["zstd"].writer}},
+		"a packing nobody knows":  {"has media type", packing{"application/x-lzma", dockerGzip.writer}},
+		"zstd of too much memory": {"window size exceeded", packing{ocispec.MediaTypeImageLayerZstd, wide}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path, _ := writeTaken(t, c.how, nil)
+			b, err := Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer b.Close() //nolint:errcheck // read only
+			dst := filepath.Join(t.TempDir(), "etcd")
+			err = b.ExtractFromImage(t.Context(), &b.Config().Releases[0].Images[0], "linux/arm64", "usr/local/bin/etcd", dst)
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v", err)
+			}
+			if _, err := os.Lstat(dst); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("something was written: %v", err)
+			}
+		})
+	}
+}
+
+// wide writes the beginning of a frame that wants half a gigabyte to be kept.
+func wide(w io.Writer) (io.WriteCloser, error) {
+	const window = (29 - 10) << 3 // an exponent above 1 KiB (RFC 8878, section 3.1.1.1.2)
+	_, err := w.Write([]byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, window})
+	return struct {
+		io.Writer
+		io.Closer
+	}{w, io.NopCloser(nil)}, err
+}
+
 func TestAnIndexThatIsNotOfTheImageIsRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*ocispec.Index)
@@ -128,14 +209,14 @@ func TestAnIndexThatIsNotOfTheImageIsRefused(t *testing.T) {
 		"one with the manifest of other size": {func(x *ocispec.Index) { x.Manifests[0].Size++ }, "does not name its manifest for linux/arm64"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			path, _ := writeTaken(t, c.change)
+			path, _ := writeTaken(t, dockerGzip, c.change)
 			var malformed *MalformedError
 			if _, err := Open(path); !errors.As(err, &malformed) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %v", err)
 			}
 		})
 	}
-	cfg, blobs := taken(t, nil)
+	cfg, blobs := taken(t, dockerGzip, nil)
 	cfg.Releases[0].Images[0].Index.MediaType = ocispec.MediaTypeImageManifest
 	if _, err := Write(context.Background(), filepath.Join(t.TempDir(), "x"), cfg, blobs); err == nil || !strings.Contains(err.Error(), "its index has the media type") {
 		t.Errorf("an index of another type: %v", err)

@@ -133,7 +133,8 @@ type Component struct {
 	// Type is Go for a Go module, Debian for a binary package, Release for a file that its project publishes, Image for an image
 	// that was taken from a registry, Own for this project's own code.
 	Type string `json:"type"`
-	// Source is the Go module path, the file name of the package, the original URL of the file, or the name of the image.
+	// Source is the Go module path, the original URL of the file, or the name of the image; of a package the architecture, where that is not
+	// the one of the release's first platform.
 	Source string `json:"source,omitempty"`
 	// Checksum is the module's go.sum hash, or sha256:<hex> of the package, the file, or the image's index or manifest.
 	Checksum string `json:"checksum,omitempty"`

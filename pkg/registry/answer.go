@@ -26,13 +26,16 @@ func refuse(w http.ResponseWriter, status int, code, message string) {
 	_ = json.NewEncoder(w).Encode(failure{Errors: []failureItem{{Code: code, Message: message}}})
 }
 
+// writeJSON answers with a document, whose media type the caller may have set.
 func writeJSON(w http.ResponseWriter, r *http.Request, status int, v any) {
 	raw, err := json.Marshal(v)
 	if err != nil {
 		refuse(w, http.StatusInternalServerError, "UNKNOWN", err.Error())
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
+	if w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "application/json")
+	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {

@@ -26,6 +26,8 @@ type catalog struct {
 	byPath map[string][]string
 	// documents are all manifests and indexes by digest.
 	documents map[digest.Digest]document
+	// referrers are what is attached, by what it is attached to.
+	referrers map[digest.Digest][]ocispec.Descriptor
 }
 
 // document is a manifest or an index.
@@ -39,7 +41,7 @@ type document struct {
 func newCatalog(sources []Source) (*catalog, error) {
 	c := &catalog{
 		sources: slices.Clone(sources), repositories: map[string]map[string]document{},
-		byPath: map[string][]string{}, documents: map[digest.Digest]document{},
+		byPath: map[string][]string{}, documents: map[digest.Digest]document{}, referrers: map[digest.Digest][]ocispec.Descriptor{},
 	}
 	var images []Image
 	for _, s := range sources {
@@ -56,6 +58,11 @@ func newCatalog(sources []Source) (*catalog, error) {
 	for _, img := range Merge(images) {
 		if err := c.tag(img); err != nil {
 			return nil, err
+		}
+	}
+	for _, s := range sources {
+		for _, a := range s.Artifacts() {
+			c.artifact(a)
 		}
 	}
 	for name := range c.repositories {
@@ -130,6 +137,37 @@ func (c *catalog) tag(img Image) error {
 	}
 	c.repositories[repository][tag] = doc
 	return nil
+}
+
+// artifact records an artifact and what is attached to it. Where two have one name, the first one counts; both are to be had by digest.
+func (c *catalog) artifact(a Artifact) {
+	doc := document{mediaType: a.MediaType, digest: a.Digest}
+	c.documents[a.Digest] = doc
+	if c.repositories[a.Repository] == nil {
+		c.repositories[a.Repository] = map[string]document{}
+	}
+	if _, taken := c.repositories[a.Repository][a.Tag]; !taken {
+		c.repositories[a.Repository][a.Tag] = doc
+	}
+	for _, r := range a.Referrers {
+		if _, known := c.documents[r.Digest]; known {
+			continue // the same bundle is served from two files
+		}
+		c.documents[r.Digest] = document{mediaType: r.MediaType, digest: r.Digest}
+		c.referrers[a.Digest] = append(c.referrers[a.Digest],
+			ocispec.Descriptor{MediaType: r.MediaType, Digest: r.Digest, Size: r.Size, ArtifactType: r.ArtifactType})
+	}
+}
+
+// referrersOf is the index of what is attached to something, of one type unless that is empty.
+func (c *catalog) referrersOf(subject digest.Digest, artifactType string) ocispec.Index {
+	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{}}
+	for _, d := range c.referrers[subject] {
+		if artifactType == "" || d.ArtifactType == artifactType {
+			index.Manifests = append(index.Manifests, d)
+		}
+	}
+	return index
 }
 
 // Split takes an image's name apart: its repository with the registry, and its tag.

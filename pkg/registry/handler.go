@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // Options of a Handler.
@@ -38,7 +39,10 @@ type Stats struct {
 //	/v2/<name>/tags/list                      tags of a repository (n, last)
 //	/v2/<name>/manifests/<tag or digest>      image manifest or index
 //	/v2/<name>/blobs/<digest>                 any blob, whatever the name
+//	/v2/<name>/referrers/<digest>             what is attached to a manifest (artifactType)
 //
+// A bundle itself is in the repository kubewright-bundle, with its root manifest, and what is attached to it are its referrers.
+// All of this is answered
 // with GET and HEAD, ranges and If-None-Match. <name> is the full name (registry.k8s.io/pause), or the path within a registry
 // (pause) with ?ns=registry.k8s.io, as containerd asks its mirrors, or without it when only one registry has such a path.
 type Handler struct {
@@ -136,8 +140,10 @@ func (h *Handler) serveV2(w http.ResponseWriter, r *http.Request, c *catalog, re
 		h.serveBlob(w, r, c, ref)
 	case name != "" && what == "manifests":
 		h.serveManifest(w, r, c, name, ref)
+	case name != "" && what == "referrers":
+		h.serveReferrers(w, r, c, name, ref)
 	default:
-		refuse(w, http.StatusNotFound, "NOT_FOUND", "this registry has manifests, blobs, tags/list and _catalog only")
+		refuse(w, http.StatusNotFound, "NOT_FOUND", "this registry has manifests, blobs, referrers, tags/list and _catalog only")
 	}
 }
 
@@ -185,6 +191,26 @@ func (h *Handler) serveManifest(w http.ResponseWriter, r *http.Request, c *catal
 		return
 	}
 	h.send(w, r, section, doc.digest, doc.mediaType, &h.manifests)
+}
+
+// serveReferrers lists what is attached to a manifest, which is nothing for one that is not here (distribution specification, listing
+// referrers).
+func (h *Handler) serveReferrers(w http.ResponseWriter, r *http.Request, c *catalog, name, ref string) {
+	if _, ok := c.repository(name, r.URL.Query().Get("ns")); !ok {
+		refuseName(w, name, r)
+		return
+	}
+	d, err := digest.Parse(ref)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "DIGEST_INVALID", fmt.Sprintf("%.200q is not a digest", ref))
+		return
+	}
+	only := r.URL.Query().Get("artifactType")
+	if only != "" {
+		w.Header().Set("OCI-Filters-Applied", "artifactType")
+	}
+	w.Header().Set("Content-Type", ocispec.MediaTypeImageIndex)
+	writeJSON(w, r, http.StatusOK, c.referrersOf(d, only))
 }
 
 func (h *Handler) serveBlob(w http.ResponseWriter, r *http.Request, c *catalog, ref string) {

@@ -207,8 +207,8 @@ func TestRequests(t *testing.T) {
 		{"a tag that is not there", "GET", "/v2/registry.k8s.io/pause/manifests/9", nil, 404, "~MANIFEST_UNKNOWN", ""},
 		{"a blob is no manifest", "GET", "/v2/registry.k8s.io/pause/manifests/" + f.fileDigest().String(), nil, 404, "~MANIFEST_UNKNOWN", ""},
 		{"a repository of another registry", "GET", "/v2/pause/manifests/3.10.2?ns=docker.io", nil, 404, "~NAME_UNKNOWN", ""},
-		{"the catalog", "GET", "/v2/_catalog", nil, 200, `{"repositories":["ghcr.io/pause","registry.k8s.io/coredns/coredns","registry.k8s.io/pause"]}`, ""},
-		{"the catalog by pages", "GET", "/v2/_catalog?n=1&last=ghcr.io/pause", nil, 200, `{"repositories":["registry.k8s.io/coredns/coredns"]}`,
+		{"the catalog", "GET", "/v2/_catalog", nil, 200, `{"repositories":["ghcr.io/pause","kubewright-bundle","registry.k8s.io/coredns/coredns","registry.k8s.io/pause"]}`, ""},
+		{"the catalog by pages", "GET", "/v2/_catalog?n=1&last=kubewright-bundle", nil, 200, `{"repositories":["registry.k8s.io/coredns/coredns"]}`,
 			`Link: </v2/_catalog?last=registry.k8s.io%2Fcoredns%2Fcoredns&n=1>; rel="next"`},
 		{"the end of the catalog", "GET", "/v2/_catalog?last=registry.k8s.io/pause", nil, 200, `{"repositories":[]}`, ""},
 		{"tags", "GET", "/v2/registry.k8s.io/pause/tags/list", nil, 200, `{"name":"registry.k8s.io/pause","tags":["3.10.2"]}`, ""},
@@ -216,7 +216,7 @@ func TestRequests(t *testing.T) {
 		{"a push", "POST", "/v2/registry.k8s.io/pause/blobs/uploads/", nil, 405, "~read-only", "Allow: GET, HEAD"},
 		{"a deletion", "DELETE", blob, nil, 405, "~UNSUPPORTED", ""},
 		{"anything else", "GET", "/etc/passwd", nil, 404, "~NOT_FOUND", ""},
-		{"anything else of the protocol", "GET", "/v2/x/referrers/y", nil, 404, "~NOT_FOUND", ""},
+		{"anything else of the protocol", "GET", "/v2/x/signatures/y", nil, 404, "~NOT_FOUND", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -359,6 +359,8 @@ func (m memory) Blob(d digest.Digest) (*io.SectionReader, error) {
 	return nil, fmt.Errorf("memory: %w", ErrNotFound)
 }
 
+func (m memory) Artifacts() []Artifact { return nil }
+
 func (m memory) Images() []Image {
 	var out []Image
 	for name, content := range m {
@@ -459,6 +461,8 @@ type indexed struct {
 	memory
 	image Image
 }
+
+func (i indexed) Artifacts() []Artifact { return nil }
 
 func (i indexed) Images() []Image { return []Image{i.image} }
 

@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 
-	"github.com/kubewright/kubewright/pkg/bundle"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/kubewright/kubewright/pkg/bundle"
 )
 
 // ErrNotFound is what a Source returns, wrapped or not, for a blob it does not have.
@@ -20,6 +23,33 @@ type Source interface {
 	Blob(d digest.Digest) (*io.SectionReader, error)
 	// Images lists all images of the source.
 	Images() []Image
+	// Artifacts lists what the source has besides images.
+	Artifacts() []Artifact
+}
+
+// BundleRepository is the repository that a bundle itself is in.
+const BundleRepository = "kubewright-bundle"
+
+// notInTags is what bundles may have in their names, and tags not.
+var notInTags = regexp.MustCompile(`[^A-Za-z0-9_.-]`)
+
+// BundleTag is the tag of a bundle of a name.
+func BundleTag(name string) string { return notInTags.ReplaceAllString(name, "_") }
+
+// Artifact is a manifest that names other things than layers of an image, such as a bundle.
+type Artifact struct {
+	// Repository and Tag it has.
+	Repository, Tag string
+	Document
+	// Referrers are what is attached to it.
+	Referrers []Referrer
+}
+
+// Referrer is a manifest that refers to another one: a signature, a bill of materials.
+type Referrer struct {
+	// ArtifactType says what it is.
+	ArtifactType string
+	Document
 }
 
 // Image is a tag and what it means.
@@ -60,6 +90,21 @@ func (s bundleSource) Blob(d digest.Digest) (*io.SectionReader, error) {
 		return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
 	return section, err
+}
+
+// Artifacts are the bundle itself, with what is attached to it.
+func (s bundleSource) Artifacts() []Artifact {
+	size, err := s.bundle.BlobSize(s.bundle.Digest())
+	if err != nil {
+		return nil // every bundle has its root
+	}
+	a := Artifact{Repository: BundleRepository, Tag: BundleTag(s.bundle.Config().Name),
+		Document: Document{MediaType: ocispec.MediaTypeImageManifest, Digest: s.bundle.Digest(), Size: size}}
+	for _, r := range s.bundle.Referrers() {
+		a.Referrers = append(a.Referrers, Referrer{ArtifactType: r.Type,
+			Document: Document{MediaType: r.Manifest.MediaType, Digest: r.Manifest.Digest, Size: r.Manifest.Size}})
+	}
+	return []Artifact{a}
 }
 
 func (s bundleSource) Images() []Image {

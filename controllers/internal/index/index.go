@@ -19,6 +19,8 @@ const (
 	ClustersByHost = "spec.hosts"
 	// ClustersByManifest finds Clusters by the name of their OfflineManifest.
 	ClustersByManifest = "spec.offlineManifestRef.name"
+	// ClustersByInstalled finds Clusters by the names of the OfflineManifests that they run from or ran from before.
+	ClustersByInstalled = "status.bundles.offlineManifest"
 	// OperationsByCluster finds ClusterOperations by the name of their Cluster.
 	OperationsByCluster = "spec.clusterRef.name"
 	// HostsByAddress finds Hosts by address and port.
@@ -35,6 +37,13 @@ func Install(ctx context.Context, indexer client.FieldIndexer) error {
 		{&v1alpha1.Cluster{}, ClustersByHost, func(o client.Object) []string { return HostNames(o.(*v1alpha1.Cluster)) }},
 		{&v1alpha1.Cluster{}, ClustersByManifest, func(o client.Object) []string {
 			return []string{o.(*v1alpha1.Cluster).Spec.OfflineManifestRef.Name}
+		}},
+		{&v1alpha1.Cluster{}, ClustersByInstalled, func(o client.Object) []string {
+			var names []string
+			for _, b := range o.(*v1alpha1.Cluster).Status.Bundles {
+				names = append(names, b.OfflineManifest)
+			}
+			return names
 		}},
 		{&v1alpha1.ClusterOperation{}, OperationsByCluster, func(o client.Object) []string {
 			return []string{o.(*v1alpha1.ClusterOperation).Spec.ClusterRef.Name}

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -99,6 +100,10 @@ type build struct {
 	scratch string
 	// pulled are the images of others by name.
 	pulled map[string]*upstream.Image
+
+	mu sync.Mutex
+	// signatures say by URL who signed a file of checksums, of those that are signed.
+	signatures map[string]string
 }
 
 // program is a compiled program.

@@ -144,6 +144,93 @@ func foreign() (string, elf.Machine) {
 	return "linux/arm64", elf.EM_AARCH64
 }
 
+func TestWhatAPlatformLacksForCIsNamedPrecisely(t *testing.T) {
+	for name, c := range map[string]struct {
+		platform, cc string
+		have         compiler
+		says, not    string
+	}{
+		"nothing":                         {"linux/arm64", "aarch64-linux-gnu-gcc", compiler{true, true}, "", "x"},
+		"a compiler":                      {"linux/arm64", "aarch64-linux-gnu-gcc", compiler{}, "apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross", "libc.a"},
+		"a static C library":              {"linux/arm64", "aarch64-linux-gnu-gcc", compiler{program: true}, "apt-get install libc6-dev-arm64-cross", "gcc-aarch64-linux-gnu "},
+		"a compiler Debian names anew":    {"linux/ppc64le", "powerpc64le-linux-gnu-gcc", compiler{}, "apt-get install gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross", "libc.a"},
+		"a compiler for this very kind":   {"linux/amd64", "x86_64-linux-gnu-gcc", compiler{}, "apt-get install gcc-x86-64-linux-gnu libc6-dev-amd64-cross", "x86_64-linux-gnu libc6"},
+		"a C library of a named platform": {"linux/ppc64le", "powerpc64le-linux-gnu-gcc", compiler{program: true}, "libc6-dev-ppc64el-cross", "gcc-powerpc"},
+	} {
+		got := lackOfC(c.platform, c.cc, c.have)
+		if c.says == "" && got != "" || !strings.Contains(got, c.says) || strings.Contains(got, c.not) {
+			t.Errorf("%s: it says %q", name, got)
+		}
+	}
+}
+
+func TestEachPlatformHasItsOwnDebianPackages(t *testing.T) {
+	native := runtime.GOOS + "/" + runtime.GOARCH
+	other, _ := foreign()
+	lock := func(platform string) string {
+		return "distribution: Debian\nplatform: " + platform + "\npackages: []\n"
+	}
+	for name, c := range map[string]struct {
+		debian string
+		files  map[string]string
+		found  map[string]bool
+		fault  string
+		lacks  string
+	}{
+		"one file, by name":    {"a.yaml", map[string]string{"a.yaml": lock(native)}, map[string]bool{native: true}, "", "are pinned for " + native + " only; pin them for " + other},
+		"a file for each":      {"[a.yaml, b.yaml]", map[string]string{"a.yaml": lock(other), "b.yaml": lock(native)}, map[string]bool{native: true, other: true}, "", ""},
+		"none":                 {"[]", nil, map[string]bool{}, "", "are pinned for no platform"},
+		"two for one platform": {"[a.yaml, b.yaml]", map[string]string{"a.yaml": lock(native), "b.yaml": lock(native)}, nil, "already", ""},
+		"only for others":      {"a.yaml", map[string]string{"a.yaml": lock(other)}, nil, "this machine is " + native, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := project(t, "platforms: ["+native, "platforms: ["+native+", "+other, "sourceDateEpoch", "debian: "+c.debian+"\nsourceDateEpoch")
+			for name, content := range c.files {
+				if err := os.WriteFile(filepath.Join(filepath.Dir(file), name), []byte(content), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			def, err := LoadDefinition(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			here := &target{build: &build{def: def}, platform: native, native: true}
+			lock, err := here.debianLock()
+			if c.fault != "" {
+				if field, ok := errors.AsType[*FieldError](err); !ok || !strings.Contains(field.Reason, c.fault) {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			there := &target{build: here.build, platform: other}
+			foreign, foreignErr := there.debianLock()
+			if err != nil || foreignErr != nil || (lock != nil) != c.found[native] || (foreign != nil) != c.found[other] {
+				t.Errorf("%+v, %v; %+v, %v", lock, err, foreign, foreignErr)
+			}
+			if why := there.noDebian(); !strings.Contains(why, c.lacks) {
+				t.Errorf("it says %s", why)
+			}
+		})
+	}
+}
+
+func TestPackagesOfAnotherPlatformNeedNothingOfTheMachine(t *testing.T) {
+	c := cache{dir: t.TempDir()}
+	if own := aptFor(runtime.GOOS+"/"+runtime.GOARCH, c); len(own.options) != 0 || own.lists != "" {
+		t.Errorf("for this machine: %+v", own)
+	}
+	other, _ := foreign()
+	a := aptFor(other, c)
+	if got := a.command(t.Context(), "update").Args; !slices.Contains(got, "APT::Architecture="+debianArch(other)) || !strings.HasPrefix(a.lists, c.dir) || got[len(got)-1] != "update" {
+		t.Errorf("for %s: %q", other, got)
+	}
+	for platform, want := range map[string]string{"linux/amd64": "amd64", "linux/arm64": "arm64", "linux/386": "i386", "linux/ppc64le": "ppc64el", "linux/riscv64": "riscv64"} {
+		if got := debianArch(platform); got != want {
+			t.Errorf("%s is %s", platform, got)
+		}
+	}
+}
+
 func TestAnotherPlatformIsCrossCompiledIntoTheSameBundleAndItSaysWhatItLacks(t *testing.T) {
 	native := runtime.GOOS + "/" + runtime.GOARCH
 	other, machine := foreign()
@@ -323,8 +410,14 @@ func TestTheDefinitionsInTheRepositoryAreWellFormed(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if _, err := loadDebianLock(filepath.Join(def.dir, def.Debian)); err != nil {
-			t.Error(err)
+		platforms := map[string]bool{}
+		for _, name := range def.Debian {
+			lock, err := loadDebianLock(filepath.Join(def.dir, name))
+			if err != nil || platforms[lock.Platform] {
+				t.Errorf("%s: %+v, %v", name, lock, err)
+				continue
+			}
+			platforms[lock.Platform] = true
 		}
 		for i := range def.Components {
 			if c := &def.Components[i]; len(c.Stamp) > 0 {

@@ -34,7 +34,7 @@ func (t *target) compileAll(ctx context.Context) error {
 	group.SetLimit(t.o.Parallel)
 	for i := range t.def.Components {
 		c := &t.def.Components[i]
-		if why := t.without(c); why != "" {
+		if why := t.without(ctx, c); why != "" {
 			t.lack(c.Name, why)
 			continue
 		}

@@ -35,7 +35,7 @@ func (b *build) compose(targets []*target) (*bundle.Config, map[digest.Digest]bu
 	for _, t := range targets {
 		r.Platforms = append(r.Platforms, t.platform)
 		for _, c := range t.sources {
-			if !slices.Contains(r.Components, c) {
+			if !slices.ContainsFunc(r.Components, func(o bundle.Component) bool { return sameSource(o, c) }) {
 				r.Components = append(r.Components, c)
 			}
 		}
@@ -66,6 +66,12 @@ func (b *build) compose(targets []*target) (*bundle.Config, map[digest.Digest]bu
 		})
 	}
 	return &bundle.Config{Name: b.def.Name, Created: b.created, Releases: []bundle.Release{r}}, blobs, nil
+}
+
+// sameSource says whether two lines of the bill of materials speak of one thing: a Debian package that is for all architectures comes with
+// each platform.
+func sameSource(a, b bundle.Component) bool {
+	return a == b || a.Type == "Debian" && b.Type == a.Type && b.Checksum == a.Checksum
 }
 
 // files are the platform's programs and tools for hosts.

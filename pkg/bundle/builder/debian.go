@@ -2,7 +2,6 @@ package builder
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -71,22 +70,38 @@ func loadDebianLock(file string) (*DebianLock, error) {
 	return lock, nil
 }
 
-// prepareDebian fetches and unpacks the packages, or finds that done already. A platform the packages are not pinned for does without.
-func (t *target) prepareDebian(ctx context.Context) error {
-	if t.def.Debian == "" {
-		return nil
-	}
-	start := time.Now()
-	file := filepath.Join(t.def.dir, t.def.Debian)
-	lock, err := loadDebianLock(file)
-	if err != nil {
-		return err
-	}
-	if lock.Platform != t.platform {
-		if t.native {
-			return &FieldError{File: file, Field: "platform", Reason: fmt.Sprintf("it is %q, this machine is %s", lock.Platform, t.platform)}
+// debianLock returns the pinned packages of the platform; nil when there are none for it.
+func (t *target) debianLock() (*DebianLock, error) {
+	var found *DebianLock
+	var have []string
+	for _, name := range t.def.Debian {
+		file := filepath.Join(t.def.dir, name)
+		lock, err := loadDebianLock(file)
+		if err != nil {
+			return nil, err
 		}
-		return nil
+		if slices.Contains(have, lock.Platform) {
+			return nil, &FieldError{File: file, Field: "platform", Reason: fmt.Sprintf("another file has the packages for %q already", lock.Platform)}
+		}
+		have = append(have, lock.Platform)
+		if lock.Platform == t.platform {
+			found = lock
+		}
+	}
+	if found == nil && t.native && len(have) > 0 {
+		return nil, &FieldError{File: filepath.Join(t.def.dir, t.def.Debian[0]), Field: "platform",
+			Reason: fmt.Sprintf("it is %q, this machine is %s", have[0], t.platform)}
+	}
+	t.pinned = have
+	return found, nil
+}
+
+// prepareDebian fetches and unpacks the packages, or finds that done already. A platform that no packages are pinned for does without.
+func (t *target) prepareDebian(ctx context.Context) error {
+	start := time.Now()
+	lock, err := t.debianLock()
+	if err != nil || lock == nil {
+		return err
 	}
 	root := &debianRoot{packages: slices.Clone(lock.Packages)}
 	if err := t.fetchDebian(ctx, root.packages); err != nil {
@@ -109,7 +124,11 @@ func (t *target) prepareDebian(ctx context.Context) error {
 	}
 	t.debian = root
 	for _, p := range root.packages {
-		t.sources = append(t.sources, bundle.Component{Name: p.Name, Version: p.Version, Type: "Debian", Checksum: string(p.Digest)})
+		source := bundle.Component{Name: p.Name, Version: p.Version, Type: "Debian", Checksum: string(p.Digest)}
+		if t.platform != slices.Min(t.def.Platforms) {
+			source.Source = debianArch(t.platform)
+		}
+		t.sources = append(t.sources, source)
 	}
 	state := StateDone
 	if hit {
@@ -126,21 +145,21 @@ func (b *build) debianFile(p DebianPackage) string {
 
 // fetchDebian brings all packages into the cache. Where the machine's package sources have only another version than the
 // pinned one, the package's entry becomes that one, unless the build is locked.
-func (b *build) fetchDebian(ctx context.Context, packages []DebianPackage) error {
+func (t *target) fetchDebian(ctx context.Context, packages []DebianPackage) error {
 	var missing []*DebianPackage
 	for i := range packages {
-		if _, err := os.Stat(b.debianFile(packages[i])); err != nil {
+		if _, err := os.Stat(t.debianFile(packages[i])); err != nil {
 			missing = append(missing, &packages[i])
 		}
 	}
 	if len(missing) == 0 {
 		return nil
 	}
-	b.tell(Event{Component: "debian", State: StateStarted, Detail: fmt.Sprintf("%d packages", len(missing))})
-	if err := b.settleDebian(ctx, missing); err != nil {
+	t.tell(Event{Component: "debian", State: StateStarted, Detail: fmt.Sprintf("%d packages", len(missing))})
+	if err := t.settleDebian(ctx, missing); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp(b.scratch, "apt-")
+	dir, err := os.MkdirTemp(t.scratch, "apt-")
 	if err != nil {
 		return err
 	}
@@ -148,7 +167,7 @@ func (b *build) fetchDebian(ctx context.Context, packages []DebianPackage) error
 	for _, p := range missing {
 		args = append(args, p.Name+"="+p.Version)
 	}
-	cmd := exec.CommandContext(ctx, "apt-get", args...)
+	cmd := t.apt().command(ctx, args...)
 	cmd.Dir = dir
 	if _, err := run(cmd); err != nil {
 		return fmt.Errorf("download Debian packages: %w", err)
@@ -165,7 +184,7 @@ func (b *build) fetchDebian(ctx context.Context, packages []DebianPackage) error
 		if got != p.Digest {
 			return fmt.Errorf("package %s %s has digest %s, expected %s", p.Name, p.Version, got, p.Digest)
 		}
-		if _, _, err := b.cache.get(ctx, "debian", p.Digest.Encoded(), func(tmp string) error {
+		if _, _, err := t.cache.get(ctx, "debian", p.Digest.Encoded(), func(tmp string) error {
 			return os.Rename(found[0], filepath.Join(tmp, "package.deb"))
 		}); err != nil {
 			return err
@@ -175,12 +194,18 @@ func (b *build) fetchDebian(ctx context.Context, packages []DebianPackage) error
 }
 
 // settleDebian compares the pinned packages with what the machine's package sources offer.
-func (b *build) settleDebian(ctx context.Context, packages []*DebianPackage) error {
+func (t *target) settleDebian(ctx context.Context, packages []*DebianPackage) error {
 	pinned := make([]string, len(packages))
 	for i, p := range packages {
 		pinned[i] = p.Name + "=" + p.Version
 	}
-	offers, err := debianOffers(ctx, pinned)
+	offers, err := t.apt().offers(ctx, pinned)
+	if err != nil {
+		if err := t.apt().update(ctx, t.cache); err != nil {
+			return err
+		}
+		offers, err = t.apt().offers(ctx, pinned)
+	}
 	if err == nil {
 		for i, p := range packages {
 			if offers[i].Digest != p.Digest {
@@ -190,52 +215,23 @@ func (b *build) settleDebian(ctx context.Context, packages []*DebianPackage) err
 		}
 		return nil
 	}
-	if err := b.updateAptLists(ctx); err != nil {
-		return err
-	}
 	for i, p := range packages {
-		offers, err := debianOffers(ctx, pinned[i:i+1])
+		offers, err := t.apt().offers(ctx, pinned[i:i+1])
 		if err == nil && offers[0].Digest == p.Digest {
 			continue
 		}
-		newest, err := debianOffers(ctx, []string{p.Name})
+		newest, err := t.apt().offers(ctx, []string{p.Name})
 		if err != nil {
 			return err
 		}
-		if b.o.Locked {
+		if t.o.Locked {
 			return &PackageGoneError{Package: *p, Offered: newest[0].Version}
 		}
-		b.tell(Event{Component: "debian", State: StateWarning, Detail: fmt.Sprintf(
+		t.tell(Event{Component: "debian", State: StateWarning, Detail: fmt.Sprintf(
 			"%s %s is pinned but gone, taking %s: the digest will differ from a build with the pinned packages", p.Name, p.Version, newest[0].Version)})
 		*p = newest[0]
 	}
 	return nil
-}
-
-// debianOffers asks apt for versions and hashes of packages, each given as name or name=version. apt vouches for the
-// hashes by the distribution's signature.
-func debianOffers(ctx context.Context, packages []string) ([]DebianPackage, error) {
-	if _, err := exec.LookPath("apt-get"); err != nil {
-		return nil, fmt.Errorf("files of Debian packages are needed, and this machine has no apt-get: build on Debian or Ubuntu (%w)", err)
-	}
-	out, err := run(exec.CommandContext(ctx, "apt-get", append([]string{"-qq", "--print-uris", "download"}, packages...)...))
-	if err != nil {
-		return nil, fmt.Errorf("ask apt-get for packages: %w", err)
-	}
-	return parseOffers(packages, string(out))
-}
-
-// updateAptLists fetches the machine's package lists, which only root may do.
-func (b *build) updateAptLists(ctx context.Context) error {
-	if os.Geteuid() != 0 {
-		return errors.New("the machine's package lists lack the pinned Debian packages: run `apt-get update` as root, then build again")
-	}
-	unlock, err := b.cache.lock(ctx, "apt-update")
-	if err != nil {
-		return err
-	}
-	_, err = run(exec.CommandContext(ctx, "apt-get", "-qq", "update"))
-	return errors.Join(err, unlock())
 }
 
 // parseOffers reads lines of the form 'URI' FILE SIZE SHA256:HEX, where FILE is NAME_VERSION_ARCH.deb with ':' written as
@@ -267,35 +263,46 @@ func parseOffers(packages []string, out string) ([]DebianPackage, error) {
 }
 
 // UpdateDebianLock asks the machine's package sources for the newest version of every package that a definition's lock
-// file names, and writes the file anew. It returns the file's name.
-func UpdateDebianLock(ctx context.Context, definition, cacheDir string) (string, error) {
+// files name, and writes the files anew. It returns their names.
+func UpdateDebianLock(ctx context.Context, definition, cacheDir string) ([]string, error) {
 	def, err := LoadDefinition(definition)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if def.Debian == "" {
-		return "", &FieldError{File: definition, Field: "debian", Reason: "the definition uses no Debian packages"}
+	if len(def.Debian) == 0 {
+		return nil, &FieldError{File: definition, Field: "debian", Reason: "the definition uses no Debian packages"}
 	}
 	c, err := openCache(cacheDir)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	b := &build{def: def, cache: c}
-	file := filepath.Join(def.dir, def.Debian)
+	var files []string
+	for _, name := range def.Debian {
+		file := filepath.Join(def.dir, name)
+		if err := updateDebianLock(ctx, file, c); err != nil {
+			return files, err
+		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+func updateDebianLock(ctx context.Context, file string, c cache) error {
 	lock, err := loadDebianLock(file)
 	if err != nil {
-		return "", err
+		return err
 	}
-	if err := b.updateAptLists(ctx); err != nil {
-		return "", err
+	apt := aptFor(lock.Platform, c)
+	if err := apt.update(ctx, c); err != nil {
+		return err
 	}
 	names := make([]string, len(lock.Packages))
 	for i, p := range lock.Packages {
 		names[i] = p.Name
 	}
-	offers, err := debianOffers(ctx, names)
+	offers, err := apt.offers(ctx, names)
 	if err != nil {
-		return "", err
+		return err
 	}
 	var out strings.Builder
 	out.WriteString("# The Debian packages that images take files from. Written by `kubewright bundle build --update-debian`.\n")
@@ -303,5 +310,5 @@ func UpdateDebianLock(ctx context.Context, definition, cacheDir string) (string,
 	for _, p := range offers {
 		fmt.Fprintf(&out, "- {name: %s, version: %q, digest: %q}\n", p.Name, p.Version, p.Digest)
 	}
-	return file, os.WriteFile(file, []byte(out.String()), 0o644)
+	return os.WriteFile(file, []byte(out.String()), 0o644)
 }

@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -28,8 +29,8 @@ type Definition struct {
 	// SourceDateEpoch is the time (seconds since 1970) to record in the bundle and in programs that want one. The
 	// environment variable SOURCE_DATE_EPOCH wins over it.
 	SourceDateEpoch int64 `json:"sourceDateEpoch"`
-	// Debian is the file with the pinned Debian packages.
-	Debian string `json:"debian,omitempty"`
+	// Debian are the files with the pinned Debian packages, one for each platform that is to have any.
+	Debian Files `json:"debian,omitempty"`
 	// Components are compiled.
 	Components []Component `json:"components,omitempty"`
 	// Downloads are taken as their projects publish them.
@@ -46,6 +47,19 @@ type Definition struct {
 	Images []Image `json:"images"`
 
 	dir string
+}
+
+// Files are names of files. One alone needs no list.
+type Files []string
+
+// UnmarshalJSON reads a list of names, or one name.
+func (f *Files) UnmarshalJSON(raw []byte) error {
+	var one string
+	if json.Unmarshal(raw, &one) == nil {
+		*f = Files{one}
+		return nil
+	}
+	return json.Unmarshal(raw, (*[]string)(f))
 }
 
 // Component is one Go module's worth of programs, compiled with one command.
@@ -190,13 +204,13 @@ func (d *Definition) fault() (field, reason string) {
 		if field, reason := c.fault(d.dir, components, programs); field != "" {
 			return fmt.Sprintf("components[%d].%s", i, field), reason
 		}
-		if c.Sysroot && d.Debian == "" {
+		if c.Sysroot && len(d.Debian) == 0 {
 			return fmt.Sprintf("components[%d].sysroot", i), "the definition names no file with Debian packages"
 		}
 	}
 	names := maps.Clone(programs)
 	for i := range d.Downloads {
-		if field, reason := d.Downloads[i].fault(d.Platforms, names); field != "" {
+		if field, reason := d.Downloads[i].fault(d.dir, d.Platforms, names); field != "" {
 			return fmt.Sprintf("downloads[%d].%s", i, field), reason
 		}
 	}
@@ -220,7 +234,7 @@ func (d *Definition) fault() (field, reason string) {
 		if t.Component == "" || t.Version == "" {
 			return at + "component", "component and version are needed"
 		}
-		if d.Debian == "" {
+		if len(d.Debian) == 0 {
 			return at + "paths", "the definition names no file with Debian packages"
 		}
 		for _, p := range t.Paths {
@@ -236,7 +250,7 @@ func (d *Definition) fault() (field, reason string) {
 			return at + "name", fmt.Sprintf("%q is empty or used twice", l.Name)
 		}
 		layers[l.Name] = true
-		if field, reason := l.fault(programs, d.Debian != ""); field != "" {
+		if field, reason := l.fault(programs, len(d.Debian) > 0); field != "" {
 			return at + field, reason
 		}
 	}
@@ -254,7 +268,7 @@ func (d *Definition) fault() (field, reason string) {
 		if img.Base != "" && !layers[img.Base] {
 			return at + "base", fmt.Sprintf("there is no layer named %q", img.Base)
 		}
-		if field, reason := img.Layer.fault(programs, d.Debian != ""); field != "" {
+		if field, reason := img.Layer.fault(programs, len(d.Debian) > 0); field != "" {
 			return at + "layer." + field, reason
 		}
 	}

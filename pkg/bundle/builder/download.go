@@ -2,7 +2,9 @@ package builder
 
 import (
 	"fmt"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -11,6 +13,7 @@ import (
 
 	"github.com/kubewright/kubewright/pkg/bundle"
 	"github.com/kubewright/kubewright/pkg/fetch"
+	"github.com/kubewright/kubewright/pkg/fetch/checksum"
 )
 
 // Download is a file that a project publishes, or an archive of which some files are taken. In URLs and paths, {version} stands for
@@ -22,6 +25,8 @@ type Download struct {
 	URL string `json:"url"`
 	// Checksum is the URL of a file with its sha256, in one of the forms that package checksum reads.
 	Checksum string `json:"checksum,omitempty"`
+	// ChecksumKeys is a file with the OpenPGP keys of which one must have clear-signed that file; its signature is not checked when empty.
+	ChecksumKeys string `json:"checksumKeys,omitempty"`
 	// Digests are its digests by platform, instead of Checksum. They pin it: nothing has to be asked for to know what is meant.
 	Digests map[string]digest.Digest `json:"digests,omitempty"`
 	// Files are what to take.
@@ -49,12 +54,20 @@ func (d *Download) expand(text, platform string) string {
 }
 
 // fault returns the first wrong field and why, or "". names are those of all files so far.
-func (d *Download) fault(platforms []string, names map[string]bool) (field, reason string) {
+func (d *Download) fault(dir string, platforms []string, names map[string]bool) (field, reason string) {
 	if d.Component == "" || d.Version == "" {
 		return "component", "component and version are needed"
 	}
 	if (d.Checksum == "") == (len(d.Digests) == 0) {
 		return "checksum", "either checksum or digests is needed: a file is taken only if it is known what it must be"
+	}
+	if d.ChecksumKeys != "" {
+		if d.Checksum == "" {
+			return "checksumKeys", "keys are only of use with checksum: digests need no signature"
+		}
+		if _, err := d.readKeys(dir); err != nil {
+			return "checksumKeys", err.Error()
+		}
 	}
 	for _, platform := range platforms {
 		if reason := urlFault(d.expand(d.URL, platform)); reason != "" {
@@ -90,6 +103,20 @@ func (d *Download) fault(platforms []string, names map[string]bool) (field, reas
 		}
 	}
 	return "", ""
+}
+
+// readKeys reads the keys that its checksums are signed with, out of a file beside the definition.
+func (d *Download) readKeys(dir string) (*checksum.Keys, error) {
+	file := filepath.Join(dir, d.ChecksumKeys)
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := checksum.ParseKeys(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return keys, nil
 }
 
 // urlFault says what is wrong with a URL to fetch from.

@@ -55,11 +55,15 @@ func (b *build) evidence(ctx context.Context, cfg *bundle.Config, targets []*tar
 	if err != nil {
 		return nil, err
 	}
+	internal := map[string]any{"go": b.def.Go, "cCompilers": compilers}
+	if len(b.signatures) > 0 {
+		internal["checksumSignatures"] = b.signatures
+	}
 	provenance, err := evidence.Provenance(cfg, root, evidence.Build{
 		Type: evidence.BuildType,
 		Parameters: map[string]any{"definition": filepath.Base(b.o.Definition), "kubernetesVersion": b.def.KubernetesVersion,
 			"platforms": b.def.Platforms, "sourceDateEpoch": b.created.Unix()},
-		Internal: map[string]any{"go": b.def.Go, "cCompilers": compilers},
+		Internal: internal,
 		Inputs:   inputs,
 	})
 	if err != nil {
@@ -71,11 +75,14 @@ func (b *build) evidence(ctx context.Context, cfg *bundle.Config, targets []*tar
 // inputs are the files that decide what is built, by their path beside the definition.
 func (b *build) inputs() (map[string]digest.Digest, error) {
 	files := []string{filepath.Base(b.o.Definition)}
-	if b.def.Debian != "" {
-		files = append(files, b.def.Debian)
-	}
+	files = append(files, b.def.Debian...)
 	for _, f := range b.def.Files {
 		files = append(files, f.Path)
+	}
+	for i := range b.def.Downloads {
+		if keys := b.def.Downloads[i].ChecksumKeys; keys != "" {
+			files = append(files, keys)
+		}
 	}
 	for _, c := range b.def.Components {
 		files = append(files, filepath.Join(c.Module, "go.mod"), filepath.Join(c.Module, "go.sum"))

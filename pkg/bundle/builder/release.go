@@ -127,16 +127,10 @@ func (t *target) take(ctx context.Context, store *upstream.Store, d *Download) (
 	item := t.item(d.item(t.platform))
 	want := d.Digests[t.platform]
 	if d.Checksum != "" {
-		at := d.expand(d.Checksum, t.platform)
-		text, err := store.Text(ctx, at, checksum.MaxSize)
-		if err != nil {
-			return nil, bundle.Component{}, fmt.Errorf("its checksum: %w", err)
+		var err error
+		if want, err = t.known(ctx, store, d); err != nil {
+			return nil, bundle.Component{}, err
 		}
-		sum, err := checksum.Find(text, d.item(t.platform))
-		if err != nil {
-			return nil, bundle.Component{}, fmt.Errorf("its checksum at %s: %w", at, err)
-		}
-		want = digest.NewDigestFromEncoded(digest.SHA256, sum)
 	}
 	content, err := store.File(ctx, url, want, item.tell)
 	if err != nil {
@@ -148,6 +142,51 @@ func (t *target) take(ctx context.Context, store *upstream.Store, d *Download) (
 	}
 	item.end(d.Version)
 	return files, bundle.Component{Name: d.Component, Version: d.Version, Type: "Release", Source: url, Checksum: want.String()}, nil
+}
+
+// known returns what the project says is the digest of its download. A clear signature is checked when the definition has keys for it;
+// when not, that is said.
+func (t *target) known(ctx context.Context, store *upstream.Store, d *Download) (digest.Digest, error) {
+	at := d.expand(d.Checksum, t.platform)
+	text, err := store.Text(ctx, at, checksum.MaxSize)
+	if err != nil {
+		return "", fmt.Errorf("its checksum: %w", err)
+	}
+	switch {
+	case d.ChecksumKeys != "":
+		keys, err := d.readKeys(t.def.dir)
+		if err != nil {
+			return "", fmt.Errorf("checksumKeys: %w", err)
+		}
+		var signer string
+		if text, signer, err = keys.Verify(text, time.Now()); err != nil {
+			return "", fmt.Errorf("its checksum at %s: %w", at, err)
+		}
+		t.noteSignature(at, "OpenPGP key "+signer)
+	case checksum.IsSigned(text):
+		if t.noteSignature(at, "not checked") {
+			t.tell(Event{Component: d.item(t.platform), State: StateWarning, Detail: "its checksums are signed, and the signature was not checked: give the project's keys in checksumKeys"})
+		}
+	}
+	sum, err := checksum.Find(text, d.item(t.platform))
+	if err != nil {
+		return "", fmt.Errorf("its checksum at %s: %w", at, err)
+	}
+	return digest.NewDigestFromEncoded(digest.SHA256, sum), nil
+}
+
+// noteSignature notes what was found of the signature of a file of checksums, and returns false if it was noted before.
+func (b *build) noteSignature(at, found string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, ok := b.signatures[at]; ok {
+		return false
+	}
+	if b.signatures == nil {
+		b.signatures = map[string]string{}
+	}
+	b.signatures[at] = found
+	return true
 }
 
 // unpack returns the wanted files of a download, out of the cache where they were unpacked before.

@@ -22,6 +22,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/armor"
+	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -32,6 +35,7 @@ import (
 	"github.com/kubewright/kubewright/pkg/bundle/upstream"
 	"github.com/kubewright/kubewright/pkg/fetch"
 	"github.com/kubewright/kubewright/pkg/fetch/box"
+	"github.com/kubewright/kubewright/pkg/fetch/checksum"
 	"github.com/kubewright/kubewright/pkg/registry/registrytest"
 )
 
@@ -821,6 +825,9 @@ func TestAWrongReleaseDefinitionNamesTheField(t *testing.T) {
 		"an image without a registry":         {"registry.k8s.io/pause:3.10.2", "pause:3.10.2", "images[0].name"},
 		"an image that is pulled and made":    {"3.10.2, pull: {}", "3.10.2, pull: {}, user: me", "images[0].pull"},
 		"a digest that is none":               {"3.10.2, pull: {}", "3.10.2, pull: {digest: latest}", "images[0].pull.digest"},
+		"keys that are not there":             {"  files: [{name: runc", "  checksumKeys: nowhere.asc\n  files: [{name: runc", "downloads[2].checksumKeys"},
+		"keys that are none":                  {"  files: [{name: runc", "  checksumKeys: release.yaml\n  files: [{name: runc", "downloads[2].checksumKeys"},
+		"keys for what is known by digest":    {"checksum: https://dl.k8s.io/{version}/bin/{os}/{arch}/kubeadm.sha256", "digests: {PLATFORM: x}\n  checksumKeys: x.asc", "downloads[0].checksumKeys"},
 		"a mirror of another sort":            {"images:", "mirrors: [{from: registry.k8s.io, to: \"https://x\"}]\nimages:", "mirrors"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -832,6 +839,96 @@ func TestAWrongReleaseDefinitionNamesTheField(t *testing.T) {
 			}
 		})
 	}
+}
+
+// signs has a new key sign runc's checksums from now on, and returns a definition that names the public key beside it.
+func (w *world) signs(by *openpgp.Entity, trusted *openpgp.Entity) (definition string) {
+	w.t.Helper()
+	const list = "github.com/opencontainers/runc/releases/download/v1.4.3/runc.sha256sum"
+	runc := "runc." + runtime.GOARCH
+	var text, public bytes.Buffer
+	signed, err := clearsign.Encode(&text, by.PrivateKey, nil)
+	if err == nil {
+		_, err = fmt.Fprintf(signed, "%s  %s\n", sumOf(w.files[path.Dir(list)+"/"+runc]), runc)
+		err = errors.Join(err, signed.Close())
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.put(list, text.Bytes())
+	block, err := armor.Encode(&public, openpgp.PublicKeyType, nil)
+	if err == nil {
+		err = errors.Join(trusted.Serialize(block), block.Close())
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	definition = w.definition("  files: [{name: runc", "  checksumKeys: runc.asc\n  files: [{name: runc")
+	if err := os.WriteFile(filepath.Join(filepath.Dir(definition), "runc.asc"), public.Bytes(), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+	return definition
+}
+
+func TestSignedChecksumsAreVerifiedWhereThereIsAKeyForThem(t *testing.T) {
+	project, err := openpgp.NewEntity("runc", "", "runc@example.com", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := openpgp.NewEntity("other", "", "other@example.com", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const list = "https://github.com/opencontainers/runc/releases/download/v1.4.3/runc.sha256sum"
+	provenance := func(t *testing.T, w *world, definition string) string {
+		t.Helper()
+		r, err := w.build(definition, t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := bundle.Open(r.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close() //nolint:errcheck // read only
+		for _, referrer := range b.Referrers() {
+			if referrer.Type == bundle.TypeProvenance {
+				raw, err := b.Attached(referrer)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return string(raw)
+			}
+		}
+		t.Fatal("there is no provenance")
+		return ""
+	}
+	warned := func(w *world) bool {
+		return slices.ContainsFunc(w.events, func(e Event) bool {
+			return e.State == StateWarning && strings.Contains(e.Detail, "the signature was not checked")
+		})
+	}
+	t.Run("by a key of the definition", func(t *testing.T) {
+		w := newWorld(t)
+		said := provenance(t, w, w.signs(project, project))
+		signer := fmt.Sprintf("%X", project.PrimaryKey.Fingerprint)
+		if !strings.Contains(said, `"`+list+`":"OpenPGP key `+signer+`"`) || !strings.Contains(said, "runc.asc") || warned(w) {
+			t.Errorf("warned %t, provenance %s", warned(w), said)
+		}
+	})
+	t.Run("without a key, it is said that nobody checked", func(t *testing.T) {
+		w := newWorld(t)
+		if said := provenance(t, w, w.definition()); !strings.Contains(said, `"`+list+`":"not checked"`) || !warned(w) {
+			t.Errorf("warned %t, provenance %s", warned(w), said)
+		}
+	})
+	t.Run("by another key", func(t *testing.T) {
+		w := newWorld(t)
+		_, err := w.build(w.signs(other, project), t.TempDir())
+		if _, ok := errors.AsType[*checksum.SignatureError](err); !ok || !strings.Contains(err.Error(), "of runc") {
+			t.Errorf("got %v", err)
+		}
+	})
 }
 
 func TestWithoutAProgramToFetchNothingIsBegun(t *testing.T) {

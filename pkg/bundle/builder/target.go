@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -24,8 +23,9 @@ type target struct {
 	// native says that it is the platform of the machine that builds.
 	native bool
 
-	// debian is nil when there are no Debian packages for the platform.
+	// debian is nil when there are no Debian packages for the platform; pinned are the platforms that there are any for.
 	debian *debianRoot
+	pinned []string
 	// programs by name, filled by compile.
 	programs map[string]program
 	// taken are files out of downloads.
@@ -56,22 +56,50 @@ func (t *target) lack(what, why string) {
 }
 
 // without says why a component cannot be built for the platform; empty means that it can.
-func (t *target) without(c *Component) string {
+func (t *target) without(ctx context.Context, c *Component) string {
 	if c.Sysroot && t.debian == nil {
 		return t.noDebian()
 	}
 	if !c.Cgo || t.native {
 		return ""
 	}
-	if _, err := exec.LookPath(t.cc()); err != nil {
-		arch := t.arch()
-		return fmt.Sprintf("it is C in part, and there is no %s; on Debian: apt-get install gcc-%s libc6-dev-%s-cross", t.cc(), strings.TrimSuffix(t.cc(), "-gcc"), arch)
+	return lackOfC(t.platform, t.cc(), compilerFor(ctx, t.cc()))
+}
+
+// compiler is what of a C compiler for a platform is there.
+type compiler struct {
+	// program is the compiler itself, libc the static C library.
+	program, libc bool
+}
+
+// compilerFor looks for a C compiler and its static C library.
+func compilerFor(ctx context.Context, cc string) compiler {
+	if _, err := exec.LookPath(cc); err != nil {
+		return compiler{}
+	}
+	_, err := compilerVersion(ctx, cc)
+	return compiler{program: true, libc: err == nil}
+}
+
+// lackOfC says what is missing to compile C for a platform that is not the machine's, and how to get it; empty when nothing is.
+func lackOfC(platform, cc string, have compiler) string {
+	libc := "libc6-dev-" + debianArch(platform) + "-cross"
+	switch {
+	case !have.program:
+		gcc := "gcc-" + strings.ReplaceAll(strings.TrimSuffix(cc, "-gcc"), "_", "-")
+		return fmt.Sprintf("it is C in part, and there is no %s; on Debian: apt-get install %s %s", cc, gcc, libc)
+	case !have.libc:
+		return fmt.Sprintf("it is C in part, and %s has no static C library (libc.a); on Debian: apt-get install %s", cc, libc)
 	}
 	return ""
 }
 
 func (t *target) noDebian() string {
-	return fmt.Sprintf("it takes files of Debian packages, which are pinned for %s only; build on %s and merge the two bundles", runtime.GOOS+"/"+runtime.GOARCH, t.platform)
+	pinned := "no platform"
+	if len(t.pinned) > 0 {
+		pinned = strings.Join(t.pinned, ", ") + " only"
+	}
+	return fmt.Sprintf("it takes files of Debian packages, which are pinned for %s; pin them for %s in another file under debian, or build there and merge the two bundles", pinned, t.platform)
 }
 
 // missing is the first of some programs that the platform does not get, or "".

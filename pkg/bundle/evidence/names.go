@@ -53,3 +53,11 @@ func dirHash(sum string) (string, error) {
 	}
 	return hex.EncodeToString(raw), nil
 }
+
+// architecture of a Debian package: what it says, or that of the release's first platform.
+func architecture(c bundle.Component, platforms []string) string {
+	if c.Source != "" {
+		return c.Source
+	}
+	return path.Base(platforms[0])
+}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -103,7 +102,7 @@ func sources(r *bundle.Release) []resource {
 		case "Image":
 			out = append(out, resource{Name: c.Name + " " + c.Version, URI: imageURL(c), Digest: map[string]string{"sha256": strings.TrimPrefix(c.Checksum, "sha256:")}})
 		case "Debian":
-			out = append(out, resource{URI: packageURL("deb/debian/"+c.Name, c.Version, "arch="+path.Base(r.Platforms[0])),
+			out = append(out, resource{URI: packageURL("deb/debian/"+c.Name, c.Version, "arch="+architecture(c, r.Platforms)),
 				Digest: map[string]string{"sha256": strings.TrimPrefix(c.Checksum, "sha256:")}})
 		}
 	}

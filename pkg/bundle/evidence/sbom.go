@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"path"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -162,7 +161,7 @@ func (d *document) debian(c bundle.Component, platforms []string) common.Element
 	p := &v2_3.Package{
 		PackageName: c.Name, PackageVersion: c.Version, PackageDownloadLocation: noAssertion, PrimaryPackagePurpose: "LIBRARY",
 		PackageChecksums:          sha256Sum(strings.TrimPrefix(c.Checksum, "sha256:")),
-		PackageExternalReferences: purl("deb/debian/"+c.Name, c.Version, "arch="+path.Base(platforms[0])),
+		PackageExternalReferences: purl("deb/debian/"+c.Name, c.Version, "arch="+architecture(c, platforms)),
 	}
 	p.PackageSPDXIdentifier = elementID("Debian", c.Name, c.Version, c.Checksum)
 	d.packages[p.PackageSPDXIdentifier] = p

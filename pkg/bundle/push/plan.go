@@ -14,9 +14,6 @@ import (
 	"github.com/kubewright/kubewright/pkg/registry"
 )
 
-// bundleRepository is where the bundle itself goes, below the prefix.
-const bundleRepository = "kubewright-bundle"
-
 // layout says where things go.
 type layout struct {
 	// prefix of all repositories; it may be empty.
@@ -209,12 +206,9 @@ func (p *builder) tag(img registry.Image, l layout) error {
 	return nil
 }
 
-// notInTags is what bundles may have in their names, and tags not.
-var notInTags = regexp.MustCompile(`[^A-Za-z0-9_.-]`)
-
 // bundle puts the bundle itself into a repository of its own, with all images, so that it can be copied on from there.
 func (p *builder) bundle(b bundled, l layout) error {
-	name := strings.TrimPrefix(l.prefix+"/"+bundleRepository, "/")
+	name := strings.TrimPrefix(l.prefix+"/"+registry.BundleRepository, "/")
 	if !repositoryName.MatchString(name) {
 		return fmt.Errorf("%q is no name that a repository can have: choose another prefix", name)
 	}
@@ -231,7 +225,7 @@ func (p *builder) bundle(b bundled, l layout) error {
 	}
 	r := p.repository(name)
 	r.subject = oci(b.root)
-	r.tags = []tag{{name: notInTags.ReplaceAllString(b.config.Name, "_"), choices: []document{{Descriptor: r.subject}}}}
+	r.tags = []tag{{name: registry.BundleTag(b.config.Name), choices: []document{{Descriptor: r.subject}}}}
 	for _, ref := range b.referrers {
 		p.need(name, oci(ref.Content))
 		p.need(name, ocispec.DescriptorEmptyJSON)

@@ -54,6 +54,11 @@ type Options struct {
 	Credentials auth.CredentialFunc
 	// Parallel is how many requests may run at a time; 0 means 6.
 	Parallel int
+	// StateDir is a directory of this user that remembers where uploads go on, so that the next push goes on inside a blob. Empty means
+	// that it sends such a blob anew.
+	StateDir string
+	// ChunkBytes is how much of a blob is sent with one request; 0 means 64 MiB. Smaller blobs are sent whole.
+	ChunkBytes int64
 	// Progress is called with bytes of blobs that are there and bytes in all, from several goroutines. It may be nil.
 	Progress func(done, total int64)
 }
@@ -69,6 +74,8 @@ type Report struct {
 	Sent      int
 	SentBytes int64
 	Mounted   int
+	// ResumedBytes are those of blobs that an interrupted push had sent before.
+	ResumedBytes int64
 	// Manifests counts manifests and indexes that were not there.
 	Manifests int
 }
@@ -101,12 +108,15 @@ func Push(ctx context.Context, b *bundle.Bundle, o Options) (*Report, error) {
 	if o.Parallel <= 0 {
 		o.Parallel = defaultParallel
 	}
+	if o.ChunkBytes <= 0 {
+		o.ChunkBytes = defaultChunk
+	}
 	client, err := o.client()
 	if err != nil {
 		return nil, err
 	}
 	defer client.Client.CloseIdleConnections()
-	p := &pusher{o: o, bundle: b, host: host, client: client}
+	p := &pusher{o: o, bundle: b, host: host, client: client, sessions: sessions{dir: o.StateDir}}
 	if err := p.ping(ctx); err != nil {
 		return nil, err
 	}
@@ -168,6 +178,8 @@ type pusher struct {
 	bundle *bundle.Bundle
 	host   string
 	client *auth.Client
+	// sessions are the uploads that can be gone on with.
+	sessions sessions
 
 	sent atomic.Int64
 	// done bytes of total are there.
@@ -266,6 +278,15 @@ func (p *pusher) send(ctx context.Context, name string, b blob) error {
 	if p.o.DryRun {
 		p.sent.Add(b.Size)
 		return nil
+	}
+	if b.Size > p.o.ChunkBytes {
+		section, err := p.bundle.Blob(b.Digest)
+		if err != nil {
+			return err
+		}
+		if taken, err := p.inChunks(ctx, name, b.Descriptor, section); taken || err != nil {
+			return err
+		}
 	}
 	content, err := p.open(b.Descriptor, true)
 	if err != nil {

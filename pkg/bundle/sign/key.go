@@ -13,12 +13,17 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+
+	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 )
 
 // PEM types.
 const (
 	pemPublic  = "PUBLIC KEY"
 	pemPrivate = "PRIVATE KEY"
+	// pemEncrypted is PKCS #8 encrypted as cosign does, pemEncryptedOld the same by the name that its older versions give it.
+	pemEncrypted    = "ENCRYPTED SIGSTORE PRIVATE KEY"
+	pemEncryptedOld = "ENCRYPTED COSIGN PRIVATE KEY"
 )
 
 // Algorithm is a kind of key pair.
@@ -95,13 +100,54 @@ func Generate(a Algorithm, name string) (*PrivateKey, error) {
 	}
 }
 
-// ParsePrivateKey reads a PKCS #8 PEM file. The error never has anything of the content in it.
-func ParsePrivateKey(name string, raw []byte) (*PrivateKey, error) {
-	block, _ := pem.Decode(raw)
-	if block == nil || block.Type != pemPrivate {
-		return nil, fmt.Errorf("%s: it is no PEM file with a %s (PKCS #8, not encrypted)", name, pemPrivate)
+// EncryptedPEM is the key as a PEM file that only the passphrase opens, in the form of cosign (PKCS #8, scrypt, NaCl secretbox).
+func (k *PrivateKey) EncryptedPEM(passphrase []byte) ([]byte, error) {
+	if len(passphrase) == 0 {
+		return nil, errors.New("encrypt private key: the passphrase is empty")
 	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	der, err := x509.MarshalPKCS8PrivateKey(k.signer)
+	if err != nil {
+		return nil, fmt.Errorf("encode private key: %w", err)
+	}
+	sealed, err := encrypted.Encrypt(der, passphrase)
+	if err != nil {
+		return nil, fmt.Errorf("encrypt private key: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: pemEncrypted, Bytes: sealed}), nil
+}
+
+// PassphraseError says that an encrypted key could not be opened: the passphrase is another one, or the file is damaged.
+type PassphraseError struct {
+	// Name is the key's.
+	Name string
+}
+
+func (e *PassphraseError) Error() string {
+	return fmt.Sprintf("%s: the passphrase does not open the key; check that it is the key's, without anything before or after it", e.Name)
+}
+
+// ParsePrivateKey reads a PKCS #8 PEM file, encrypted as cosign does or not at all. passphrase is called when it is encrypted. The error
+// never has anything of the content or the passphrase in it. Errors: PassphraseError, those of passphrase.
+func ParsePrivateKey(name string, raw []byte, passphrase func() ([]byte, error)) (*PrivateKey, error) {
+	block, _ := pem.Decode(raw)
+	if block == nil {
+		return nil, fmt.Errorf("%s: it is no PEM file with a %s or %s", name, pemPrivate, pemEncrypted)
+	}
+	der := block.Bytes
+	switch block.Type {
+	case pemPrivate:
+	case pemEncrypted, pemEncryptedOld:
+		secret, err := passphrase()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if der, err = encrypted.Decrypt(block.Bytes, secret); err != nil {
+			return nil, &PassphraseError{Name: name}
+		}
+	default:
+		return nil, fmt.Errorf("%s: it has a %.40q; a %s (PKCS #8) or an %s is needed, as bundle keygen and cosign write them", name, block.Type, pemPrivate, pemEncrypted)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
 		return nil, fmt.Errorf("%s: it is no PKCS #8 key", name)
 	}

@@ -3,7 +3,10 @@ package sign
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/elliptic"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"os"
 	"path/filepath"
@@ -12,6 +15,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
 
 	"github.com/kubewright/kubewright/pkg/bundle"
 )
@@ -243,7 +247,7 @@ func TestKeysAreReadAndWritten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := ParsePrivateKey("read", private)
+		again, err := ParsePrivateKey("read", private, nil)
 		if err != nil || again.Public().ID() != key.Public().ID() || again.Public().Name != "read" {
 			t.Errorf("%s: %v", a, err)
 		}
@@ -260,13 +264,82 @@ func TestKeysAreReadAndWritten(t *testing.T) {
 		t.Error("an RSA key was made")
 	}
 	for name, raw := range map[string]string{"nothing": "", "a text": "hello", "a broken key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"} {
-		_, err := ParsePrivateKey("file", []byte(raw))
+		_, err := ParsePrivateKey("file", []byte(raw), nil)
 		if err == nil || strings.Contains(err.Error(), "AAAA") {
 			t.Errorf("private, %s: %v", name, err)
 		}
 		if _, err := ParsePublicKeys("file", []byte(strings.ReplaceAll(raw, "PRIVATE", "PUBLIC"))); err == nil {
 			t.Errorf("public, %s: it was taken", name)
 		}
+	}
+}
+
+// says is a passphrase that is known.
+func says(text string) func() ([]byte, error) {
+	return func() ([]byte, error) { return []byte(text), nil }
+}
+
+func TestEncryptedKeysAreThoseOfCosign(t *testing.T) {
+	const secret = "correct horse"
+	key := generated(t, Ed25519, "ours")
+	ours, err := key.EncryptedPEM([]byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirsRead, err := cryptoutils.UnmarshalPEMToPrivateKey(ours, cryptoutils.StaticPasswordFunc([]byte(secret)))
+	if err != nil {
+		t.Fatalf("Sigstore's library does not read it: %v", err)
+	}
+	if same, err := privateKey(theirsRead.(crypto.Signer), "x"); err != nil || same.Public().ID() != key.Public().ID() {
+		t.Errorf("Sigstore's library reads another key: %v", err)
+	}
+	theirs, theirPublic, err := cryptoutils.GeneratePEMEncodedECDSAKeyPair(elliptic.P256(), cryptoutils.StaticPasswordFunc([]byte(secret)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := ParsePublicKeys("theirs", theirPublic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := bytes.ReplaceAll(theirs, []byte("SIGSTORE"), []byte("COSIGN"))
+	for name, c := range map[string]struct {
+		raw []byte
+		id  string
+	}{"ours": {ours, key.Public().ID()}, "cosign's": {theirs, public[0].ID()}, "an older cosign's": {old, public[0].ID()}} {
+		again, err := ParsePrivateKey(name, c.raw, says(secret))
+		if err != nil || again.Public().ID() != c.id {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		b := written(t, "kubelet", created)
+		if e, err := Verify(signed(t, b, again), trust(again)); err != nil || e.KeyID != c.id {
+			t.Errorf("what %s signed: %+v, %v", name, e, err)
+		}
+	}
+	for name, c := range map[string]struct {
+		raw  []byte
+		pass func() ([]byte, error)
+	}{
+		"another passphrase":       {ours, says("battery staple")},
+		"no passphrase":            {ours, says("")},
+		"a damaged key":            {bytes.Replace(ours, []byte("\n"), []byte("\nAAAA"), 1), says(secret)},
+		"an encryption of no sort": {pem.EncodeToMemory(&pem.Block{Type: pemEncrypted, Bytes: []byte(`{"kdf":{"name":"none"}}`)}), says(secret)},
+	} {
+		_, err := ParsePrivateKey("file", c.raw, c.pass)
+		if wrong, ok := errors.AsType[*PassphraseError](err); !ok || wrong.Name != "file" || strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	gone := errors.New("nobody is there to ask")
+	if _, err := ParsePrivateKey("file", ours, func() ([]byte, error) { return nil, gone }); !errors.Is(err, gone) {
+		t.Errorf("without anybody to ask: %v", err)
+	}
+	foreign := bytes.ReplaceAll(ours, []byte(pemEncrypted), []byte("ENCRYPTED PRIVATE KEY"))
+	if _, err := ParsePrivateKey("file", foreign, says(secret)); err == nil || !strings.Contains(err.Error(), pemEncrypted) {
+		t.Errorf("openssl's: %v", err)
+	}
+	if _, err := key.EncryptedPEM(nil); err == nil {
+		t.Error("a key was encrypted with nothing")
 	}
 }
 

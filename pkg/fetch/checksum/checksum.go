@@ -48,7 +48,7 @@ func (e *MalformedError) Error() string {
 //	bare        the digits alone, for one file                        dl.k8s.io: kubeadm.sha256
 //	GNU         DIGITS, two blanks or a blank and '*', NAME            runc: runc.sha256sum
 //	BSD         SHA256 (NAME) = DIGITS                                 shasum --tag
-//	PGP         one of the others between the lines of a clear signature; the signature is not checked
+//	PGP         one of the others between the lines of a clear signature; Keys.Verify checks the signature
 //	SHA256SUMS  a list of GNU lines, names perhaps with directories    etcd: SHA256SUMS
 //
 // name is a file's name without directories. Directories in the list are left out of the comparison, as projects write them as they
@@ -103,7 +103,7 @@ type line struct {
 // linesOf returns the lines that say something; of a clear-signed text (RFC 9580, section 7) those that are signed.
 func linesOf(content []byte) ([]line, error) {
 	const (
-		begin     = "-----BEGIN PGP SIGNED MESSAGE-----"
+		begin     = beginSigned
 		signature = "-----BEGIN PGP SIGNATURE-----"
 	)
 	const (

@@ -1,6 +1,7 @@
 package bundlecmd
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -30,9 +31,10 @@ To compile, the go command is needed, and on Debian gcc, libc6-dev, apt-get and 
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cmd.SilenceUsage = true
 			if updateDebian {
-				file, err := builder.UpdateDebianLock(cmd.Context(), o.Definition, o.CacheDir)
-				if err == nil {
-					_, err = fmt.Fprintln(cmd.OutOrStdout(), "wrote", file)
+				files, err := builder.UpdateDebianLock(cmd.Context(), o.Definition, o.CacheDir)
+				for _, file := range files {
+					_, told := fmt.Fprintln(cmd.OutOrStdout(), "wrote", file)
+					err = errors.Join(err, told)
 				}
 				return err
 			}
@@ -49,6 +51,10 @@ To compile, the go command is needed, and on Debian gcc, libc6-dev, apt-get and 
 				return err
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n%s  %s  built in %s\n", r.Digest, r.Path, size(r.Size), r.Duration.Round(time.Second/10))
+			for _, l := range r.Lacks {
+				_, told := fmt.Fprintf(cmd.OutOrStdout(), "%s lacks %s: %s\n", l.Platform, l.What, l.Why)
+				err = errors.Join(err, told)
+			}
 			return err
 		},
 	}

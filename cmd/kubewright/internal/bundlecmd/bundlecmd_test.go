@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,23 @@ import (
 	"github.com/kubewright/kubewright/pkg/bundle"
 	"github.com/kubewright/kubewright/pkg/bundle/sign"
 )
+
+// TestMain keeps what is verified here out of the user's cache.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "kubewright-bundlecmd-")
+	if err == nil {
+		err = os.Setenv("XDG_CACHE_HOME", dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if err := os.RemoveAll(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(code)
+}
 
 // written writes a bundle with one file in it.
 func written(t *testing.T) (string, digest.Digest) {
@@ -249,5 +267,38 @@ func TestABundleIsSignedAndVerifiedWithTheKey(t *testing.T) {
 	}
 	if _, err := call(t, "sign", path, "--key", name+".key"); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("a key that all can read: %v", err)
+	}
+}
+
+func TestVerifyHashesAFileOnce(t *testing.T) {
+	path, root := written(t)
+	verify := func(args ...string) string {
+		t.Helper()
+		out, err := call(t, append([]string{"verify", path, "--digest", root.String()}, args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	for i, c := range []struct {
+		args []string
+		says string
+	}{
+		{nil, "all as they should be"},
+		{nil, "not written to since"},
+		{[]string{"--no-cache"}, "all as they should be"},
+	} {
+		if out := verify(c.args...); !strings.Contains(out, c.says) || !strings.Contains(out, root.String()) {
+			t.Errorf("%d: it says %s", i, out)
+		}
+	}
+	if err := os.Chtimes(path, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if out := verify(); !strings.Contains(out, "all as they should be") {
+		t.Errorf("of a changed file it says %s", out)
+	}
+	if _, err := call(t, "verify", path, "--digest", digest.FromString("other").String()); err == nil {
+		t.Error("another digest than the trusted one is taken from memory")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"oras.land/oras-go/v2/registry/remote/credentials"
@@ -22,7 +23,8 @@ func newPush() *cobra.Command {
 		Short: "Copy a bundle's images, and the bundle itself, to a registry",
 		Long: `Copy all images of a bundle to a registry, below their own names: registry.k8s.io/pause:3.10.2 goes to
 REGISTRY/PREFIX/registry.k8s.io/pause:3.10.2. The bundle itself goes to REGISTRY/PREFIX/kubewright-bundle, with its files
-and what is attached to it. What is there is not sent again: a push that was interrupted is continued by running it again.
+and what is attached to it. What is there is not sent again: a push that was interrupted is continued by running it again,
+also inside a large blob if the registry still has its beginning; where it goes on is kept in the user's cache directory.
 
 Credentials are read from a file in the form of Docker's config.json; they are never arguments.`,
 		Example: "  kubewright bundle push k8s-1.36.bundle registry.example.com:5000/k8s --ca-file site-ca.pem --docker-config config.json",
@@ -47,6 +49,9 @@ Credentials are read from a file in the form of Docker's config.json; they are n
 				return err
 			}
 			defer func() { err = errors.Join(err, b.Close()) }()
+			if cache, err := os.UserCacheDir(); err == nil { // without one, a blob that was interrupted is sent anew
+				o.StateDir = filepath.Join(cache, "kubewright", "uploads")
+			}
 			m := newMeter(cmd.ErrOrStderr(), "pushing")
 			o.Progress = m.show
 			report, err := push.Push(cmd.Context(), b, o)
@@ -94,6 +99,10 @@ func sayPushed(w io.Writer, r *push.Report, dry bool) error {
 	if dry {
 		sent = "to send"
 	}
-	_, err := fmt.Fprintf(w, "%d blobs, %s: %s %d, %s; the others are in the registry\n", r.Blobs, size(r.Bytes), sent, r.Sent, size(r.SentBytes))
+	resumed := ""
+	if r.ResumedBytes > 0 {
+		resumed = fmt.Sprintf(", after %s that an interrupted push had sent", size(r.ResumedBytes))
+	}
+	_, err := fmt.Fprintf(w, "%d blobs, %s: %s %d, %s%s; the others are in the registry\n", r.Blobs, size(r.Bytes), sent, r.Sent, size(r.SentBytes), resumed)
 	return err
 }

@@ -16,12 +16,16 @@ import (
 
 func newKeygen() *cobra.Command {
 	var output, algorithm string
+	var encrypt bool
+	var secret passphrase
 	cmd := &cobra.Command{
 		Use:   "keygen -o NAME",
 		Short: "Make a key pair to sign bundles with",
-		Long: `Write NAME.key, to sign with, readable by you alone and not encrypted: keep it where nobody else gets at it; and NAME.pub, to
-verify with. Files that exist are not written over.`,
-		Example: "  kubewright bundle keygen -o release",
+		Long: `Write NAME.key, to sign with, readable by you alone; and NAME.pub, to verify with. Files that exist are not written over.
+
+With --encrypt only a passphrase opens NAME.key; it is asked for on the terminal, or read from --passphrase-file. Without it, keep the
+file where nobody else gets at it. Cosign reads both forms.`,
+		Example: "  kubewright bundle keygen -o release --encrypt",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cmd.SilenceUsage = true
@@ -30,6 +34,9 @@ verify with. Files that exist are not written over.`,
 				return err
 			}
 			private, err := key.PEM()
+			if encrypt || secret.file != "" {
+				private, err = encryptedPEM(key, &secret, cmd)
+			}
 			if err != nil {
 				return err
 			}
@@ -44,9 +51,20 @@ verify with. Files that exist are not written over.`,
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "name of the two files, without .key and .pub")
+	cmd.Flags().BoolVar(&encrypt, "encrypt", false, "encrypt the private key with a passphrase")
+	secret.flag(cmd)
 	cmd.Flags().StringVar(&algorithm, "algorithm", string(sign.ECDSA), fmt.Sprintf("%s or %s", sign.ECDSA, sign.Ed25519))
 	required(cmd, "output")
 	return cmd
+}
+
+// encryptedPEM is the key in the form that a new passphrase opens.
+func encryptedPEM(key *sign.PrivateKey, secret *passphrase, cmd *cobra.Command) ([]byte, error) {
+	text, err := secret.forNew(cmd)
+	if err != nil {
+		return nil, err
+	}
+	return key.EncryptedPEM(text)
 }
 
 // writeNew writes a file that must not be there yet.
@@ -62,16 +80,19 @@ func writeNew(path string, content []byte, mode fs.FileMode) error {
 func newSign() *cobra.Command {
 	var keyFile, output string
 	var bases []string
+	var secret passphrase
 	cmd := &cobra.Command{
 		Use:   "sign FILE --key FILE",
 		Short: "Sign a bundle",
 		Long: `Hash all content of a bundle or delta and attach a signature of its digest, in the form of Sigstore. The digest stays the same.
-What is attached to the bundle, such as its bill of materials, is signed too. Several keys may sign one after another.`,
+What is attached to the bundle, such as its bill of materials, is signed too. Several keys may sign one after another.
+
+The passphrase of an encrypted key is asked for on the terminal, or read from --passphrase-file; it is never an argument.`,
 		Example: "  kubewright bundle sign k8s-1.36.bundle --key release.key",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			cmd.SilenceUsage = true
-			key, err := readPrivateKey(keyFile)
+			key, err := readPrivateKey(cmd, keyFile, &secret)
 			if err != nil {
 				return err
 			}
@@ -96,7 +117,8 @@ What is attached to the bundle, such as its bill of materials, is signed too. Se
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&keyFile, "key", "", "private key file (PKCS #8)")
+	cmd.Flags().StringVar(&keyFile, "key", "", "private key file (PKCS #8), encrypted as cosign does or not")
+	secret.flag(cmd)
 	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write (default: the bundle itself, replaced at once)")
 	baseFlag(cmd, &bases)
 	required(cmd, "key")
@@ -104,19 +126,28 @@ What is attached to the bundle, such as its bill of materials, is signed too. Se
 }
 
 // readPrivateKey reads a key file that nobody else can read.
-func readPrivateKey(path string) (*sign.PrivateKey, error) {
+func readPrivateKey(cmd *cobra.Command, path string, secret *passphrase) (*sign.PrivateKey, error) {
+	raw, err := readOwn("--key", path)
+	if err != nil {
+		return nil, err
+	}
+	return sign.ParsePrivateKey(path, raw, func() ([]byte, error) { return secret.forKey(cmd) })
+}
+
+// readOwn reads a file that only its owner can read.
+func readOwn(flag, path string) ([]byte, error) {
 	st, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("--key: %w", err)
+		return nil, fmt.Errorf("%s: %w", flag, err)
 	}
 	if st.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("--key: others can read %s (mode %04o); make it yours alone: chmod 600", path, st.Mode().Perm())
+		return nil, fmt.Errorf("%s: others can read %s (mode %04o); make it yours alone: chmod 600", flag, path, st.Mode().Perm())
 	}
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("--key: %w", err)
+		return nil, fmt.Errorf("%s: %w", flag, err)
 	}
-	return sign.ParsePrivateKey(path, raw)
+	return raw, nil
 }
 
 // signaturePolicy is what --key and --min-created ask for; nil when no signature is asked for.

@@ -16,6 +16,7 @@ import (
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/session"
 	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/bundle/verified"
 	"github.com/kubewright/kubewright/pkg/plan"
 	"github.com/kubewright/kubewright/pkg/progress"
 	"github.com/kubewright/kubewright/pkg/provision"
@@ -61,12 +62,12 @@ func (o *planOptions) run(ctx context.Context, env Environment) (err error) {
 		return err
 	}
 	defer w.bundle.Close() //nolint:errcheck // read only
-	if _, err := w.bundle.Verify(ctx, bundle.VerifyOptions{}); err != nil {
-		return badInput(fmt.Errorf("--bundle: %w", err), "")
-	}
 	path, err := stateDir(o.stateDir)
 	if err != nil {
 		return badInput(err, "")
+	}
+	if _, err := verified.In(verifiedDir(path)).Verify(ctx, w.bundle, verified.Options{}); err != nil {
+		return badInput(fmt.Errorf("--bundle: %w", err), "")
 	}
 	s, err := session.StartOrAttach(ctx, path, "plan", w.bundle)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -72,6 +73,9 @@ func stateDir(named string) (string, error) {
 	}
 	return standalone.DefaultDir()
 }
+
+// verifiedDir is where a state directory remembers which bundles were verified.
+func verifiedDir(state string) string { return filepath.Join(state, "verified") }
 
 // exactly checks the number of arguments and names what is missing.
 func exactly(names ...string) cobra.PositionalArgs {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -60,7 +59,7 @@ func (r *run) run(ctx context.Context) (*result, error) {
 	board := progress.NewBoard(progress.New(r.key.String(), r.began))
 	tee := &session.Tee{Runner: r.env.Runner, Watched: r.watches, Sink: board, Ended: r.ended}
 	options := session.ManagerOptions{
-		Runner: tee, BundleRoots: r.bundleRoots, CacheDir: filepath.Join(r.session.Dir.Path(), "verified"), Log: log,
+		Runner: tee, BundleRoots: r.bundleRoots, CacheDir: verifiedDir(r.session.Dir.Path()), Log: log,
 	}
 	mgr, release, err := session.NewManager(r.session.Config, r.session.Scheme, options) //nolint:contextcheck // a manager gets its context when it starts
 	if err != nil {

@@ -36,18 +36,17 @@ func (o *storeOptions) flags(cmd *cobra.Command) {
 
 // sources are the settings that the flags stand for.
 func (o *storeOptions) sources() (offlinemanifest.Sources, error) {
-	if o.dir == "" {
-		return offlinemanifest.Sources{}, nil
-	}
-	if !filepath.IsAbs(o.dir) {
-		return offlinemanifest.Sources{}, badInput(fmt.Errorf("--store-dir %q is not an absolute path", o.dir), "")
-	}
-	s := offlinemanifest.Sources{
-		StoreDir: filepath.Clean(o.dir), Namespace: o.namespace, AllowHTTP: o.allowHTTP, AllowLoopback: o.allowLoopback,
-	}
+	s := offlinemanifest.Sources{Namespace: o.namespace, AllowHTTP: o.allowHTTP, AllowLoopback: o.allowLoopback}
 	if s.Namespace == "" {
 		s.Namespace, _ = podNamespace() // without one, OfflineManifests that need it say so
 	}
+	if o.dir == "" {
+		return s, nil // keys of signers are read for files too
+	}
+	if !filepath.IsAbs(o.dir) {
+		return s, badInput(fmt.Errorf("--store-dir %q is not an absolute path", o.dir), "")
+	}
+	s.StoreDir = filepath.Clean(o.dir)
 	for _, size := range []struct {
 		flag, text string
 		into       *int64

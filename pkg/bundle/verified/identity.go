@@ -1,0 +1,59 @@
+package verified
+
+import (
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/kubewright/kubewright/pkg/bundle"
+)
+
+// identity is by what a bundle, or a delta with its bases, is known again without reading it.
+type identity struct {
+	Digest digest.Digest `json:"digest"`
+	// Files in the order content is looked for in them.
+	Files []file `json:"files"`
+}
+
+// file is what tells one file from another, and from itself at another time.
+type file struct {
+	Size     int64  `json:"size"`
+	Device   uint64 `json:"device"`
+	Inode    uint64 `json:"inode"`
+	Modified int64  `json:"modifiedUnixNano"`
+}
+
+// identityOf describes the open files of a bundle.
+func identityOf(b *bundle.Bundle) (identity, error) {
+	id := identity{Digest: b.Digest()}
+	infos, err := b.Stat()
+	if err != nil {
+		return identity{}, err
+	}
+	for _, info := range infos {
+		f := file{Size: info.Size(), Modified: info.ModTime().UnixNano()}
+		stat, ok := info.Sys().(*syscall.Stat_t)
+		if !ok {
+			return identity{}, fmt.Errorf("this system does not say which file %s is", info.Name())
+		}
+		f.Device, f.Inode = uint64(stat.Dev), stat.Ino //nolint:unconvert // the field's type differs between systems
+		id.Files = append(id.Files, f)
+	}
+	return id, nil
+}
+
+func (id identity) equal(other identity) bool {
+	return id.Digest == other.Digest && slices.Equal(id.Files, other.Files)
+}
+
+// modified is when the newest of the files was written to.
+func (id identity) modified() time.Time {
+	var newest int64
+	for _, f := range id.Files {
+		newest = max(newest, f.Modified)
+	}
+	return time.Unix(0, newest)
+}
