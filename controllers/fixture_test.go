@@ -31,7 +31,7 @@ import (
 
 const (
 	version  = "v1.36.3"
-	patience = 30 * time.Second
+	patience = 2 * time.Minute
 	glance   = 20 * time.Millisecond
 )
 

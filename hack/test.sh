@@ -46,7 +46,7 @@ KUBEWRIGHT_BUNDLE="$(hack/bundle-path.sh)"
 export KUBEWRIGHT_BUNDLE
 mapfile -t packages < <(grep -v '/e2e\(/\|$\)' "$work/packages")
 
-tests "unit and API tests" -- -timeout 20m "${packages[@]}"
+tests "unit and API tests" -- -timeout 60m "${packages[@]}"
 # Stories of the second day take too long here; `make e2e` tells them.
 mapfile -t stories < <(go list -tags e2e ./e2e/... | grep -v '/e2e/lifecycle$')
 tests "tests on container hosts" -table -- -tags e2e -count 1 -p 1 -timeout 90m "${stories[@]}"

@@ -97,7 +97,7 @@ func soon(t *testing.T, what string, f func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		panic(fmt.Sprintf("%s: %s still blocks", t.Name(), what))
 	}
 }
