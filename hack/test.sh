@@ -47,10 +47,26 @@ export KUBEWRIGHT_BUNDLE
 mapfile -t packages < <(grep -v '/e2e\(/\|$\)' "$work/packages")
 
 tests "unit and API tests" -- -timeout 60m "${packages[@]}"
-# Stories of the second day take too long here; `make e2e` tells them.
-mapfile -t stories < <(go list -tags e2e ./e2e/... | grep -v '/e2e/lifecycle$')
-tests "tests on container hosts" -table -- -tags e2e -count 1 -p 1 -timeout 90m "${stories[@]}"
 
-tests "operations that are killed, a sample" -table -- -tags e2e -count 1 -timeout 30m -run TestKilledAtSomeSteps ./e2e/lifecycle
+# With KUBEWRIGHT_TEST_MINUTES no story on container hosts is begun after that many minutes, so that a machine that is slow today still
+# says what it found. What is left out is counted as skipped.
+story() {
+	local title="$1"
+	shift
+	if [ -n "${KUBEWRIGHT_TEST_MINUTES:-}" ] && ((SECONDS > KUBEWRIGHT_TEST_MINUTES * 60)); then
+		echo "==> $title: SKIPPED, $((SECONDS / 60)) minutes have passed, and none is begun after $KUBEWRIGHT_TEST_MINUTES; run it with \`make test\`"
+		echo '{"Skipped":1}' >>"$counts"
+		return
+	fi
+	tests "$title" -table -- -tags e2e -count 1 "$@"
+}
+
+# Stories of the second day take too long here; `make e2e` tells them.
+with_tests='{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}'
+mapfile -t stories < <(go list -tags e2e -f "$with_tests" ./e2e/... | grep -v '/e2e/lifecycle$')
+for package in "${stories[@]}"; do
+	story "tests on container hosts: ${package##*/e2e/}" -timeout 60m "$package"
+done
+story "operations that are killed, a sample" -timeout 60m -run TestKilledAtSomeSteps ./e2e/lifecycle
 
 "$testsum" -total "$counts"
