@@ -123,10 +123,6 @@ func (w *world) await(t *testing.T, up *kubewright.Running, pattern string) stri
 // configurePlanes changes what the control plane and the container runtime of a cluster that runs are configured with.
 func configurePlanes(t *testing.T, w *world) {
 	const name, setting = "api.example.com", "max_container_log_line_size"
-	etcd := map[string]string{}
-	for _, cp := range w.now.controlPlanes {
-		etcd[cp] = w.process(t, cp, "etcd")
-	}
 	watch := w.watchNodes(t, "n1")
 	argument := func(name, value string) map[string]any { return map[string]any{"name": name, "value": value} }
 	w.must(t, w.now,
@@ -164,13 +160,6 @@ func configurePlanes(t *testing.T, w *world) {
 		for _, host := range w.now.hosts() {
 			if config := w.exec(t, host, "/usr/local/bin/containerd", "config", "dump"); !regexp.MustCompile(setting + ` = 32768`).MatchString(config) {
 				t.Errorf("containerd on %s does not have it", host)
-			}
-		}
-	})
-	t.Run("etcd was not started anew for that", func(t *testing.T) {
-		for cp, before := range etcd {
-			if now := w.process(t, cp, "etcd"); now != before {
-				t.Errorf("etcd on %s was process %s and is %s", cp, before, now)
 			}
 		}
 	})

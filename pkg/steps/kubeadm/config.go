@@ -77,12 +77,19 @@ func ClusterConfiguration(c *desired.Cluster) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return config, setDefaultArg(config, "apiServer", "shutdown-delay-duration", apiServerDelay)
+	if err := setDefaultArg(config, "apiServer", "shutdown-delay-duration", apiServerDelay); err != nil {
+		return nil, err
+	}
+	return config, setDefaultArg(config, "apiServer", "shutdown-watch-termination-grace-period", apiServerWatches)
 }
 
 // apiServerDelay is how long an API server that was told to end goes on answering while its /readyz says no, so that the nodes' proxies,
 // which ask every 2 seconds, and other load balancers send nobody there any more when it does end. kubelet gives static pods 30 seconds.
 const apiServerDelay = "5s"
+
+// apiServerWatches is how long it then takes to end watches in order. Without it they would go on, and the API server with them, until
+// kubelet kills it.
+const apiServerWatches = "5s"
 
 // setDefaultArg adds an argument to a component unless the user gave it. Lists replace one another when overrides are laid over, so it
 // comes after them.
