@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"os"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/controllers/cluster"
+	"github.com/kubewright/kubewright/controllers/operation"
 	"github.com/kubewright/kubewright/pkg/capi"
 	"github.com/kubewright/kubewright/pkg/provision"
 )
@@ -396,6 +398,32 @@ func TestDeletionWithPolicyResetResetsTheHostsFirst(t *testing.T) {
 	w.Expect(w.host("cp1").Status.Claim).To(gomega.BeNil())
 	w.gone(&corev1.Secret{ObjectMeta: w.meta("demo-ca")})
 	w.Expect(runner.calls()).To(gomega.HaveLen(3))
+}
+
+func TestAResetWhoseBundleCannotBeUsedSaysWhyAndGoesOnWhenItCan(t *testing.T) {
+	w := newWorld(t)
+	path, root := w.writeBundle(version)
+	manifest := w.createManifestOf(path, root)
+	w.createHosts()
+	runner := newRunner(nil)
+	stop := w.start(runner)
+	c := w.createCluster("demo", func(c *v1alpha1.Cluster) { c.Spec.DeletionPolicy = v1alpha1.ResetOnDelete }, "cp1")
+	w.ready(c)
+	stop()
+	w.Expect(os.Rename(path, path+".away")).To(gomega.Succeed())
+	w.delete(c)
+	w.start(runner)
+	w.Eventually(func() string {
+		for _, o := range w.operations() {
+			if stalled := capi.Condition(&o, v1alpha1.StalledCondition); o.Spec.Type == v1alpha1.ResetOperation && stalled != nil && stalled.Status == metav1.ConditionTrue {
+				return stalled.Reason + ": " + stalled.Message
+			}
+		}
+		return ""
+	}).Should(gomega.And(gomega.HavePrefix(operation.ReasonWaitingForBundle), gomega.ContainSubstring(manifest.Name), gomega.ContainSubstring("there is no file "+path)))
+	w.Expect(os.Rename(path+".away", path)).To(gomega.Succeed())
+	w.edit(manifest, func() { manifest.Labels = map[string]string{"look": "again"} })
+	w.gone(c)
 }
 
 func TestDeletionStopsTheOperationUnderWayFirst(t *testing.T) {

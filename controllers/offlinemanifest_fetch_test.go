@@ -490,14 +490,22 @@ func TestADeltaWaitsForItsBase(t *testing.T) {
 	s.Expect(s.stalled(m, offlinemanifest.ReasonMissingBase)).To(gomega.ContainSubstring(digest.FromString("helper of " + s.namespace).String()))
 	s.Expect(m.Status.Base).To(gomega.Equal(baseRoot.String()))
 	s.Expect(capi.IsTrue(m, v1alpha1.FetchedCondition)).To(gomega.BeTrue())
+	s.Expect(os.Rename(base, base+".away")).To(gomega.Succeed())
 	baseManifest := s.createManifestOf(base, baseRoot)
+	s.stalled(baseManifest, offlinemanifest.ReasonNotFound)
+	s.Eventually(func() string { return s.stalled(m, offlinemanifest.ReasonMissingBase) }).Should(gomega.And(
+		gomega.ContainSubstring("OfflineManifest "+baseManifest.Name), gomega.ContainSubstring("there is no file "+base)))
+	s.Expect(os.Rename(base+".away", base)).To(gomega.Succeed())
+	s.touch(baseManifest)
 	s.ready(baseManifest)
 	s.ready(m)
 	s.Expect(m.Status.Releases[0].KubernetesVersion).To(gomega.Equal("v1.36.4"))
 	stop()
+	was := capi.Condition(m, v1alpha1.ReadyCondition).LastTransitionTime
 	s.start(newRunner(nil)) // in whatever order they are opened
 	s.touch(m)
 	s.ready(m)
+	s.Expect(capi.Condition(m, v1alpha1.ReadyCondition).LastTransitionTime).To(gomega.Equal(was))
 	s.delete(baseManifest)
 	s.Expect(s.stalled(baseManifest, offlinemanifest.ReasonInUse)).To(gomega.ContainSubstring(m.Name))
 	s.delete(m)

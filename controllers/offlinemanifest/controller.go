@@ -79,7 +79,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Named("offlinemanifest").
 		For(&v1alpha1.OfflineManifest{}).
 		Watches(&v1alpha1.Cluster{}, handler.EnqueueRequestsFromMapFunc(r.manifestsOfCluster)).
-		Watches(&v1alpha1.OfflineManifest{}, handler.EnqueueRequestsFromMapFunc(r.basesOfDelta)).
+		Watches(&v1alpha1.OfflineManifest{}, handler.EnqueueRequestsFromMapFunc(r.relatives)).
 		WatchesRawSource(waker.Source()).
 		Complete(r)
 }
@@ -167,7 +167,7 @@ func findFile(_ context.Context, s *scope) (phase.Next, error) {
 }
 
 // verifyFile has the file verified, and goes on when it is.
-func verifyFile(_ context.Context, s *scope) (phase.Next, error) {
+func verifyFile(ctx context.Context, s *scope) (phase.Next, error) {
 	s.identity.Trust = s.trust.fingerprint()
 	if _, _, ok := s.Store.lookup(s.manifest.Name, s.identity); ok {
 		return phase.Continue(), nil
@@ -177,9 +177,9 @@ func verifyFile(_ context.Context, s *scope) (phase.Next, error) {
 	case at.ended && errors.Is(at.err, context.Canceled):
 		return phase.Stop(), nil
 	case at.ended && at.err != nil && s.store().holds(s.identity.Path):
-		return s.storedIsBad(at.err)
+		return s.storedIsBad(ctx, at.err)
 	case at.ended && at.err != nil:
-		return s.isBad(at.err), nil //nolint:nilerr // what is wrong with the bundle is told in the conditions
+		return s.isBad(ctx, at.err)
 	}
 	if alreadyVerified(s.manifest) {
 		// After a restart the file is opened anew. What is known of it stays as it is, and nothing is written.
@@ -193,34 +193,29 @@ func verifyFile(_ context.Context, s *scope) (phase.Next, error) {
 }
 
 // isBad says why a bundle cannot be used.
-func (s *scope) isBad(err error) phase.Next {
+func (s *scope) isBad(ctx context.Context, err error) (phase.Next, error) {
 	s.Store.drop(s.manifest.Name)
+	if missing, ok := errors.AsType[*bundle.MissingBaseError](err); ok {
+		return s.lacksBase(ctx, missing)
+	}
 	reason := reasonOf(err)
 	if isSignature(err) {
 		capi.SetCondition(s.manifest, v1alpha1.SignedCondition, metav1.ConditionFalse, reason, err.Error())
 	}
-	missing, ok := errors.AsType[*bundle.MissingBaseError](err)
-	if !ok {
-		capi.SetCondition(s.manifest, v1alpha1.VerifiedCondition, metav1.ConditionFalse, reason, err.Error())
-		return s.refuse(reason, err)
-	}
-	// The delta itself may be sound; that is found out together with its base. A person has to bring that one, and it is seen at once.
-	s.manifest.Status.Base = missing.Base.Digest.String()
-	capi.SetCondition(s.manifest, v1alpha1.VerifiedCondition, metav1.ConditionUnknown, reason, "")
-	s.refuse(reason, fmt.Errorf("%w: create an OfflineManifest for it; missing are %s", err, digests(missing.Missing)))
-	return phase.Stop()
+	capi.SetCondition(s.manifest, v1alpha1.VerifiedCondition, metav1.ConditionFalse, reason, err.Error())
+	return s.refuse(reason, err), nil
 }
 
 // storedIsBad deals with a file of the store that cannot be used. A file that was fetched just now is what the server has, and fetching
 // it again brings no other; one that had been verified before was spoiled here, and is fetched again.
-func (s *scope) storedIsBad(err error) (phase.Next, error) {
+func (s *scope) storedIsBad(ctx context.Context, err error) (phase.Next, error) {
 	fresh := s.store().isIncoming(s.identity.Path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		s.verifier.forget(s.manifest.Name) // it was put into its place for another OfflineManifest
 		return phase.Last(time.Millisecond), nil
 	case !isContent(reasonOf(err)):
-		return s.isBad(err), nil
+		return s.isBad(ctx, err)
 	}
 	s.letBundle(s.manifest.Name)
 	if err := s.store().remove(s.identity.Digest); err != nil {
@@ -228,7 +223,9 @@ func (s *scope) storedIsBad(err error) (phase.Next, error) {
 	}
 	status := s.manifest.Status.Fetch
 	status.DoneBytes, status.TotalBytes, status.ResumedAtBytes, status.CompletedAt = 0, 0, 0, nil
-	s.isBad(err)
+	if next, err := s.isBad(ctx, err); err != nil {
+		return next, err
+	}
 	if fresh {
 		capi.SetCondition(s.manifest, v1alpha1.FetchedCondition, metav1.ConditionFalse, reasonOf(err), "what the source holds was removed again; correct the source, or the digest in another OfflineManifest")
 		return phase.Stop(), nil

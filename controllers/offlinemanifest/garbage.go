@@ -7,8 +7,6 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/controllers/internal/phase"
@@ -72,44 +70,4 @@ func neededBy(all []v1alpha1.OfflineManifest, except string, d digest.Digest) st
 		}
 	}
 	return ""
-}
-
-// isBaseOf names an OfflineManifest whose delta has no other base than this one's bundle; seen live, as whatever decides on a deletion.
-func (s *scope) isBaseOf(ctx context.Context) (string, error) {
-	var all v1alpha1.OfflineManifestList
-	if err := s.Live.List(ctx, &all); err != nil {
-		return "", fmt.Errorf("list OfflineManifests: %w", err)
-	}
-	return baseOf(all.Items, s.manifest), nil
-}
-
-func baseOf(all []v1alpha1.OfflineManifest, base *v1alpha1.OfflineManifest) string {
-	delta := ""
-	for i := range all {
-		m := &all[i]
-		switch {
-		case m.Name == base.Name:
-		case m.Spec.Digest == base.Spec.Digest && m.DeletionTimestamp.IsZero():
-			return "" // the same bundle is there by another name
-		case m.Status.Base == base.Spec.Digest:
-			delta = m.Name
-		}
-	}
-	return delta
-}
-
-// basesOfDelta are the OfflineManifests with the base of a delta: they may go when it has gone.
-func (r *Reconciler) basesOfDelta(ctx context.Context, object client.Object) []reconcile.Request {
-	base := object.(*v1alpha1.OfflineManifest).Status.Base
-	var all v1alpha1.OfflineManifestList
-	if base == "" || r.Client.List(ctx, &all) != nil {
-		return nil // without the list nothing is lost: what waits looks again by itself
-	}
-	var requests []reconcile.Request
-	for i := range all.Items {
-		if all.Items[i].Spec.Digest == base {
-			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKey{Name: all.Items[i].Name}})
-		}
-	}
-	return requests
 }

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/controllers/internal/phase"
+	"github.com/kubewright/kubewright/pkg/capi"
 	"github.com/kubewright/kubewright/pkg/provision"
 )
 
@@ -22,9 +25,7 @@ func begin(ctx context.Context, s *scope) (phase.Next, error) {
 	s.bundleWaiters.add(manifest, key)
 	lease, open := s.Bundles.Acquire(manifest)
 	if !open {
-		s.standing = phase.Working(ReasonWaitingForBundle,
-			fmt.Sprintf("waiting until the bundle of OfflineManifest %s is verified", manifest))
-		return phase.Stop(), nil
+		return phase.Last(bundleGlance), s.awaitBundle(ctx, manifest)
 	}
 	s.bundleWaiters.remove(manifest, key)
 	request, err := s.gather(ctx)
@@ -50,6 +51,25 @@ func begin(ctx context.Context, s *scope) (phase.Next, error) {
 	})
 	s.unwritten = append(s.unwritten, lease.Release, slot.giveBack)
 	return phase.Stop(), nil
+}
+
+// bundleGlance is how often an operation looks at what keeps its bundle from being opened; that it was opened, it is told.
+const bundleGlance = 2 * time.Second
+
+// awaitBundle says what the operation waits for. A bundle that somebody has to do something about stalls the operation.
+func (s *scope) awaitBundle(ctx context.Context, name string) error {
+	s.standing = phase.Working(ReasonWaitingForBundle, fmt.Sprintf("waiting until the bundle of OfflineManifest %s is verified", name))
+	manifest := &v1alpha1.OfflineManifest{}
+	err := s.Client.Get(ctx, client.ObjectKey{Name: name}, manifest)
+	switch {
+	case apierrors.IsNotFound(err):
+		s.standing = phase.Stalled(ReasonWaitingForBundle, fmt.Sprintf("OfflineManifest %s does not exist: create it", name))
+	case err != nil:
+		return fmt.Errorf("read OfflineManifest %s: %w", name, err)
+	case capi.IsTrueNow(manifest, v1alpha1.StalledCondition):
+		s.standing = phase.Stalled(ReasonWaitingForBundle, fmt.Sprintf("OfflineManifest %s cannot be used: %s", name, capi.Condition(manifest, v1alpha1.StalledCondition).Message))
+	}
+	return nil
 }
 
 // prepare counts the attempt and says in the request what it may do.

@@ -66,6 +66,7 @@ func Up(ctx context.Context, o Options) (*Fleet, error) {
 		return nil, err
 	}
 	raiseWatchLimits(o.Log)
+	warnOfLittleRoom(o)
 	unlock, err := lock(ctx, lockPath(o))
 	if err != nil {
 		return nil, err

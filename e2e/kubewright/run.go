@@ -21,6 +21,8 @@ import (
 type Installation struct {
 	// Program and Bundle are paths.
 	Program, Bundle string
+	// Bases are the bundles that Bundle is a delta to.
+	Bases []string
 	// Dir holds cluster.yaml, the state directory and kubectl.
 	Dir string
 	// Name of the cluster.
@@ -98,7 +100,11 @@ func (i *Installation) Command(ctx context.Context, args ...string) *exec.Cmd {
 
 // UpCommand prepares `kubewright up`.
 func (i *Installation) UpCommand(ctx context.Context) *exec.Cmd {
-	return i.Command(ctx, "up", "-f", i.ClusterFile(), "--bundle", i.Bundle, "--kubeconfig", i.Kubeconfig())
+	args := []string{"up", "-f", i.ClusterFile(), "--bundle", i.Bundle, "--kubeconfig", i.Kubeconfig()}
+	for _, base := range i.Bases {
+		args = append(args, "--base", base)
+	}
+	return i.Command(ctx, args...)
 }
 
 // Up runs `kubewright up` to its end and returns what it printed.
@@ -159,7 +165,7 @@ func (i *Installation) kubectl() (string, error) {
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	b, err := bundle.Open(i.Bundle)
+	b, err := bundle.OpenSet(i.Bundle, i.Bases...)
 	if err != nil {
 		return "", err
 	}

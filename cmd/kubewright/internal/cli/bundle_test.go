@@ -95,3 +95,27 @@ func bundleFor(t *testing.T) string {
 	}
 	return path
 }
+
+// deltaFor gives a test a base, and a delta to it that is the small bundle.
+func deltaFor(t *testing.T) (base, delta string) {
+	t.Helper()
+	dir := t.TempDir()
+	base, delta = filepath.Join(dir, "base.bundle"), filepath.Join(dir, "new.delta")
+	if err := smallBundle(t.Context(), base, "v1.35.4"); err != nil {
+		t.Fatal(err)
+	}
+	from, err := bundle.Open(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close() //nolint:errcheck // read only
+	to, err := bundle.Open(bundleFor(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close() //nolint:errcheck // read only
+	if err := bundle.Diff(t.Context(), delta, from, to); err != nil {
+		t.Fatal(err)
+	}
+	return base, delta
+}

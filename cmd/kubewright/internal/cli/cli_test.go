@@ -16,6 +16,7 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/cli"
+	"github.com/kubewright/kubewright/pkg/bundle"
 	"github.com/kubewright/kubewright/pkg/engine"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/provision"
@@ -378,6 +379,7 @@ func TestBadInputIsRefusedWithOneErrorBeforeAnythingHappens(t *testing.T) {
 	if err := os.WriteFile(broken, []byte("not a bundle"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	base, delta := deltaFor(t)
 	for name, test := range map[string]struct {
 		content string
 		more    []string
@@ -392,6 +394,10 @@ func TestBadInputIsRefusedWithOneErrorBeforeAnythingHappens(t *testing.T) {
 		"another digest":              {content: file, more: []string{"--digest", "sha256:" + strings.Repeat("0", 64)}, want: []string{"--digest", "sha256:000"}},
 		"a bundle that is none":       {content: file, more: []string{"--bundle", broken}, want: []string{"--bundle", broken}},
 		"an unknown flag":             {content: file, more: []string{"--pain"}, want: []string{"--pain", "--help"}},
+		"a delta by itself":           {content: file, more: []string{"--bundle", delta}, want: []string{"--bundle", delta, "--base"}},
+		"a delta to another bundle":   {content: file, more: []string{"--bundle", delta, "--base", bundleFor(t)}, want: []string{"--base", "none of these files", "bundle apply"}},
+		"a base that is none":         {content: file, more: []string{"--bundle", delta, "--base", broken}, want: []string{broken}},
+		"a base for a whole bundle":   {content: file, more: []string{"--base", base}, want: []string{"--base", "no delta"}},
 		"a key file that is missing":  {content: file, more: []string{"--ssh-key", "/nowhere/key"}, want: []string{"--ssh-key", "/nowhere/key"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -411,6 +417,34 @@ func TestBadInputIsRefusedWithOneErrorBeforeAnythingHappens(t *testing.T) {
 	}
 	if _, _, errs := kubewright(t.Context(), t, nil, "status", "--state-dir", p.state); !strings.Contains(errs, "no cluster") {
 		t.Errorf("bad input was stored: %s", errs)
+	}
+}
+
+func TestADeltaAndItsBaseAreAsGoodAsAWholeBundle(t *testing.T) {
+	p := newPlace(t, file)
+	base, delta := deltaFor(t)
+	away := filepath.Join(t.TempDir(), "elsewhere.bundle") // each is found where it is
+	if err := os.Rename(base, away); err != nil {
+		t.Fatal(err)
+	}
+	runner := &fakeRunner{run: install(engine.StateChanged)}
+	if code, out, errs := kubewright(t.Context(), t, runner, p.up("--bundle", delta, "--base", away)...); code != cli.ExitOK {
+		t.Fatalf("exit code %d\n%s%s", code, out, errs)
+	}
+	whole, err := bundle.Open(bundleFor(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer whole.Close() //nolint:errcheck // read only
+	if got := runner.calls()[0].Bundle.Digest(); got != whole.Digest() {
+		t.Errorf("the runner got the bundle %s, want %s", got, whole.Digest())
+	}
+	// What is called without the names of files finds them again.
+	if code, out, errs := kubewright(t.Context(), t, runner, "delete", "demo", "--reset", "--yes", "--state-dir", p.state); code != cli.ExitOK {
+		t.Fatalf("exit code %d\n%s%s", code, out, errs)
+	}
+	if calls := runner.calls(); calls[len(calls)-1].Bundle.Digest() != whole.Digest() {
+		t.Error("the reset ran with another bundle")
 	}
 }
 

@@ -78,7 +78,7 @@ func (o *deleteOptions) run(ctx context.Context, env Environment, args []string)
 		return err
 	}
 	if o.reset {
-		if err := requireBundle(before.Manifest); err != nil {
+		if err := requireBundle(before); err != nil {
 			return badInput(err, "put the file back to where it was, or delete without --reset and clean the hosts by hand")
 		}
 	}
@@ -87,7 +87,7 @@ func (o *deleteOptions) run(ctx context.Context, env Environment, args []string)
 	if err := o.ask(ctx, s.Client, cluster); err != nil {
 		return err
 	}
-	r := &run{env: env, session: s, key: key, goal: goal, began: began, plain: o.plain, timeout: o.timeout, bundleRoots: rootsOf(before.Manifest)}
+	r := &run{env: env, session: s, key: key, goal: goal, began: began, plain: o.plain, timeout: o.timeout, bundleRoots: bundleRoots(before)}
 	done, err := r.run(ctx)
 	if err != nil {
 		return err
@@ -129,35 +129,41 @@ func (o *deleteOptions) ask(ctx context.Context, c client.Client, cluster *v1alp
 	return nil
 }
 
-// requireBundle sees that the file a cluster's OfflineManifest names is there: nothing can be done on hosts without the helper in it.
-func requireBundle(manifest *v1alpha1.OfflineManifest) error {
-	if manifest == nil {
-		return nil
-	}
-	u, err := url.Parse(manifest.Spec.Source)
-	if err != nil || u.Scheme != "file" {
-		return nil //nolint:nilerr // the controller judges sources; this is only about files
-	}
-	if _, err := os.Stat(u.Path); err != nil {
-		return fmt.Errorf("the bundle of OfflineManifest %s cannot be used: %w", manifest.Name, err)
+// requireBundle sees that the files of a cluster's OfflineManifests are there: nothing can be done on hosts without the helper in them.
+func requireBundle(s *follow.Snapshot) error {
+	for _, m := range append(s.Bases, s.Manifest) {
+		path, ok := fileOf(m)
+		if !ok {
+			continue // the controller judges sources; this is only about files
+		}
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("the bundle of OfflineManifest %s cannot be used: %w", m.Name, err)
+		}
 	}
 	return nil
 }
 
-// rootsOf is the directory of the bundle a cluster uses: a Reset takes its helper out of it.
-func rootsOf(manifest *v1alpha1.OfflineManifest) []string {
+// bundleRoots are the directories of the bundles a cluster uses: also a Reset takes its helper out of them.
+func bundleRoots(s *follow.Snapshot) []string {
+	var roots []string
+	for _, m := range append(s.Bases, s.Manifest) {
+		if path, ok := fileOf(m); ok {
+			roots = append(roots, rootsOf(path)...)
+		}
+	}
+	return roots
+}
+
+// fileOf is the path of the file that an OfflineManifest is about; false for other sources, and for none.
+func fileOf(manifest *v1alpha1.OfflineManifest) (string, bool) {
 	if manifest == nil {
-		return nil
+		return "", false
 	}
 	u, err := url.Parse(manifest.Spec.Source)
 	if err != nil || u.Scheme != "file" || !filepath.IsAbs(u.Path) {
-		return nil
+		return "", false
 	}
-	roots := []string{filepath.Dir(u.Path)}
-	if real, err := filepath.EvalSymlinks(u.Path); err == nil && filepath.Dir(real) != roots[0] {
-		roots = append(roots, filepath.Dir(real))
-	}
-	return roots
+	return u.Path, true
 }
 
 // sweep removes the records of operations upon a cluster that is gone; the embedded API server has no garbage collector.

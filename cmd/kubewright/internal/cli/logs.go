@@ -105,7 +105,13 @@ func (o *logsOptions) request(ctx context.Context, s *session.Session, snapshot 
 	if path == "" {
 		path = s.Programs.Bundle
 	}
-	b, err := bundle.Open(path)
+	var bases []string
+	for _, m := range snapshot.Bases {
+		if base, ok := fileOf(m); ok {
+			bases = append(bases, base)
+		}
+	}
+	b, err := bundle.OpenSet(path, bases...)
 	if err != nil {
 		return provision.Request{}, nil, badInput(fmt.Errorf("open the bundle to take the host helper from: %w", err), "name it with --bundle")
 	}

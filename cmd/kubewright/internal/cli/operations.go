@@ -65,7 +65,7 @@ func (a *act) follow(ctx context.Context, before *follow.Snapshot, goal follow.G
 	}
 	r := &run{
 		env: a.env, session: a.session, key: client.ObjectKeyFromObject(before.Cluster), goal: goal, began: a.began, plain: a.plain, timeout: a.timeout,
-		bundleRoots: rootsOf(before.Manifest),
+		bundleRoots: bundleRoots(before),
 	}
 	done, err := r.run(ctx)
 	return r, done, err

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -31,6 +31,7 @@ const fieldOwner = client.FieldOwner("kubewright")
 type source struct {
 	file   string
 	bundle string
+	bases  []string
 	digest string
 	sshKey string
 }
@@ -38,6 +39,7 @@ type source struct {
 func (s *source) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&s.file, "filename", "f", "", "file with Cluster, Hosts and their Secrets (required)")
 	cmd.Flags().StringVar(&s.bundle, "bundle", "", "the offline bundle everything is taken from (required)")
+	cmd.Flags().StringArrayVar(&s.bases, "base", nil, "bundle that has what --bundle lacks, when that is a delta; may be given more than once")
 	cmd.Flags().StringVar(&s.digest, "digest", "", "digest the bundle must have, as sha256:<hex>")
 	cmd.Flags().StringVar(&s.sshKey, "ssh-key", "", "private key file for the Hosts whose Secret is not in the file")
 	for _, name := range []string{"filename", "bundle"} {
@@ -51,6 +53,8 @@ type wanted struct {
 	*input.Objects
 	bundle *bundle.Bundle
 	path   string
+	// bases are the files of --base with the digests of what they hold.
+	bases []base
 	// extra are objects made from flags.
 	extra []*unstructured.Unstructured
 	// keyed are the Secrets made from --ssh-key.
@@ -64,11 +68,8 @@ func (s *source) read() (_ *wanted, err error) {
 		return nil, badInput(err, "")
 	}
 	w := &wanted{Objects: objects, keyed: map[client.ObjectKey]*corev1.Secret{}}
-	if w.path, err = filepath.Abs(s.bundle); err != nil {
-		return nil, badInput(fmt.Errorf("--bundle %q: %w", s.bundle, err), "")
-	}
-	if w.bundle, err = bundle.Open(w.path); err != nil {
-		return nil, badInput(fmt.Errorf("--bundle: %w", err), "")
+	if err := s.open(w); err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -80,6 +81,9 @@ func (s *source) read() (_ *wanted, err error) {
 	}
 	if err := w.checkVersions(); err != nil {
 		return nil, badInput(err, "correct the version, or use another bundle")
+	}
+	if err := w.makeBaseManifests(); err != nil {
+		return nil, err
 	}
 	if w.Manifest == nil {
 		if err := w.makeManifest(); err != nil {
@@ -125,22 +129,23 @@ func (s *source) checkDigest(w *wanted) error {
 // shownDigest is how much of a digest stands in a name: enough to tell a site's bundles apart.
 const shownDigest = 12
 
-// makeManifest makes the OfflineManifest of the bundle the user passed, and has the Cluster use it. Its name ends in the bundle's digest:
-// the digest of an OfflineManifest never changes, so another bundle is another OfflineManifest.
+// makeManifest makes the OfflineManifest of the bundle the user passed, and has the Cluster use it.
 func (w *wanted) makeManifest() error {
-	name := w.Cluster.Spec.OfflineManifestRef.Name + "-" + w.bundle.Digest().Encoded()[:shownDigest]
-	if err := w.UseManifest(name); err != nil {
+	w.Manifest = manifestOf(w.Cluster.Spec.OfflineManifestRef.Name, w.path, w.bundle.Digest())
+	if err := w.UseManifest(w.Manifest.Name); err != nil {
 		return err
 	}
-	w.Manifest = &v1alpha1.OfflineManifest{
-		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "OfflineManifest"},
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: v1alpha1.OfflineManifestSpec{
-			Source: (&url.URL{Scheme: "file", Path: w.path}).String(),
-			Digest: w.bundle.Digest().String(),
-		},
-	}
 	return w.addExtra(w.Manifest)
+}
+
+// manifestOf is an OfflineManifest of a file. Its name ends in the bundle's digest: the digest of an OfflineManifest never changes, so
+// another bundle is another OfflineManifest.
+func manifestOf(prefix, path string, d digest.Digest) *v1alpha1.OfflineManifest {
+	return &v1alpha1.OfflineManifest{
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "OfflineManifest"},
+		ObjectMeta: metav1.ObjectMeta{Name: prefix + "-" + d.Encoded()[:shownDigest]},
+		Spec:       v1alpha1.OfflineManifestSpec{Source: (&url.URL{Scheme: "file", Path: path}).String(), Digest: d.String()},
+	}
 }
 
 // makeKeySecrets makes the Secrets that Hosts name and the file does not hold.

@@ -50,7 +50,10 @@ stopped by Ctrl-C.`,
   kubewright up -f cluster.yaml --bundle kubernetes-1.36.bundle
 
   # The same with a pinned bundle, a key from a file, and lines instead of a live table
-  kubewright up -f cluster.yaml --bundle kubernetes-1.36.bundle --digest sha256:... --ssh-key ~/.ssh/id_ed25519 --plain`,
+  kubewright up -f cluster.yaml --bundle kubernetes-1.36.bundle --digest sha256:... --ssh-key ~/.ssh/id_ed25519 --plain
+
+  # From a delta and the bundle that the site has already
+  kubewright up -f cluster.yaml --bundle to-1.36.delta --base kubernetes-1.35.bundle`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), env) },
 	}
@@ -135,10 +138,19 @@ func left(before, after *follow.Snapshot) []progress.LeftHost {
 	return out
 }
 
-// bundleRoots are the directories the controllers may take bundles from: where the user's bundle is, also after links.
+// bundleRoots are the directories the controllers may take bundles from.
 func (w *wanted) bundleRoots() []string {
-	roots := []string{filepath.Dir(w.path)}
-	if real, err := filepath.EvalSymlinks(w.path); err == nil && filepath.Dir(real) != roots[0] {
+	roots := rootsOf(w.path)
+	for _, b := range w.bases {
+		roots = append(roots, rootsOf(b.path)...)
+	}
+	return roots
+}
+
+// rootsOf are the directories a file is in, by its own name and after links.
+func rootsOf(path string) []string {
+	roots := []string{filepath.Dir(path)}
+	if real, err := filepath.EvalSymlinks(path); err == nil && filepath.Dir(real) != roots[0] {
 		roots = append(roots, filepath.Dir(real))
 	}
 	return roots

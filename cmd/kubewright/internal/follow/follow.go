@@ -23,6 +23,8 @@ type Snapshot struct {
 	Cluster *v1alpha1.Cluster
 	// Manifest the Cluster names; nil when it does not exist.
 	Manifest *v1alpha1.OfflineManifest
+	// Bases are the OfflineManifests of what the Manifest is a delta to, as far as they exist; the next one first.
+	Bases []*v1alpha1.OfflineManifest
 	// Operations upon the cluster, oldest first.
 	Operations []v1alpha1.ClusterOperation
 	// Hosts of the namespace by name.
@@ -39,14 +41,11 @@ func Take(ctx context.Context, reader client.Reader, key client.ObjectKey) (*Sna
 		return nil, fmt.Errorf("read Cluster %s: %w", key, err)
 	default:
 		s.Cluster = cluster
-		manifest := &v1alpha1.OfflineManifest{}
-		err := reader.Get(ctx, client.ObjectKey{Name: cluster.Spec.OfflineManifestRef.Name}, manifest)
-		if client.IgnoreNotFound(err) != nil {
-			return nil, fmt.Errorf("read OfflineManifest %s: %w", cluster.Spec.OfflineManifestRef.Name, err)
+		var manifests v1alpha1.OfflineManifestList
+		if err := reader.List(ctx, &manifests); err != nil {
+			return nil, fmt.Errorf("list OfflineManifests: %w", err)
 		}
-		if err == nil {
-			s.Manifest = manifest
-		}
+		s.setManifests(manifests.Items)
 	}
 	var operations v1alpha1.ClusterOperationList
 	if err := reader.List(ctx, &operations, client.InNamespace(key.Namespace)); err != nil {
@@ -66,6 +65,24 @@ func Take(ctx context.Context, reader client.Reader, key client.ObjectKey) (*Sna
 		s.Hosts[hosts.Items[i].Name] = &hosts.Items[i]
 	}
 	return s, nil
+}
+
+// setManifests picks the OfflineManifest that the Cluster names and the bases it needs.
+func (s *Snapshot) setManifests(all []v1alpha1.OfflineManifest) {
+	find := func(is func(m *v1alpha1.OfflineManifest) bool) *v1alpha1.OfflineManifest {
+		for i := range all {
+			if is(&all[i]) {
+				return &all[i]
+			}
+		}
+		return nil
+	}
+	s.Manifest = find(func(m *v1alpha1.OfflineManifest) bool { return m.Name == s.Cluster.Spec.OfflineManifestRef.Name })
+	for at := s.Manifest; at != nil && at.Status.Base != "" && len(s.Bases) < len(all); {
+		if at = find(func(m *v1alpha1.OfflineManifest) bool { return m.Spec.Digest == at.Status.Base }); at != nil {
+			s.Bases = append(s.Bases, at)
+		}
+	}
 }
 
 // older orders operations by creation; within one second by the number at the end of their names.

@@ -13,6 +13,9 @@ import (
 // believed: it may be of a time before what was changed since.
 const settle = 3 * time.Second
 
+// settleBundle is the same for an operation that waits for its bundle, which it looks at again every 2 seconds (controllers/operation).
+const settleBundle = 10 * time.Second
+
 // Standing is where a goal stands.
 type Standing int
 
@@ -92,6 +95,12 @@ func (g Goal) Judge(s *Snapshot, now time.Time) Verdict {
 	case v.Operation != nil && v.Operation.Status.Phase == v1alpha1.OperationAwaitingApproval:
 		return judgeOperation(v)
 	case v.Operation != nil && !v.Operation.Status.Phase.Ended():
+		if why := meta.FindStatusCondition(v.Operation.Status.Conditions, v1alpha1.StalledCondition); isTrue(why) {
+			v.Message = why.Message
+			if v.Again = g.Since.Add(settleBundle).Sub(now); v.Again <= 0 {
+				v.Standing, v.Again = Failed, 0
+			}
+		}
 	case v.Operation != nil && v.Operation.Status.Phase != v1alpha1.OperationSucceeded:
 		return g.judgeFailure(v, stalled, now)
 	case v.Operation != nil && !g.Deletion && ready != nil && ready.Status == metav1.ConditionTrue:

@@ -43,6 +43,8 @@ func TestAGoalIsJudgedByWhatHappenedSinceItWasSet(t *testing.T) {
 	approved.Annotations = map[string]string{v1alpha1.ApproveAnnotation: "sha256:1"}
 	wrong := awaiting
 	wrong.Annotations = map[string]string{v1alpha1.ApproveAnnotation: "sha256:2"}
+	stuck := operation("new-1", v1alpha1.OperationPending, 2)
+	stuck.Status.Conditions = []metav1.Condition{stalled}
 	old := operation("old-1", v1alpha1.OperationFailed, 2)
 
 	for name, test := range map[string]struct {
@@ -72,6 +74,8 @@ func TestAGoalIsJudgedByWhatHappenedSinceItWasSet(t *testing.T) {
 		"the operation waits for approval":                  {cluster: cluster(), operations: []v1alpha1.ClusterOperation{awaiting}, want: Waiting},
 		"the operation was approved just now":               {cluster: cluster(), operations: []v1alpha1.ClusterOperation{approved}, want: Working},
 		"another plan was approved":                         {cluster: cluster(), operations: []v1alpha1.ClusterOperation{wrong}, want: Waiting},
+		"the operation's bundle may be looked at yet":       {cluster: cluster(), operations: []v1alpha1.ClusterOperation{stuck}, after: 5 * time.Second, want: Working, again: true},
+		"the operation's bundle cannot be used":             {cluster: cluster(), operations: []v1alpha1.ClusterOperation{stuck}, after: 11 * time.Second, want: Failed},
 		"the operation was cancelled":                       {cluster: cluster(stalled), operations: []v1alpha1.ClusterOperation{operation("new-1", v1alpha1.OperationCancelled, 2)}, want: Failed},
 		"a part of a chain succeeded":                       {cluster: cluster(), operations: []v1alpha1.ClusterOperation{operation("new-1", v1alpha1.OperationSucceeded, 2), operation("new-2", v1alpha1.OperationRunning, 2)}, want: Working},
 		"a wanted operation is not there yet":               {cluster: cluster(ready), wanted: "by-hand", want: Working},

@@ -1,0 +1,113 @@
+//go:build e2e
+
+package install
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/kubewright/kubewright/e2e/fixture"
+	"github.com/kubewright/kubewright/e2e/hosts"
+	"github.com/kubewright/kubewright/e2e/kubewright"
+)
+
+// badInput is the exit code for input that was refused before anything was done.
+const badInput = 2
+
+// TestABaseAndADeltaInstallHostsThatReachNothing installs from two files that only together are a bundle, on hosts that reach nobody but
+// each other: all content has to come through the connections to their sshd.
+func TestABaseAndADeltaInstallHostsThatReachNothing(t *testing.T) {
+	ctx := testContext(t)
+	fleet, i := prepare(t, ctx, "delta", fixture.Options{ControlPlanes: []string{"n1"}, Workers: []string{"n2"}, User: "ops"})
+	base, whole := besides(t, i.Bundle, "kubernetes-1.35.bundle"), besides(t, i.Bundle, "kubernetes-1.36.bundle")
+	delta := filepath.Join(i.Dir, "to-1.36.delta")
+	if out, err := exec.CommandContext(ctx, i.Program, "bundle", "diff", base, whole, "-o", delta).CombinedOutput(); err != nil {
+		t.Fatalf("kubewright bundle diff: %v\n%s", err, out)
+	}
+	for _, h := range fleet.Hosts() {
+		shutIn(t, ctx, fleet, h.Name)
+	}
+
+	i.Bundle = delta
+	out, err := i.Up(ctx)
+	if kubewright.ExitCode(err) != badInput || !strings.Contains(out, "--base") {
+		t.Fatalf("the delta by itself should be refused as bad input, with --base as the way out: %v\n%s", err, out)
+	}
+	i.Bases = []string{base}
+	if out, err = i.Up(ctx); err != nil {
+		t.Fatalf("kubewright up: %v\n%s", err, out)
+	}
+	t.Log(tail(out, 10))
+	if nodes := kubectl(t, ctx, i, "get", "nodes", "--no-headers"); strings.Count(nodes, " Ready ") != 2 || strings.Count(nodes, version) != 2 {
+		t.Errorf("nodes are\n%s", nodes)
+	}
+	if report, err := i.AskService(ctx); err != nil {
+		t.Errorf("a Service does not answer: %v\n%s", err, report)
+	}
+	for _, h := range fleet.Hosts() {
+		if n := attempts(t, ctx, fleet, h.Name); n != "0" {
+			t.Errorf("%s tried %s times to reach somebody outside the cluster", h.Name, n)
+		}
+	}
+	if out, err = i.Up(ctx); err != nil || !strings.Contains(out, "nothing had to be changed") {
+		t.Errorf("the same command again: %v\n%s", err, out)
+	}
+	if out, err := i.Command(ctx, "delete", i.Name, "--reset", "--yes").CombinedOutput(); err != nil {
+		t.Errorf("kubewright delete does not find both files again: %v\n%s", err, out)
+	}
+}
+
+// besides is a bundle in the directory of another one; the test is skipped when it was not built.
+func besides(t *testing.T, bundle, name string) string {
+	t.Helper()
+	path := filepath.Join(filepath.Dir(bundle), name)
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("%s is not built (run `make bundle-all`)", path)
+	}
+	return path
+}
+
+// shutIn refuses and counts the connections a host begins to anybody outside the fleet, and sees that this works.
+func shutIn(t *testing.T, ctx context.Context, fleet *hosts.Fleet, host string) {
+	t.Helper()
+	var all []string
+	for _, h := range fleet.Hosts() {
+		all = append(all, h.Address.String())
+	}
+	inNetwork(t, ctx, fleet, host, "nft", fmt.Sprintf(`table inet shut_in { counter attempts { }
+		chain out { type filter hook output priority 0; oifname "eth0" meta l4proto tcp ip daddr != { %s } ct state new counter name attempts reject; }; }`, strings.Join(all, ", ")))
+	// sshd of this machine need not run: what is refused by the rule is counted.
+	if out, err := fleet.Exec(ctx, host, "bash", "-c", "exec 3<>/dev/tcp/"+fleet.Gateway.String()+"/22"); err == nil {
+		t.Fatalf("%s still reaches %s: %s", host, fleet.Gateway, out)
+	}
+	if n := attempts(t, ctx, fleet, host); n == "0" {
+		t.Fatalf("on %s an attempt to reach %s was not counted", host, fleet.Gateway)
+	}
+	inNetwork(t, ctx, fleet, host, "nft", "reset", "counter", "inet", "shut_in", "attempts")
+}
+
+// attempts is how many connections of a host to somebody outside were refused.
+func attempts(t *testing.T, ctx context.Context, fleet *hosts.Fleet, host string) string {
+	t.Helper()
+	found := regexp.MustCompile(`packets (\d+)`).FindStringSubmatch(inNetwork(t, ctx, fleet, host, "nft", "list", "counter", "inet", "shut_in", "attempts"))
+	if found == nil {
+		t.Fatalf("%s has lost its counter", host)
+	}
+	return found[1]
+}
+
+// inNetwork runs a program of this machine in the network of a host.
+func inNetwork(t *testing.T, ctx context.Context, fleet *hosts.Fleet, host string, argv ...string) string {
+	t.Helper()
+	out, err := fleet.InNetwork(ctx, host, argv...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
