@@ -302,9 +302,6 @@ func (b *builder) node() error {
 // kubelet lists everything kubelet consists of on a host but its running unit.
 func (b *builder) kubelet(h desired.Host) ([]hostapi.Resource, error) {
 	resources := kubelet.Resources(b.files(h), b.in.Material[h.Name].Serving)
-	if h.Name == b.initial {
-		return resources, nil
-	}
 	identity, err := kubeadm.KubeletIdentity(b.in.Cluster, b.in.Material[h.Name].Client)
 	return append(resources, identity...), err
 }

@@ -90,7 +90,11 @@ func (b *builder) roll(lane string, hosts []string, needs []engine.Need, ids [3]
 		b.steps = append(b.steps, Step{ID: ids[0], Title: "Drain the node", Hosts: hosts, Lane: lane, Needs: needs,
 			When: &When{Steps: []string{ids[1]}, SameHost: true, Resources: disturbing}, Action: Drain{Policy: policy}})
 	}
-	if err := b.add(Step{ID: ids[1], Title: "Update kubelet and the container runtime", Hosts: hosts, Lane: lane, Needs: append(onSame(ids[0]), needs...)}, b.nodeUpdate); err != nil {
+	update := Step{ID: ids[1], Title: "Update kubelet and the container runtime", Hosts: hosts, Lane: lane, Needs: append(onSame(ids[0]), needs...)}
+	if lane == LaneControlPlanes {
+		update.Guard = GuardEtcdCanRestart // a kubelet of another minor version begins static pods anew
+	}
+	if err := b.add(update, b.nodeUpdate); err != nil {
 		return err
 	}
 	versions := map[string]string{}

@@ -189,8 +189,8 @@ func (k *kube) patchNode(ctx context.Context, node *corev1.Node, change map[stri
 	return nil
 }
 
-// checkReturn is done when the node is Ready with the wanted kubelet and, on a control plane, its own API server answers at the wanted
-// version, and it takes pods again.
+// checkReturn is done when the node is Ready with the wanted kubelet and takes pods again. On a control plane, whatever its kubelet has
+// begun anew must run, and its own API server answer at the wanted version and reach etcd.
 func (k *kube) checkReturn(ctx context.Context, a plan.Return, host string) (engine.Verdict, error) {
 	node, err := k.node(ctx, host)
 	switch {
@@ -210,6 +210,12 @@ func (k *kube) checkReturn(ctx context.Context, a plan.Return, host string) (eng
 		}
 		if version != a.APIServer {
 			return unknown(fmt.Errorf("its API server is %s, %s is wanted", version, a.APIServer)), nil
+		}
+		if err := k.staticPodsRun(ctx, host); err != nil {
+			return unknown(err), nil
+		}
+		if err := k.apiServerReady(ctx, host); err != nil {
+			return unknown(fmt.Errorf("its API server is not ready: %w", err)), nil
 		}
 	}
 	if node.Annotations[cordonedAnnotation] != "" {

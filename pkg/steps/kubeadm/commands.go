@@ -39,7 +39,7 @@ func InitResource(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) 
 	r := command(InitCommand, c.UID, []string{"init"}, []hostapi.CommandFile{
 		{Path: dir + "/config.yaml", Content: config},
 		{Path: dir + "/patches/kubeletconfiguration0+merge.json", Content: patch},
-	}, "/etc/kubernetes/admin.conf", "/etc/kubernetes/kubelet.conf", "/etc/kubernetes/manifests/etcd.yaml")
+	}, "/etc/kubernetes/admin.conf", "/etc/kubernetes/manifests/etcd.yaml")
 	r.Command.Covers = covers
 	return r, nil
 }

@@ -67,7 +67,9 @@ func KubeletClient(c *desired.Cluster, h desired.Host, now time.Time) (pki.KeyPa
 }
 
 // KubeletIdentity places kubelet's identity and the kubeconfig that uses it, so that a joining kubelet neither waits for a signature
-// nor, on a control plane, for its own API server: it talks to whichever the endpoint leads to. What kubelet has renewed stays.
+// nor, on a control plane, for its own API server: it talks to whichever the endpoint leads to. Kubeadm would lead it to its own one
+// always, and that hangs while its etcd is replaced, which kubelet cannot do without an answer: each upgrade took a minute longer. It
+// is safe because a plan brings all API servers to a version before any kubelet. What kubelet has renewed stays.
 func KubeletIdentity(c *desired.Cluster, identity pki.KeyPair) ([]hostapi.Resource, error) {
 	const dir = layout.KubeletDir + "/pki/"
 	config := clientcmdapi.NewConfig()
