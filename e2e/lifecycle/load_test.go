@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,9 +35,14 @@ type load struct {
 	w *world
 	// node is where a client goes through the local proxy.
 	node string
-	// outside is the client on this machine, whose report goes to a file.
-	outside *exec.Cmd
-	report  string
+	// here are the clients on this machine.
+	here []localClient
+}
+
+// localClient asks from this machine; its reports go to a file.
+type localClient struct {
+	what, report string
+	process      *exec.Cmd
 }
 
 // interval is how often each client asks.
@@ -115,7 +122,7 @@ func (w *world) deployWorkload(t *testing.T) {
 const probeUnit = "api-probe"
 
 // beginLoad starts clients of the API: one on a worker through its local proxy, one on this machine that knows all control planes as a load
-// balancer would.
+// balancer would. Another one asks this machine itself.
 func (w *world) beginLoad(t *testing.T, node string) *load {
 	t.Helper()
 	dir := t.TempDir()
@@ -139,8 +146,13 @@ func (w *world) beginLoad(t *testing.T, node string) *load {
 	w.exec(t, node, "systemd-run", "--quiet", "--unit", probeUnit, "--property=StandardOutput=truncate:/root/api-probe.json",
 		"/root/netcheck", "ask", "-url", "https://127.0.0.1:7443/api/v1/nodes/"+node, "-interval", interval, "-ca", "/etc/kubernetes/pki/ca.crt", "-cert", kubelet)
 
-	l := &load{w: w, node: node, report: filepath.Join(dir, "outside.json")}
-	args := []string{"ask", "-interval", interval, "-every", "1s"}
+	l := &load{w: w, node: node}
+	// What asks nobody but this machine shows how long the machine itself stood still.
+	still := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("here")) }))
+	t.Cleanup(still.Close)
+	l.start(t, program, "this machine itself", "-url", still.URL)
+
+	var args []string
 	for flag, path := range map[string]string{
 		"ca": "{.clusters[0].cluster.certificate-authority-data}", "cert": "{.users[0].user.client-certificate-data}", "key": "{.users[0].user.client-key-data}",
 	} {
@@ -161,38 +173,48 @@ func (w *world) beginLoad(t *testing.T, node string) *load {
 		}
 		args = append(args, "-url", fmt.Sprintf("https://%s:6443/api/v1/namespaces/default", h.Address))
 	}
-	out, err := os.Create(l.report)
+	l.start(t, program, "the API from outside", args...)
+	return l
+}
+
+// start begins a client on this machine.
+func (l *load) start(t *testing.T, program, what string, args ...string) {
+	t.Helper()
+	c := localClient{what: what, report: filepath.Join(t.TempDir(), "report.json")}
+	out, err := os.Create(c.report)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = out.Close() }()
-	l.outside = exec.CommandContext(context.WithoutCancel(t.Context()), program, args...)
-	l.outside.Stdout = out
-	if err := l.outside.Start(); err != nil {
+	c.process = exec.CommandContext(context.WithoutCancel(t.Context()), program, append([]string{"ask", "-interval", interval, "-every", "1s"}, args...)...)
+	c.process.Stdout = out
+	if err := c.process.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if l.outside.ProcessState == nil {
-			_ = l.outside.Process.Kill()
-			_ = l.outside.Wait()
+		if c.process.ProcessState == nil {
+			_ = c.process.Process.Kill()
+			_ = c.process.Wait()
 		}
 	})
-	return l
+	l.here = append(l.here, c)
 }
 
 // end stops the clients of the API, and returns what all clients report, by what they asked.
 func (l *load) end(t *testing.T) map[string]tally {
 	t.Helper()
 	reports := map[string]tally{}
-	if err := l.outside.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
+	for _, c := range l.here {
+		if err := c.process.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.process.Wait() // it fails when an answer was missing, which the report tells
+		text, err := os.ReadFile(c.report)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reports[c.what] = lastReport(t, string(text))
 	}
-	_ = l.outside.Wait() // it fails when an answer was missing, which the report tells
-	text, err := os.ReadFile(l.report)
-	if err != nil {
-		t.Fatal(err)
-	}
-	reports["the API from outside"] = lastReport(t, string(text))
 	l.w.exec(t, l.node, "systemctl", "stop", probeUnit)
 	reports["the API from "+l.node+" through its proxy"] = lastReport(t, l.w.exec(t, l.node, "cat", "/root/api-probe.json"))
 	l.w.exec(t, l.node, "rm", "-f", "/root/api-probe.json", "/root/netcheck")
