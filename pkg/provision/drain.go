@@ -81,6 +81,9 @@ func (k *kube) evict(ctx context.Context, policy v1alpha1.Drain, host string, fo
 		return err
 	}
 	helper.Timeout, helper.DisableEviction = policy.Timeout.Duration, force
+	if err := k.moveDNS(ctx, helper, host, report); err != nil {
+		return fmt.Errorf("move the cluster's DNS off node %s: %w", host, err)
+	}
 	list, errs := helper.GetPodsForDeletion(host)
 	if len(errs) > 0 {
 		return fmt.Errorf("list the pods of node %s: %w", host, errors.Join(errs...))
