@@ -234,3 +234,85 @@ func TestAResetQuarantinesTheHostsItWasToLeaveAlone(t *testing.T) {
 	w.stalled(w1, host.ReasonQuarantined)
 	w.ready(w.host("cp1"))
 }
+
+// deleteFailing deletes a cluster of four hosts with policy Reset, which fails on w1.
+func (w *world) deleteFailing(runner *fakeRunner) *v1alpha1.Cluster {
+	w.t.Helper()
+	w.createManifest(version)
+	c := w.three(runner, func(c *v1alpha1.Cluster) { c.Spec.DeletionPolicy = v1alpha1.ResetOnDelete })
+	runner.set(exceptOn("w1", "no route to host"))
+	w.delete(c)
+	w.Expect(w.stalled(c, cluster.ReasonResetFailed)).To(gomega.And(gomega.ContainSubstring("w1"), gomega.ContainSubstring("no route to host")))
+	return c
+}
+
+func TestAResetThatFailsOnOneHostIsDoneWithTheOthersAndNeedsNoneThatIsGoneForGood(t *testing.T) {
+	w := newWorld(t)
+	runner := newRunner(nil)
+	c := w.deleteFailing(runner)
+	w.Expect(runner.calls()[1].Leaving).To(gomega.Equal([]string{"cp1", "cp2", "cp3", "w1"}))
+	w.Expect(w.host("cp1").Status.Claim).To(gomega.BeNil(), "it is clean, whatever becomes of the others")
+	w.ready(w.host("cp1"))
+	w1 := w.host("w1")
+	w.Expect(w1.Status.Claim).NotTo(gomega.BeNil())
+	w.Expect(capi.IsTrue(w1, v1alpha1.HostQuarantinedCondition)).To(gomega.BeFalse(), "it may still be reset")
+
+	w.edit(w1, func() { w1.Spec.OnRemoval = v1alpha1.OrphanOnRemoval })
+	runner.set(succeed)
+	w.retry("demo", "w1 is gone for good")
+	w.gone(c)
+	w.Expect(runner.calls()[2].Leaving).To(gomega.Equal([]string{"w1"}), "clean hosts are not asked again")
+	w.Expect(w.stalled(w1, host.ReasonQuarantined)).To(gomega.ContainSubstring("spec.onRemoval is Orphan"))
+	w.Expect(w1.Status.Claim).To(gomega.BeNil())
+}
+
+func TestAHostThatCouldNotBeResetIsQuarantinedWhenItsClusterIsForgotten(t *testing.T) {
+	w := newWorld(t)
+	runner := newRunner(nil)
+	c := w.deleteFailing(runner)
+	w.edit(c, func() { c.Spec.DeletionPolicy = v1alpha1.OrphanOnDelete })
+	w.gone(c)
+	w1 := w.host("w1")
+	w.Expect(w.stalled(w1, host.ReasonQuarantined)).To(gomega.And(
+		gomega.ContainSubstring("could not be reset"), gomega.ContainSubstring("no route to host"), gomega.ContainSubstring("demo-reset-1")))
+	w.Expect(w1.Status.Claim).To(gomega.BeNil())
+	w.ready(w.host("cp1"))
+	w.Expect(runner.calls()).To(gomega.HaveLen(2))
+}
+
+func TestAResetGoesByWhatTheClusterHoldsAndNotByItsSpec(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	runner := newRunner(nil)
+	c := w.three(runner, func(c *v1alpha1.Cluster) { c.Spec.DeletionPolicy = v1alpha1.ResetOnDelete })
+	runner.set(failWith(errors.New("the node cannot be drained")))
+	w.edit(c, func() { c.Spec.Workers = []v1alpha1.WorkerPool{{Name: "pool", Hosts: nil}} })
+	w.stalled(c, cluster.ReasonOperationFailed)
+	w.edit(c, func() { c.Spec.Workers = []v1alpha1.WorkerPool{{Name: "pool", Hosts: []string{"there-is-none"}}} })
+	w.stalled(c, cluster.ReasonHostNotFound)
+	w.delete(&corev1.Secret{ObjectMeta: w.meta("demo-ca")})
+	runner.set(succeed)
+	w.delete(c)
+	w.gone(c)
+	calls := runner.calls()
+	reset := calls[len(calls)-1]
+	w.Expect(reset.Operation.Spec.Type).To(gomega.Equal(v1alpha1.ResetOperation))
+	w.Expect(reset.Leaving).To(gomega.Equal([]string{"cp1", "cp2", "cp3", "w1"}), "w1 left the spec and was never taken out")
+	w.Expect(reset.Hosts).To(gomega.HaveLen(4))
+	w.ready(w.host("w1"))
+	w.Expect(w.host("w1").Status.Claim).To(gomega.BeNil())
+}
+
+func TestAResetOfAClusterThatStaysGivesNoHostUp(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	runner := newRunner(nil)
+	w.three(runner, nil)
+	o := &v1alpha1.ClusterOperation{ObjectMeta: w.meta("by-hand"), Spec: v1alpha1.ClusterOperationSpec{
+		ClusterRef: v1alpha1.LocalReference{Name: "demo"}, Type: v1alpha1.ResetOperation,
+	}}
+	w.create(o)
+	w.ready(o)
+	w.Expect(runner.calls()[1].Leaving).To(gomega.HaveLen(4))
+	w.Expect(w.host("w1").Status.Claim).NotTo(gomega.BeNil())
+}

@@ -161,3 +161,16 @@ func untilCancelled(began chan<- provision.Request) func(context.Context, provis
 		}
 	}
 }
+
+// exceptOn does with all hosts what is asked for, but with one, which it fails on.
+func exceptOn(host, problem string) func(context.Context, provision.Request) (*provision.Outcome, error) {
+	return func(ctx context.Context, request provision.Request) (*provision.Outcome, error) {
+		outcome, err := succeed(ctx, request)
+		if err != nil {
+			return outcome, err
+		}
+		request.Sink.Emit(engine.Event{Step: "host/reset", Host: host, State: engine.StateFailed, Try: 1, Message: problem})
+		delete(outcome.Removed, host)
+		return outcome, fmt.Errorf("host/reset failed on host %s: %s", host, problem)
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
-	"github.com/kubewright/kubewright/controllers/internal/claims"
 	"github.com/kubewright/kubewright/controllers/internal/phase"
 	"github.com/kubewright/kubewright/controllers/internal/quarantine"
 	"github.com/kubewright/kubewright/pkg/capi"
@@ -65,7 +64,7 @@ func resetHosts(ctx context.Context, s *scope) (phase.Next, error) {
 		return phase.Stop(), nil
 	case last != nil && !asksAgain(s.cluster, last):
 		s.standing = phase.Stalled(ReasonResetFailed, fmt.Sprintf(
-			"operation %s failed: %s; correct the cause and set the annotation %s to a new value, or set spec.deletionPolicy to Orphan",
+			"operation %s failed: %s; correct the cause and set the annotation %s to a new value, or set spec.deletionPolicy to Orphan, which quarantines the hosts that were not cleaned",
 			last.Name, failure(last), v1alpha1.RetryAnnotation))
 		return phase.Stop(), nil
 	case paused(s.cluster):
@@ -73,7 +72,7 @@ func resetHosts(ctx context.Context, s *scope) (phase.Next, error) {
 		return phase.Stop(), nil
 	}
 	// The generation moves with the deletion and with a change of policy, so a Reset is not bound to one.
-	operation := s.newOperation(nextName(s.cluster.Name+"-reset-", s.operations), v1alpha1.ResetOperation, 0)
+	operation := s.newOperation(nextName(resetPrefix(s.cluster), s.operations), v1alpha1.ResetOperation, 0)
 	if err := s.create(ctx, operation); err != nil {
 		return phase.Stop(), err
 	}
@@ -92,7 +91,8 @@ func (s *scope) cancelReset(ctx context.Context, running *v1alpha1.ClusterOperat
 	return phase.Stop(), nil
 }
 
-// releaseClaims gives up every host the cluster holds. One that a Reset of the others left alone is quarantined.
+// releaseClaims gives up every host the cluster still holds: those that no Reset was done with. One that a Reset tried to clean is
+// quarantined.
 func releaseClaims(ctx context.Context, s *scope) (phase.Next, error) {
 	held, err := s.heldHosts(ctx)
 	if err != nil {
@@ -100,8 +100,8 @@ func releaseClaims(ctx context.Context, s *scope) (phase.Next, error) {
 	}
 	for i := range held {
 		var further []func(*v1alpha1.Host)
-		if s.cluster.Spec.DeletionPolicy == v1alpha1.ResetOnDelete && held[i].Spec.OnRemoval == v1alpha1.OrphanOnRemoval && claims.WasTouched(&held[i]) {
-			further = append(further, func(host *v1alpha1.Host) { quarantine.Begin(host, s.cluster.Name, "") })
+		if why := notCleaned(s.cluster, s.operations, &held[i]); why != "" {
+			further = append(further, func(host *v1alpha1.Host) { quarantine.Begin(host, s.cluster.Name, why) })
 		}
 		if err := s.release(ctx, &held[i], further...); err != nil {
 			return phase.Stop(), err

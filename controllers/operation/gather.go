@@ -31,24 +31,26 @@ func (s *scope) gather(ctx context.Context) (provision.Request, error) {
 	if err != nil {
 		return provision.Request{}, err
 	}
-	authorities, err := s.gatherAuthorities(ctx)
-	if err != nil {
+	request := provision.Request{
+		Operation:     *s.operation.DeepCopy(),
+		Cluster:       *s.cluster.DeepCopy(),
+		Hosts:         access,
+		Leaving:       leaving,
+		RecordHostKey: s.hostKeyRecorder(s.operation.Namespace),
+	}
+	if s.isReset() {
+		return request, nil // it signs and saves nothing, so it does not matter whether the keys for that are still there
+	}
+	if request.Authorities, err = s.gatherAuthorities(ctx); err != nil {
 		return provision.Request{}, err
 	}
-	recipient, err := s.gatherBackupRecipient(ctx)
-	if err != nil {
+	if request.BackupRecipient, err = s.gatherBackupRecipient(ctx); err != nil {
 		return provision.Request{}, err
 	}
-	return provision.Request{
-		BackupRecipient: recipient,
-		Operation:       *s.operation.DeepCopy(),
-		Cluster:         *s.cluster.DeepCopy(),
-		Hosts:           access,
-		Leaving:         leaving,
-		Authorities:     authorities,
-		RecordHostKey:   s.hostKeyRecorder(s.operation.Namespace),
-	}, nil
+	return request, nil
 }
+
+func (s *scope) isReset() bool { return s.operation.Spec.Type == v1alpha1.ResetOperation }
 
 // gatherHosts reads the cluster's hosts and their bastions, sorted by name, and says which of them leave it.
 func (s *scope) gatherHosts(ctx context.Context) (hosts []*v1alpha1.Host, leaving []string, err error) {
@@ -60,8 +62,9 @@ func (s *scope) gatherHosts(ctx context.Context) (hosts []*v1alpha1.Host, leavin
 	for i := range list.Items {
 		all[list.Items[i].Name] = &list.Items[i]
 	}
-	if s.operation.Spec.Type != v1alpha1.ResetOperation {
-		leaving = Leaving(s.cluster, list.Items)
+	leaving = Leaving(s.cluster, list.Items)
+	if s.isReset() {
+		leaving = held(s.cluster, list.Items)
 	}
 	names, err := s.ownHosts(all, leaving)
 	if err != nil {
@@ -82,16 +85,15 @@ func (s *scope) gatherHosts(ctx context.Context) (hosts []*v1alpha1.Host, leavin
 
 // leftAlone says whether a host leaves the cluster and is not contacted for it, so that it does not matter how it would be reached.
 func (s *scope) leftAlone(host *v1alpha1.Host) bool {
-	leaves := s.operation.Spec.Type == v1alpha1.ResetOperation || claims.IsLeaving(s.cluster, host)
+	leaves := s.isReset() && claims.Holds(s.cluster, host) || claims.IsLeaving(s.cluster, host)
 	return leaves && host.Spec.OnRemoval == v1alpha1.OrphanOnRemoval
 }
 
-// ownHosts names the hosts of the spec and those that leave the cluster; for a Reset all that the cluster holds, which is what has to
-// be undone, whatever the spec says by now. A host of the spec that is not this cluster's is refused here too: what a person's
-// operation asks for went past no other check.
+// ownHosts names the hosts of the spec and those that leave the cluster; for a Reset these alone. A host of the spec that is not this
+// cluster's is refused here too: what a person's operation asks for went past no other check.
 func (s *scope) ownHosts(all map[string]*v1alpha1.Host, leaving []string) ([]string, error) {
-	if s.operation.Spec.Type == v1alpha1.ResetOperation {
-		return slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(name string) bool { return !claims.Holds(s.cluster, all[name]) }), nil
+	if s.isReset() {
+		return leaving, nil
 	}
 	names := slices.Clone(leaving)
 	for _, name := range index.HostNames(s.cluster) {

@@ -100,14 +100,16 @@ func (r *reporter) writeStep(ctx context.Context, namespace, name string, step v
 
 // record writes what an execution learned, before the operation is said to have ended: that a cluster is initialized must not be
 // lost. It goes on until everything is written or ctx ends. A run that was readOnly says no more of a host than whether it was reached:
-// facts stand for hosts that may have been changed, and none is given up.
+// facts stand for hosts that may have been changed, and none is given up. Nor is one by a Reset of a cluster that stays: the cluster is
+// wanted, with its hosts.
 func (r *reporter) record(ctx context.Context, request provision.Request, outcome *provision.Outcome, readOnly bool) {
 	if outcome == nil {
 		return
 	}
 	log := ctrl.Log.WithName("operation").WithValues("operation", request.Operation.Name)
 	left, removed := maps.Clone(outcome.Hosts), maps.Clone(outcome.Removed)
-	if readOnly {
+	stays := request.Operation.Spec.Type == v1alpha1.ResetOperation && request.Cluster.DeletionTimestamp.IsZero()
+	if readOnly || stays {
 		removed = nil
 	}
 	clusterWritten := false

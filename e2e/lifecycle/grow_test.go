@@ -141,16 +141,7 @@ func replaceDead(t *testing.T, w *world) {
 }
 
 func resetAll(t *testing.T, w *world) {
-	out, err := w.call(t, "delete", w.Name, "--reset", "--yes")
-	if err != nil {
-		t.Fatalf("kubewright delete: %v\n%s", err, out)
-	}
-	w.now = shape{}
-	for _, h := range w.fleet.Hosts() {
-		t.Run(h.Name+" is as it was before it was ever used", func(t *testing.T) {
-			requireSame(t, w.clean.Only(h.Name), w.remains(t, h.Name))
-		})
-	}
+	w.requireReset(t)
 }
 
 func (w *world) requireNothingToDo(t *testing.T) {

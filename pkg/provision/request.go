@@ -36,8 +36,8 @@ type Request struct {
 	Cluster v1alpha1.Cluster
 	// Hosts holds every host of the cluster, those in Leaving included, and every bastion they name.
 	Hosts []HostAccess
-	// Leaving names hosts that belong to the cluster and do not stand in its spec any more. What becomes of the machine is said by the
-	// host's spec.onRemoval.
+	// Leaving names hosts that belong to the cluster and do not stand in its spec any more; for a Reset all that belong to it. What becomes
+	// of the machine is said by the host's spec.onRemoval.
 	Leaving []string
 	// ApprovedPlan is the digest of the plan somebody approved. When it is set and what would be done has another digest by now, nothing
 	// is done and the error is a *PlanChangedError.
@@ -48,7 +48,7 @@ type Request struct {
 	// Stop, when closed, asks for an end at the next safe point: nothing new begins, what is begun on a host is carried through until
 	// its node is back in service, and the error wraps engine.ErrStopped. It may be nil.
 	Stop <-chan struct{}
-	// Authorities are the cluster's certificate authorities.
+	// Authorities are the cluster's certificate authorities. A Reset needs none.
 	Authorities *pki.Authorities
 	// Bundle is the opened bundle of the cluster's OfflineManifest, already checked against its digest.
 	Bundle *bundle.Bundle
@@ -103,7 +103,8 @@ type Outcome struct {
 	PlanLeftOut int32
 	// PlanDigest is sha256:<hex> over the whole plan, in mode Plan.
 	PlanDigest string
-	// Removed holds the hosts of Request.Leaving whose node and etcd member are gone.
+	// Removed holds the hosts of Request.Leaving whose node and etcd member are gone; after a Reset those that were cleaned and those
+	// that it was to leave alone.
 	Removed map[string]RemovedHost
 	// Traffic of the whole operation.
 	Traffic v1alpha1.OperationTraffic

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/engine"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 )
@@ -14,18 +18,25 @@ import (
 // stepReset is the one step of a Reset operation.
 const stepReset = "host/reset"
 
-// reset removes from every host what its ledger says is ours. A host that cannot be reached or cleaned fails alone; the others are
-// cleaned all the same.
+// undone is the little of a cluster that taking it away needs: who it is, and a release that the helper is taken out of. The spec is
+// not resolved: it may name hosts or a version that there are not, and what is on hosts has to go all the same.
+func undone(cluster *v1alpha1.Cluster, releases []bundle.Release) (*desired.Cluster, error) {
+	i := slices.IndexFunc(releases, func(r bundle.Release) bool { return r.KubernetesVersion == cluster.Spec.Version })
+	if i < 0 {
+		i = len(releases) - 1 // the newest helper knows what older ones placed
+	}
+	if i < 0 {
+		return nil, fmt.Errorf("cluster %s: the bundle holds no release to take the host helper out of; use one of `kubewright bundle build`", cluster.Name)
+	}
+	return &desired.Cluster{
+		Name: cluster.Name, UID: string(cluster.UID), Version: releases[i].KubernetesVersion, Release: &releases[i],
+	}, nil
+}
+
+// reset removes from every host that leaves what its ledger says is ours. A host that cannot be reached or cleaned fails alone; the
+// others are cleaned all the same, and are not part of the cluster any more.
 func (x *execution) reset(ctx context.Context, outcome *Outcome) error {
-	var names []string
-	for _, h := range x.desired.Hosts {
-		names = append(names, h.Name)
-	}
-	for _, l := range x.leaving {
-		if !l.Orphan {
-			names = append(names, l.Name)
-		}
-	}
+	names := contacted(x.leaving)
 	_, connectErr := x.run(ctx, []engine.Step{x.connectStep(names, outcome)}, nil, engine.ModeApply)
 	var reached []string
 	for _, name := range names {
@@ -58,8 +69,28 @@ func (x *execution) reset(ctx context.Context, outcome *Outcome) error {
 	}}, nil, x.mode)
 	if result != nil {
 		outcome.Changed = result.Changed
+		if x.mode == engine.ModeApply {
+			outcome.Removed = taken(x.leaving, func(host string) bool {
+				o, ok := result.Outcome(stepReset, host)
+				return ok && o.State.OK()
+			})
+		}
 	}
 	return errors.Join(connectErr, resetErr)
+}
+
+// taken lists the hosts that a Reset is done with: those it cleaned, and those it was to leave alone.
+func taken(leaving []leavingHost, cleaned func(host string) bool) map[string]RemovedHost {
+	done := map[string]RemovedHost{}
+	for _, l := range leaving {
+		switch {
+		case l.Orphan:
+			done[l.Name] = RemovedHost{}
+		case cleaned(l.Name):
+			done[l.Name] = RemovedHost{Cleaned: true}
+		}
+	}
+	return done
 }
 
 func (x *execution) owner() hostapi.Owner {

@@ -104,12 +104,9 @@ func (r *runner) prepare(request Request) (*execution, error) {
 		access[a.Host.Name] = a
 		hosts[a.Host.Name] = a.Host
 	}
-	cluster, err := desired.New(spec, hosts, request.Bundle, request.Authorities)
-	if missing, ok := errors.AsType[*bundle.VersionNotFoundError](err); ok {
-		return nil, &plan.RefusedError{Reason: plan.RefusedVersionNotInBundle, Message: fmt.Sprintf("cluster %s: %v", request.Cluster.Name, missing)}
-	}
+	cluster, err := resolveCluster(request, spec, hosts)
 	if err != nil {
-		return nil, fmt.Errorf("cluster %s: %w", request.Cluster.Name, err)
+		return nil, err
 	}
 	release := cluster.Release
 	content, err := newContentServer(request.Bundle)
@@ -133,6 +130,21 @@ func (r *runner) prepare(request Request) (*execution, error) {
 		x.mode = engine.ModePlan
 	}
 	return x, nil
+}
+
+// resolveCluster says what the spec means; for a Reset only what does not depend on it.
+func resolveCluster(request Request, spec *v1alpha1.Cluster, hosts map[string]v1alpha1.Host) (*desired.Cluster, error) {
+	if request.Operation.Spec.Type == v1alpha1.ResetOperation {
+		return undone(spec, request.Bundle.Config().Releases)
+	}
+	cluster, err := desired.New(spec, hosts, request.Bundle, request.Authorities)
+	if missing, ok := errors.AsType[*bundle.VersionNotFoundError](err); ok {
+		return nil, &plan.RefusedError{Reason: plan.RefusedVersionNotInBundle, Message: fmt.Sprintf("cluster %s: %v", request.Cluster.Name, missing)}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cluster %s: %w", request.Cluster.Name, err)
+	}
+	return cluster, nil
 }
 
 // close gives back what was opened and sums up what it cost.
@@ -235,11 +247,7 @@ func (x *execution) survey(ctx context.Context, outcome *Outcome) error {
 	for _, h := range x.inScope() {
 		names = append(names, h.Name)
 	}
-	for _, l := range x.leaving {
-		if !l.Orphan {
-			names = append(names, l.Name)
-		}
-	}
+	names = append(names, contacted(x.leaving)...)
 	_, connectErr := x.run(ctx, []engine.Step{x.connectStep(names, outcome)}, nil, engine.ModeApply)
 	if ctx.Err() != nil {
 		return connectErr

@@ -116,6 +116,17 @@ type leavingHost struct {
 	Orphan        bool
 }
 
+// contacted names the hosts that leave and whose machines are dealt with.
+func contacted(leaving []leavingHost) []string {
+	var names []string
+	for _, l := range leaving {
+		if !l.Orphan {
+			names = append(names, l.Name)
+		}
+	}
+	return names
+}
+
 // leavingHosts resolves the names of the request.
 func leavingHosts(request Request) ([]leavingHost, error) {
 	var list []leavingHost

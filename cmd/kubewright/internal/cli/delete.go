@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -15,12 +16,14 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/follow"
+	"github.com/kubewright/kubewright/cmd/kubewright/internal/input"
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/session"
 	"github.com/kubewright/kubewright/pkg/progress"
 )
 
 // deleteOptions are the flags of delete.
 type deleteOptions struct {
+	file      string
 	stateDir  string
 	namespace string
 	reset     bool
@@ -35,14 +38,21 @@ func newDelete(env Environment) *cobra.Command {
 		Use:   "delete CLUSTER",
 		Short: "Forget a cluster, and with --reset remove Kubernetes from its hosts",
 		Long: `Delete forgets a cluster: its hosts are free for another one, and what runs on them is left alone. With --reset Kubernetes, and
-everything in it, is removed from the hosts first; only what Kubewright put there is removed. This cannot be undone.`,
+everything in it, is removed from the hosts first; only what Kubewright put there is removed. This cannot be undone.
+
+A host that cannot be reached or cleaned stops it, and the same command tries that host again. When its machine is gone for good, write
+onRemoval: Orphan into its Host, and pass the file with -f: the host is then left alone. Hosts that were not cleaned are quarantined.`,
 		Example: `  kubewright delete demo --yes
-  kubewright delete demo --reset --yes`,
+  kubewright delete demo --reset --yes
+
+  # With a Host in the file that has onRemoval: Orphan by now
+  kubewright delete demo --reset --yes -f cluster.yaml`,
 		Args: exactly("CLUSTER"),
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), env, args) },
 	}
 	stateDirFlag(cmd, &o.stateDir)
 	namespaceFlag(cmd, &o.namespace)
+	cmd.Flags().StringVarP(&o.file, "filename", "f", "", "the cluster's file, when its Hosts or Secrets were changed since")
 	cmd.Flags().BoolVar(&o.reset, "reset", false, "remove Kubernetes from the hosts as well")
 	cmd.Flags().BoolVar(&o.yes, "yes", false, "confirm")
 	cmd.Flags().BoolVar(&o.plain, "plain", false, "write lines even where a live table could be drawn")
@@ -82,6 +92,11 @@ func (o *deleteOptions) run(ctx context.Context, env Environment, args []string)
 			return badInput(err, "put the file back to where it was, or delete without --reset and clean the hosts by hand")
 		}
 	}
+	if o.file != "" {
+		if err := takeAccess(ctx, s, o.file, key); err != nil {
+			return err
+		}
+	}
 	goal := follow.NewGoal(before, time.Now())
 	goal.Deletion = true
 	if err := o.ask(ctx, s.Client, cluster); err != nil {
@@ -102,8 +117,44 @@ func (o *deleteOptions) run(ctx context.Context, env Environment, args []string)
 			did += " (" + progress.StepCounts(operation.Status.Steps) + ")"
 		}
 	}
-	_, err = fmt.Fprintf(env.Out, "Cluster %s is gone after %s; %s.\n", key, progress.Duration(time.Since(began)), did)
-	return err
+	if _, err := fmt.Fprintf(env.Out, "Cluster %s is gone after %s; %s.\n", key, progress.Duration(time.Since(began)), did); err != nil {
+		return err
+	}
+	return tellQuarantined(env.Out, left(before, done.snapshot))
+}
+
+// tellQuarantined says which hosts no cluster takes now, and why.
+func tellQuarantined(w io.Writer, hosts []progress.LeftHost) error {
+	for _, host := range hosts {
+		if host.Quarantined == "" {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "  %s: quarantined: %s\n", progress.Clean(host.Name), progress.Clean(host.Quarantined)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeAccess stores the Hosts and Secrets of a cluster's file, or nothing when one of them is refused. The Cluster in it is not stored:
+// one that is to be deleted is not changed any more.
+func takeAccess(ctx context.Context, s *session.Session, file string, key client.ObjectKey) error {
+	objects, err := input.Read(file)
+	if err != nil {
+		return badInput(err, "")
+	}
+	w := &wanted{Objects: objects}
+	if described := client.ObjectKeyFromObject(w.Cluster); described != key {
+		return badInput(fmt.Errorf("%s is the cluster %s, not %s", w.Where(w.Cluster), described, key), "pass the file of the cluster that is to be deleted")
+	}
+	for _, dry := range []bool{true, false} {
+		for _, object := range w.waysIn() {
+			if err := w.apply(ctx, s, object, dry); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // ask sets the policy and deletes the Cluster. A deletion that failed before is tried again.

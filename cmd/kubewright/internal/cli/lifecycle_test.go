@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -145,4 +146,76 @@ func TestAManualClusterShowsItsPlanAndDoesWhatIsApproved(t *testing.T) {
 		t.Errorf("approve with nothing to approve: exit code %d", code)
 	}
 	wantText(t, errs, "no operation waits for approval")
+}
+
+// resetting does what a runner does with the hosts of a Reset. n2 does not answer.
+func resetting(ctx context.Context, r provision.Request, emit func(engine.Event)) (*provision.Outcome, error) {
+	if r.Operation.Spec.Type != v1alpha1.ResetOperation {
+		return install(engine.StateChanged)(ctx, r, emit)
+	}
+	outcome := &provision.Outcome{Removed: map[string]provision.RemovedHost{}, Hosts: map[string]provision.HostOutcome{}}
+	var err error
+	for _, a := range r.Hosts {
+		switch name := a.Host.Name; {
+		case a.Host.Spec.OnRemoval == v1alpha1.OrphanOnRemoval:
+			outcome.Removed[name] = provision.RemovedHost{}
+		case name == "n2":
+			err = errors.New("n2 does not answer; set spec.onRemoval of the Host to Orphan")
+			emit(engine.Event{Step: "host/connect", Host: name, State: engine.StateFailed, Reason: "Unreachable", Message: err.Error()})
+		default:
+			outcome.Removed[name] = provision.RemovedHost{Cleaned: true}
+		}
+	}
+	return outcome, err
+}
+
+func TestADeletionStopsAtAHostThatDoesNotAnswerAndSaysTheWaysOut(t *testing.T) {
+	for name, c := range map[string]struct {
+		// gone says in the file that n2 is gone for good.
+		gone   bool
+		args   []string
+		says   []string
+		resets int
+	}{
+		"the file says that it is gone for good": {true, []string{"--reset"}, []string{"n2: quarantined", "onRemoval is Orphan"}, 2},
+		"the cluster is only forgotten":          {false, nil, []string{"n2: quarantined", "could not be reset", "n2 does not answer"}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t, file)
+			runner := &fakeRunner{run: resetting}
+			if code, _, _ := kubewright(t.Context(), t, runner, p.up()...); code != cli.ExitOK {
+				t.Fatalf("up: exit code %d", code)
+			}
+			remove := func(more ...string) (int, string, string) {
+				return kubewright(t.Context(), t, runner, append([]string{"delete", "demo", "--yes", "--plain", "--state-dir", p.state}, more...)...)
+			}
+			code, _, errs := remove("--reset")
+			if code != cli.ExitFailed {
+				t.Fatalf("a reset without n2: exit code %d", code)
+			}
+			wantText(t, errs, "n2: host/connect: Unreachable", "Orphan", "same command", "-f FILE")
+			args := c.args
+			if c.gone {
+				other := newPlace(t, strings.Replace(file, "{name: demo}", "{name: other}", 1))
+				if code, _, errs = remove("--reset", "-f", other.file); code != cli.ExitBadInput {
+					t.Errorf("with the file of another cluster: exit code %d", code)
+				}
+				wantText(t, errs, "default/other", "default/demo")
+				p.edit("spec: {address: 192.0.2.2,", "spec: {onRemoval: Orphan, address: 192.0.2.2,")
+				args = append(args, "-f", p.file)
+			}
+			code, out, _ := remove(args...)
+			if code != cli.ExitOK {
+				t.Fatalf("exit code %d in the end", code)
+			}
+			wantText(t, out, append([]string{"is gone"}, c.says...)...)
+			calls := runner.calls()
+			if len(calls) != 1+c.resets {
+				t.Fatalf("%d operations ran, want the installation and %d resets", len(calls), c.resets)
+			}
+			if last := calls[len(calls)-1]; c.gone && !slices.Equal(last.Leaving, []string{"n2"}) {
+				t.Errorf("the second reset was of %v, want n2 alone", last.Leaving)
+			}
+		})
+	}
 }

@@ -250,8 +250,11 @@ func (r *run) conclude(done *result) (*result, error) {
 			return nil, err
 		}
 	}
-	_, _ = fmt.Fprintf(out, "Next: correct the cause, then run the same command again; what is done stays done.\n"+
-		"      More: kubewright logs %s, kubewright status %s, and %s\n", r.key.Name, r.key.Name, r.session.Dir.LogPath("kubewright"))
+	_, _ = fmt.Fprintf(out, "Next: correct the cause, then run the same command again; what is done stays done.\n")
+	if r.goal.Deletion {
+		_, _ = fmt.Fprintf(out, "      Hosts and Secrets that you change in the cluster's file for that are taken over with -f FILE.\n")
+	}
+	_, _ = fmt.Fprintf(out, "      More: kubewright logs %s, kubewright status %s, and %s\n", r.key.Name, r.key.Name, r.session.Dir.LogPath("kubewright"))
 	return nil, &failure{err: errors.New(done.verdict.Message), code: ExitFailed, told: true}
 }
 

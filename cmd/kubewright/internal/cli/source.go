@@ -217,11 +217,17 @@ func (w *wanted) beforeCluster() []*unstructured.Unstructured {
 	for _, extra := range w.extra {
 		out = append(out, extra.DeepCopy())
 	}
-	for _, s := range w.Secrets {
-		out = append(out, w.AsWritten(s))
-	}
 	if raw := w.AsWritten(w.Manifest); raw != nil {
 		out = append(out, raw)
+	}
+	return append(out, w.waysIn()...)
+}
+
+// waysIn lists what says how hosts are reached: the Secrets of the file, then its Hosts.
+func (w *wanted) waysIn() []*unstructured.Unstructured {
+	var out []*unstructured.Unstructured
+	for _, s := range w.Secrets {
+		out = append(out, w.AsWritten(s))
 	}
 	for _, h := range w.Hosts {
 		out = append(out, w.AsWritten(h))
@@ -307,7 +313,10 @@ func (w *wanted) whereOf(object *unstructured.Unstructured) string {
 	for _, n := range w.Namespaces {
 		all = append(all, n)
 	}
-	all = append(all, w.Cluster, w.Manifest)
+	all = append(all, w.Cluster)
+	if w.Manifest != nil {
+		all = append(all, w.Manifest)
+	}
 	for _, o := range all {
 		if o.GetObjectKind().GroupVersionKind() == object.GroupVersionKind() && o.GetName() == object.GetName() && o.GetNamespace() == object.GetNamespace() && w.AsWritten(o) != nil {
 			return w.Where(o)
