@@ -100,11 +100,11 @@ func (b *builder) refuseMembers() error {
 			"see that most control planes can be reached and their etcd answers", strings.ReplaceAll(problem, "\n", "; "))}
 	}
 	members := b.in.State.Members
-	for _, l := range b.leaving(true) {
-		if err := CanShrink(members, l.Name); err != nil {
+	for _, name := range b.forgotten() {
+		if err := CanShrink(members, name); err != nil {
 			return err
 		}
-		members = without(members, l.Name)
+		members = without(members, name)
 	}
 	if upgrades {
 		// Control planes are brought to the version before others join.
@@ -115,7 +115,8 @@ func (b *builder) refuseMembers() error {
 		}
 	}
 	for _, name := range b.joining {
-		if err := CanGrow(members, name); err != nil {
+		// A member whose data is lost has just been forgotten.
+		if err := CanGrow(members, name, true); err != nil {
 			return err
 		}
 		members = append(without(members, name), Member{Name: name})

@@ -21,8 +21,11 @@ type Node struct {
 
 // Member is one member of etcd as it was seen.
 type Member struct {
+	// Name is that of its host.
 	Name    string
 	Learner bool
+	// Unstarted is true for a member that was announced to the others and has never run.
+	Unstarted bool
 	// Problem is empty for a member that answers and agrees with its own cluster.
 	Problem string
 }

@@ -28,7 +28,7 @@ func (b *builder) snapshot() error {
 		return nil
 	}
 	s := Step{ID: StepSnapshot, Title: "Take a verified snapshot of etcd", Hosts: []string{b.at()}, Needs: onAll(StepContent, StepImages, StepTools, StepKernel)}
-	if len(b.leaving(true))+len(b.leaving(false)) == 0 {
+	if len(b.forgotten())+len(b.leaving(false)) == 0 {
 		s.When = &When{Steps: []string{StepCPUpdate, StepPrepare, StepEtcd}}
 	}
 	return b.add(s, func(desired.Host) ([]hostapi.Resource, error) {

@@ -157,7 +157,7 @@ func (w *world) guard(g plan.Guard, host string) error {
 	defer w.mu.Unlock()
 	switch g {
 	case plan.GuardEtcdCanGrow:
-		return plan.CanGrow(w.members(), host)
+		return plan.CanGrow(w.members(), host, true)
 	case plan.GuardEtcdCanShrink:
 		return plan.CanShrink(w.members(), host)
 	case plan.GuardEtcdCanRestart:
