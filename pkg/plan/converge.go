@@ -347,7 +347,7 @@ func (b *builder) controlPlane() error {
 			return err
 		}
 	}
-	if err := b.add(Step{ID: StepPrepare, Title: "Prepare further control planes", Hosts: b.joining, Needs: b.afterInit()},
+	if err := b.add(Step{ID: StepPrepare, Title: "Prepare further control planes", Hosts: b.joining, Needs: b.comingAndGoing(b.afterInit())},
 		one(func(h desired.Host) (hostapi.Resource, error) {
 			return kubeadm.JoinPrepare(c, h, b.in.Material[h.Name].Discovery)
 		})); err != nil {

@@ -39,7 +39,7 @@ func (b *builder) leave() error {
 	if len(all) == 0 {
 		return nil
 	}
-	begin := onAll(StepContent, StepForget, StepSnapshot, StepControlPlane, StepCPReturn, StepProxy)
+	begin := b.comingAndGoing(onAll(StepContent, StepForget, StepSnapshot, StepControlPlane, StepCPReturn, StepProxy))
 	policy := b.in.Cluster.Rollout.Drain
 	add := func(s Step) {
 		if len(s.Hosts) > 0 {
