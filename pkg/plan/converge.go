@@ -88,6 +88,7 @@ func (b *builder) split() {
 		}
 	}
 	b.byMembership(b.joining)
+	b.byService(b.updatedWorkers)
 	for _, name := range b.joining {
 		if b.lostData(name) {
 			b.reinstalled = append(b.reinstalled, name)
@@ -116,6 +117,18 @@ func (b *builder) byMembership(hosts []string) {
 		return 1
 	}
 	slices.SortStableFunc(hosts, func(x, y string) int { return begun(x) - begun(y) })
+}
+
+// byService puts workers first that take no pods already, as one does in the middle of whose update an operation was cut off: with others
+// before them, more than may be would take no pods at a time.
+func (b *builder) byService(hosts []string) {
+	serves := func(name string) int {
+		if b.in.State.Nodes[name].Cordoned {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(hosts, func(x, y string) int { return serves(x) - serves(y) })
 }
 
 // running tells that there is a cluster already, with something to lose.

@@ -17,6 +17,8 @@ type Node struct {
 	// Kubelet is its version with the leading v.
 	Kubelet string
 	Ready   bool
+	// Cordoned is true while it takes no pods.
+	Cordoned bool
 }
 
 // Member is one member of etcd as it was seen.
