@@ -53,6 +53,8 @@ type builder struct {
 	all, controlPlanes []string
 	// fresh hosts have not joined. joining and joiningWorkers are those of them that join; the initial one begins the cluster.
 	fresh, joining, joiningWorkers []string
+	// reinstalled are those joining control planes that etcd has a member of whose data they do not hold.
+	reinstalled []string
 	// updatedControlPlanes and updatedWorkers have joined and are kept as wanted.
 	updatedControlPlanes, updatedWorkers []string
 }
@@ -86,6 +88,23 @@ func (b *builder) split() {
 		}
 	}
 	b.byMembership(b.joining)
+	b.byService(b.updatedWorkers)
+	for _, name := range b.joining {
+		if b.lostData(name) {
+			b.reinstalled = append(b.reinstalled, name)
+		}
+	}
+}
+
+// lostData tells that etcd has a member of a joining host whose data is not on the host: its machine was reinstalled or exchanged. A
+// learner that never started is none: an attempt was cut off before it had data, and kubeadm continues with it. Nor is one whose
+// join runs or is done.
+func (b *builder) lostData(host string) bool {
+	facts := b.in.Facts[host]
+	if facts.Has(layout.EtcdMemberDir) || slices.Contains(facts.Runs, kubeadm.JoinEtcdCommand) || slices.Contains(facts.Receipts, kubeadm.JoinEtcdCommand) {
+		return false
+	}
+	return slices.ContainsFunc(b.in.State.Members, func(m Member) bool { return m.Name == host && !(m.Unstarted && m.Learner) })
 }
 
 // byMembership puts hosts first whose etcd member exists already, left by an attempt that was cut off: etcd takes no other in before
@@ -98,6 +117,18 @@ func (b *builder) byMembership(hosts []string) {
 		return 1
 	}
 	slices.SortStableFunc(hosts, func(x, y string) int { return begun(x) - begun(y) })
+}
+
+// byService puts workers first that take no pods already, as one does in the middle of whose update an operation was cut off: with others
+// before them, more than may be would take no pods at a time.
+func (b *builder) byService(hosts []string) {
+	serves := func(name string) int {
+		if b.in.State.Nodes[name].Cordoned {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(hosts, func(x, y string) int { return serves(x) - serves(y) })
 }
 
 // running tells that there is a cluster already, with something to lose.
@@ -329,7 +360,7 @@ func (b *builder) controlPlane() error {
 			return err
 		}
 	}
-	if err := b.add(Step{ID: StepPrepare, Title: "Prepare further control planes", Hosts: b.joining, Needs: b.afterInit()},
+	if err := b.add(Step{ID: StepPrepare, Title: "Prepare further control planes", Hosts: b.joining, Needs: b.comingAndGoing(b.afterInit())},
 		one(func(h desired.Host) (hostapi.Resource, error) {
 			return kubeadm.JoinPrepare(c, h, b.in.Material[h.Name].Discovery)
 		})); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/engine"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/plan"
@@ -160,6 +161,39 @@ func TestEveryInstallGraphIsSafeAndComplete(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A rollout's policy counts workers; control planes go one by one whatever it says.
+func TestHowManyHostsAreWorkedOnAtATimeAndMayFail(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		policy v1alpha1.RolloutPolicy
+		want   engine.Lane
+	}{
+		{"left out, one worker at a time and the first failure pauses", v1alpha1.RolloutPolicy{}, engine.Lane{ID: plan.LaneWorkers, Width: 1}},
+		{"several at a time do not bring a budget with them", v1alpha1.RolloutPolicy{MaxUnavailable: 3}, engine.Lane{ID: plan.LaneWorkers, Width: 3}},
+		{"a budget does not bring more at a time with it", v1alpha1.RolloutPolicy{FailureBudget: 2}, engine.Lane{ID: plan.LaneWorkers, Width: 1, FailureBudget: 2}},
+		{"both are taken over as they are", v1alpha1.RolloutPolicy{MaxUnavailable: 4, FailureBudget: 7}, engine.Lane{ID: plan.LaneWorkers, Width: 4, FailureBudget: 7}},
+		{"more than there are workers is no mistake", v1alpha1.RolloutPolicy{MaxUnavailable: 1000, FailureBudget: 1000}, engine.Lane{ID: plan.LaneWorkers, Width: 1000, FailureBudget: 1000}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in, err := plantest.Input(3, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in.Cluster.Rollout = c.policy
+			graph, err := plan.Converge(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := []engine.Lane{
+				{ID: plan.LaneStaticPods, Width: 1}, {ID: plan.LaneControlPlanes, Width: 1}, c.want, {ID: plan.LaneLeaving, Width: 1},
+			}
+			if !slices.Equal(graph.Lanes, want) {
+				t.Errorf("the lanes are %+v, want %+v", graph.Lanes, want)
+			}
+		})
+	}
 }
 
 type sinkFunc func(engine.Event)

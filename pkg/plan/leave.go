@@ -2,13 +2,19 @@ package plan
 
 import "github.com/kubewright/kubewright/pkg/engine"
 
-// forget removes etcd members that do not serve any more, before anybody joins: with them, a joining member could cost quorum.
-func (b *builder) forget() error {
+// forgotten lists the hosts whose etcd members do not serve any more.
+func (b *builder) forgotten() []string {
 	var hosts []string
 	for _, l := range b.leaving(true) {
 		hosts = append(hosts, l.Name)
 	}
-	if len(hosts) > 0 {
+	return append(hosts, b.reinstalled...)
+}
+
+// forget removes etcd members that do not serve any more, before anybody joins: with them, a joining member could cost quorum, and a
+// reinstalled host must not come back as who it was.
+func (b *builder) forget() error {
+	if hosts := b.forgotten(); len(hosts) > 0 {
 		b.steps = append(b.steps, Step{ID: StepForget, Title: "Forget etcd members that are gone", Hosts: hosts, Exclusive: membershipGroup, Guard: GuardEtcdCanShrink,
 			Needs: onAll(StepContent, StepImages, StepSnapshot), Action: RemoveMember{}})
 	}
@@ -33,7 +39,7 @@ func (b *builder) leave() error {
 	if len(all) == 0 {
 		return nil
 	}
-	begin := onAll(StepContent, StepForget, StepSnapshot, StepControlPlane, StepCPReturn, StepProxy)
+	begin := b.comingAndGoing(onAll(StepContent, StepForget, StepSnapshot, StepControlPlane, StepCPReturn, StepProxy))
 	policy := b.in.Cluster.Rollout.Drain
 	add := func(s Step) {
 		if len(s.Hosts) > 0 {

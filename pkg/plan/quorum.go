@@ -8,21 +8,24 @@ import (
 // quorum is how many of n voting members must agree: the majority that raft needs.
 func quorum(n int) int { return n/2 + 1 }
 
-// CanGrow refuses to add a member unless every present one is well. A member of the joining host itself that never started is what a
-// cut-off attempt left; kubeadm continues with it. The error is a *RefusedError.
-func CanGrow(members []Member, joining string) error {
+// CanGrow refuses to add a member unless every present one is well. It lets pass what a cut-off attempt left and kubeadm continues with:
+// a learner that never started, and the joining host's own member while the host holds its data. Without the data it is refused: kubeadm,
+// which knows members by their address, would start it again with an empty log, and etcd relies on what a member once promised. The error
+// is a *RefusedError.
+func CanGrow(members []Member, joining string, holdsData bool) error {
 	for _, m := range members {
-		if m.Problem == "" && !m.Learner {
-			continue
-		}
-		if m.Name == joining || (m.Name == "" && m.Learner) {
-			continue
-		}
 		what := m.Problem
-		if what == "" {
+		if what == "" && m.Learner {
 			what = "is still a learner"
 		}
-		return &RefusedError{RefusedQuorum, fmt.Sprintf("adding an etcd member now could cost quorum: member %s %s; repair it first", m.Name, what)}
+		switch {
+		case m.Unstarted && m.Learner:
+		case m.Name == joining && !holdsData:
+			return &RefusedError{RefusedQuorum, fmt.Sprintf(
+				"etcd counts on a member of host %s whose data is not on the host any more: run the operation again, which removes that member first", joining)}
+		case m.Name != joining && what != "":
+			return &RefusedError{RefusedQuorum, fmt.Sprintf("adding an etcd member now could cost quorum: member %s %s; repair it first", m.Name, what)}
+		}
 	}
 	return nil
 }

@@ -2,6 +2,8 @@ package plan_test
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/kubewright/kubewright/pkg/plan"
@@ -71,6 +73,17 @@ func TestChangesThatWouldBreakARuleAreRefusedBeforeAnythingIsPlanned(t *testing.
 		{"an upgrade would take down one of two members that are well", "v1.35.4", func(in *plan.Input) {
 			in.State.Members[2].Problem = "no answer"
 		}, plan.RefusedQuorum},
+		{"an upgrade replaces a dead control plane in the same edit", "v1.35.4", func(in *plan.Input) {
+			in.Facts["cp3"].Receipts = nil
+			delete(in.State.APIServers, "cp3")
+			in.State.Members[2] = plan.Member{Name: "old", Problem: "no answer"}
+			in.Leaving = leaves("old")
+		}, plan.RefusedQuorum},
+		{"a dead control plane is replaced", "v1.36.3", func(in *plan.Input) {
+			in.Facts["cp3"].Receipts = nil
+			in.State.Members[2] = plan.Member{Name: "old", Problem: "no answer"}
+			in.Leaving = leaves("old")
+		}, ""},
 		{"an upgrade with unknown health of members", "v1.35.4", func(in *plan.Input) {
 			in.State.Members, in.State.MembersKnown = nil, false
 		}, plan.RefusedMembersUnknown},
@@ -99,6 +112,70 @@ func TestChangesThatWouldBreakARuleAreRefusedBeforeAnythingIsPlanned(t *testing.
 				t.Error("a refusal came with a graph")
 			}
 		})
+	}
+}
+
+// What is changed besides is not known before hosts are compared, and by then it must not be too late.
+func TestMembersComeAndGoBeforeStaticPodsAreExchangedWhereNoneCouldBeRestarted(t *testing.T) {
+	replaced := func(in *plan.Input) {
+		in.Facts["cp3"].Receipts = nil
+		in.State.Members[2] = plan.Member{Name: "old", Problem: "no answer"}
+		in.Leaving = []plan.Leaving{{Name: "old", ControlPlane: true, Orphan: true}}
+	}
+	for _, c := range []struct {
+		name string
+		edit func(*plan.Input)
+		want bool
+	}{
+		{"a dead control plane of three is replaced", replaced, true},
+		{"a dead one of three leaves with one that is well", func(in *plan.Input) {
+			in.Cluster.Hosts = slices.Delete(in.Cluster.Hosts, 1, 3)
+			in.State.Members = []plan.Member{{Name: "cp1"}, {Name: "cp2"}, {Name: "cp3", Problem: "no answer"}}
+			in.Leaving = []plan.Leaving{{Name: "cp2", ControlPlane: true}, {Name: "cp3", ControlPlane: true}}
+		}, true},
+		{"one is added to three that are well", func(in *plan.Input) {
+			in.Facts["cp3"].Receipts = nil
+			in.State.Members[2].Name = "cp4"
+		}, false},
+		{"the only one gets others", func(in *plan.Input) {
+			in.Facts["cp2"].Receipts, in.Facts["cp3"].Receipts = nil, nil
+			in.State.Members = in.State.Members[:1]
+		}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := running(t, "v1.36.3")
+			c.edit(&in)
+			graph, err := plan.Converge(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			needs := map[string][]string{}
+			for _, s := range graph.Steps {
+				for _, n := range s.Needs {
+					needs[s.ID] = append(needs[s.ID], n.Step)
+				}
+			}
+			for _, of := range []string{plan.StepPrepare, plan.StepLeaveMember} {
+				if slices.Contains(needs[of], plan.StepCPReturn) && c.want {
+					t.Errorf("%s waits for control planes to be restarted", of)
+				}
+			}
+			if got := slices.Contains(needs[plan.StepCPUpdate], plan.StepControlPlane) || slices.Contains(needs[plan.StepCPUpdate], plan.StepLeaveMember); got != c.want {
+				t.Errorf("static pods are exchanged after members have come and gone: %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestAnUpgradeThatCannotReplaceControlPlanesSaysHowItIsDoneInTwoEdits(t *testing.T) {
+	in := running(t, "v1.35.4")
+	in.Facts["cp3"].Receipts = nil
+	delete(in.State.APIServers, "cp3")
+	in.State.Members[2] = plan.Member{Name: "old", Problem: "no answer"}
+	in.Leaving = []plan.Leaving{{Name: "old", ControlPlane: true, Orphan: true}}
+	_, err := plan.Converge(in)
+	if err == nil || !strings.Contains(err.Error(), "put the version back to v1.35.4") {
+		t.Errorf("got %v", err)
 	}
 }
 

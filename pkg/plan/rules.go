@@ -2,12 +2,15 @@ package plan
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/version"
+
+	"github.com/kubewright/kubewright/pkg/engine"
 )
 
 // maxKubeletLag is how many minor versions a kubelet may be older than the API server (Kubernetes' version skew policy since 1.28).
@@ -100,22 +103,23 @@ func (b *builder) refuseMembers() error {
 			"see that most control planes can be reached and their etcd answers", strings.ReplaceAll(problem, "\n", "; "))}
 	}
 	members := b.in.State.Members
-	for _, l := range b.leaving(true) {
-		if err := CanShrink(members, l.Name); err != nil {
+	for _, name := range b.forgotten() {
+		if err := CanShrink(members, name); err != nil {
 			return err
 		}
-		members = without(members, l.Name)
+		members = without(members, name)
 	}
 	if upgrades {
 		// Control planes are brought to the version before others join.
 		for _, name := range b.updatedControlPlanes {
 			if err := CanRestart(members, name); err != nil {
-				return err
+				return b.inTwoEdits(err)
 			}
 		}
 	}
 	for _, name := range b.joining {
-		if err := CanGrow(members, name); err != nil {
+		// A member whose data is lost has just been forgotten.
+		if err := CanGrow(members, name, true); err != nil {
 			return err
 		}
 		members = append(without(members, name), Member{Name: name})
@@ -127,6 +131,43 @@ func (b *builder) refuseMembers() error {
 		members = without(members, l.Name)
 	}
 	return nil
+}
+
+// inTwoEdits says, of an upgrade that would take too many members down, that replacing control planes comes before it where both were asked
+// for at once.
+func (b *builder) inTwoEdits(err error) error {
+	refused, ok := errors.AsType[*RefusedError](err)
+	running := slices.Compact(slices.Sorted(maps.Values(b.in.State.APIServers)))
+	// Control planes that are half way already cannot go back.
+	if !ok || !b.membersComeAndGo() || len(running) != 1 {
+		return err
+	}
+	return &RefusedError{refused.Reason, fmt.Sprintf(
+		"%s. The control planes that come or go in the same edit would do so after the upgrade: put the version back to %s, let them come and go, and upgrade then",
+		refused.Message, running[0])}
+}
+
+// membersComeAndGo tells that etcd's membership changes beyond members that are dead already.
+func (b *builder) membersComeAndGo() bool { return len(b.joining)+len(b.leaving(false)) > 0 }
+
+// membersFirst tells that control planes come and go before static pods are exchanged, and not after: with the members that are left
+// once the dead ones are forgotten none could be restarted without losing quorum, so that a replaced machine and another configuration
+// in one edit would stop half way. An upgrade that this holds for is refused; within one version both orders are right, and the other one
+// lets workers join sooner.
+func (b *builder) membersFirst() bool {
+	members := b.in.State.Members
+	for _, name := range b.forgotten() {
+		members = without(members, name)
+	}
+	return b.membersComeAndGo() && slices.ContainsFunc(b.updatedControlPlanes, func(name string) bool { return CanRestart(members, name) != nil })
+}
+
+// comingAndGoing takes out of the needs of control planes that come and go the wait for those that stay, where membersFirst holds.
+func (b *builder) comingAndGoing(list []engine.Need) []engine.Need {
+	if !b.membersFirst() {
+		return list
+	}
+	return slices.DeleteFunc(list, func(n engine.Need) bool { return n.Step == StepCPReturn })
 }
 
 // leaving lists the control planes that go, those that are dead already or those that still serve.

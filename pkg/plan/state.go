@@ -17,12 +17,17 @@ type Node struct {
 	// Kubelet is its version with the leading v.
 	Kubelet string
 	Ready   bool
+	// Cordoned is true while it takes no pods.
+	Cordoned bool
 }
 
 // Member is one member of etcd as it was seen.
 type Member struct {
+	// Name is that of its host.
 	Name    string
 	Learner bool
+	// Unstarted is true for a member that was announced to the others and has never run.
+	Unstarted bool
 	// Problem is empty for a member that answers and agrees with its own cluster.
 	Problem string
 }

@@ -95,7 +95,8 @@ type Return struct {
 	APIServer string
 }
 
-// RemoveMember takes a host's member out of etcd, after handing on the leadership if it has it.
+// RemoveMember takes a host's member out of etcd, after handing on the leadership if it has it. A host that joins has it done only while
+// its machine does not hold the member's data.
 type RemoveMember struct{}
 
 // ResetHost removes from a machine what its ledger says is ours. What could not be removed does not stop the cluster from forgetting

@@ -28,7 +28,7 @@ func (b *builder) snapshot() error {
 		return nil
 	}
 	s := Step{ID: StepSnapshot, Title: "Take a verified snapshot of etcd", Hosts: []string{b.at()}, Needs: onAll(StepContent, StepImages, StepTools, StepKernel)}
-	if len(b.leaving(true))+len(b.leaving(false)) == 0 {
+	if len(b.forgotten())+len(b.leaving(false)) == 0 {
 		s.When = &When{Steps: []string{StepCPUpdate, StepPrepare, StepEtcd}}
 	}
 	return b.add(s, func(desired.Host) ([]hostapi.Resource, error) {
@@ -67,8 +67,12 @@ func (b *builder) initialised() []engine.Need {
 // kubelet and container runtime. A kubelet that reaches any API server through its proxy must never be newer than that one.
 func (b *builder) updateControlPlanes() error {
 	hosts := b.updatedControlPlanes
-	if err := b.add(Step{ID: StepCPUpdate, Title: "Update static pods", Hosts: hosts, Lane: LaneStaticPods, Guard: GuardEtcdCanRestart,
-		Needs: append(onAll(StepConfiguration, StepSnapshot, StepForget), onSame(StepAuthorities)...)}, b.staticPods); err != nil {
+	begin := append(onAll(StepConfiguration, StepSnapshot, StepForget), onSame(StepAuthorities)...)
+	if b.membersFirst() {
+		begin = append(begin, onAll(StepControlPlane, StepLeaveMember)...)
+	}
+	if err := b.add(Step{ID: StepCPUpdate, Title: "Update static pods", Hosts: hosts, Lane: LaneStaticPods, Guard: GuardEtcdCanRestart, Needs: begin},
+		b.staticPods); err != nil {
 		return err
 	}
 	return b.roll(LaneControlPlanes, hosts, onAll(StepCPUpdate, StepProxy), [3]string{StepCPDrain, StepCPNode, StepCPReturn})

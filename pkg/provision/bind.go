@@ -10,9 +10,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/engine"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/plan"
+	"github.com/kubewright/kubewright/pkg/steps/kubeadm"
+	"github.com/kubewright/kubewright/pkg/steps/layout"
 )
 
 // waitTimeout bounds how long a cluster may take to show what is awaited.
@@ -162,9 +165,9 @@ func (x *execution) guard(g plan.Guard) func(context.Context, string) error {
 	case plan.GuardNotInitialised:
 		return func(_ context.Context, host string) error { return x.guardNotInitialised(host) }
 	case plan.GuardEtcdCanGrow:
-		return x.guardMembers(plan.CanGrow)
+		return x.guardGrow
 	case plan.GuardEtcdCanShrink:
-		return x.guardMembers(plan.CanShrink)
+		return x.guardShrink
 	case plan.GuardEtcdCanRestart:
 		return x.guardMembers(plan.CanRestart)
 	}
@@ -182,16 +185,48 @@ func (x *execution) guardMembers(rule func(members []plan.Member, host string) e
 	}
 }
 
+// guardGrow judges with what the joining host holds now: an attempt before this one may have got as far as having data.
+func (x *execution) guardGrow(ctx context.Context, host string) error {
+	return x.guardMembers(func(members []plan.Member, host string) error {
+		helper, err := x.sessions.helper(ctx, host)
+		if err != nil {
+			return err
+		}
+		facts, err := helper.Facts(ctx)
+		if err != nil {
+			return err
+		}
+		return plan.CanGrow(members, host, facts.Has(layout.EtcdMemberDir))
+	})(ctx, host)
+}
+
+// guardShrink leaves the member of a host that stays alone when its data has come to the machine since it was looked at: somebody else's
+// attempt to join it goes on there. The lease keeps such attempts away from here on.
+func (x *execution) guardShrink(ctx context.Context, host string) error {
+	if slices.ContainsFunc(x.desired.Hosts, func(h desired.Host) bool { return h.Name == host }) {
+		helper, err := x.sessions.leased(ctx, host)
+		if err != nil {
+			return err
+		}
+		facts, err := helper.Facts(ctx)
+		if err != nil {
+			return classify(err)
+		}
+		if facts.Has(layout.EtcdMemberDir) || slices.Contains(facts.Runs, kubeadm.JoinEtcdCommand) {
+			return fmt.Errorf("host %s has begun to join etcd meanwhile, so its member stays: run the operation again", host)
+		}
+	}
+	return x.guardMembers(plan.CanShrink)(ctx, host)
+}
+
 // guardNotInitialised refuses to initialise when another control plane already holds a cluster's data.
 func (x *execution) guardNotInitialised(host string) error {
 	for _, h := range x.desired.ControlPlanes() {
 		if h.Name == host || x.facts[h.Name] == nil {
 			continue
 		}
-		for _, p := range x.facts[h.Name].Paths {
-			if p.Path == "/var/lib/etcd/member" {
-				return fmt.Errorf("host %s already holds etcd data, so a cluster exists; it is never initialised again", h.Name)
-			}
+		if x.facts[h.Name].Has(layout.EtcdMemberDir) {
+			return fmt.Errorf("host %s already holds etcd data, so a cluster exists; it is never initialised again", h.Name)
 		}
 	}
 	if x.desired.Initialized {

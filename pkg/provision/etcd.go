@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"sort"
@@ -28,9 +29,7 @@ const etcdTimeout = 5 * time.Second
 // member is one member of etcd as seen now.
 type member struct {
 	plan.Member
-	id uint64
-	// peers are its peer URLs: a member that never started has no name.
-	peers  []string
+	id     uint64
 	leader bool
 	// client is how it is reached, from any control plane.
 	client string
@@ -67,9 +66,9 @@ func (k *kube) membersVia(ctx context.Context, config *tls.Config, via desired.H
 	}
 	list := make([]member, 0, len(response.Members))
 	for _, m := range response.Members {
-		one := member{Member: plan.Member{Name: m.Name, Learner: m.IsLearner}, id: m.ID, peers: m.PeerURLs}
+		one := member{Member: plan.Member{Name: k.hostOf(m.Name, m.PeerURLs), Learner: m.IsLearner}, id: m.ID}
 		if len(m.ClientURLs) == 0 {
-			one.Problem = "has not started"
+			one.Unstarted, one.Problem = true, "has not started"
 		} else {
 			one.client = m.ClientURLs[0]
 			leader, err := k.status(ctx, config, via, one.client)
@@ -82,6 +81,28 @@ func (k *kube) membersVia(ctx context.Context, config *tls.Config, via desired.H
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
 	return list, nil
+}
+
+// hostOf names the host a member is of. A member has its host's name only once it has started, and kubeadm knows members by their address
+// alone: one that bears the name of no host is that of the host at its address.
+func (k *kube) hostOf(name string, peers []string) string {
+	at := map[string]string{} // names by address
+	for _, l := range k.leaving {
+		at[l.Address] = l.Name
+	}
+	for _, h := range k.cluster.Hosts {
+		at[h.Address] = h.Name
+	}
+	if slices.Contains(slices.Collect(maps.Values(at)), name) {
+		return name
+	}
+	for _, url := range peers {
+		address, _, err := net.SplitHostPort(strings.TrimPrefix(url, "https://"))
+		if host, ok := at[address]; ok && err == nil {
+			return host
+		}
+	}
+	return name
 }
 
 // status asks one member, at its own address but from the host via, whom it follows; the error says that it has no leader or other

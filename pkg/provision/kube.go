@@ -29,6 +29,7 @@ const apiTimeout = 5 * time.Second
 type kube struct {
 	sessions *sessions
 	cluster  *desired.Cluster
+	leaving  []leavingHost
 
 	mu     sync.Mutex
 	client client.Client

@@ -28,34 +28,25 @@ type removals struct {
 	done  map[string]RemovedHost
 }
 
-// checkMember is done when no member of the leaving host is left.
+// checkMember is done when no member of the host is left.
 func (x *execution) checkMember(ctx context.Context, host string) (engine.Verdict, error) {
 	members, err := x.kube.members(ctx)
 	if err != nil {
 		return unknown(err), nil
 	}
-	if m := x.memberOf(members, host); m != nil {
+	if m := memberOf(members, host); m != nil {
 		return needed(fmt.Sprintf("etcd member %x of host %s is there", m.id, host)), nil
 	}
 	return engine.Verdict{State: engine.Done}, nil
 }
 
-// memberOf finds a leaving host's member, by its name or, when it never started, by its address.
-func (x *execution) memberOf(members []member, host string) *member {
-	i := slices.IndexFunc(x.leaving, func(l leavingHost) bool { return l.Name == host })
-	for k := range members {
-		m := &members[k]
-		if m.Name == host {
-			return m
-		}
-		if m.Name == "" && i >= 0 && slices.ContainsFunc(m.peers, func(url string) bool {
-			at, _, err := net.SplitHostPort(strings.TrimPrefix(url, "https://"))
-			return err == nil && at == x.leaving[i].Address
-		}) {
-			return m
-		}
+// memberOf finds a host's member; nil when it has none.
+func memberOf(members []member, host string) *member {
+	i := slices.IndexFunc(members, func(m member) bool { return m.Name == host })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	return &members[i]
 }
 
 // applyMember hands on the leadership when the leaving member has it, so that nobody waits for an election, and removes the member.
@@ -64,7 +55,7 @@ func (x *execution) applyMember(ctx context.Context, host string, report func(st
 	if err != nil {
 		return engine.Retryable(err)
 	}
-	leaving := x.memberOf(members, host)
+	leaving := memberOf(members, host)
 	if leaving == nil {
 		return nil
 	}

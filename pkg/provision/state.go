@@ -79,7 +79,7 @@ func (x *execution) look(ctx context.Context) (plan.State, error) {
 	}
 	for i := range nodes.Items {
 		n := &nodes.Items[i]
-		state.Nodes[n.Name] = plan.Node{Kubelet: n.Status.NodeInfo.KubeletVersion, Ready: notReady(n) == ""}
+		state.Nodes[n.Name] = plan.Node{Kubelet: n.Status.NodeInfo.KubeletVersion, Ready: notReady(n) == "", Cordoned: n.Spec.Unschedulable}
 	}
 	members, err := x.kube.members(ctx)
 	if err != nil {

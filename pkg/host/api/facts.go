@@ -1,6 +1,9 @@
 package api
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Facts is what a host is and what is already on it. Gathering them changes nothing.
 type Facts struct {
@@ -49,6 +52,11 @@ type Facts struct {
 	// ReceiptKeys are the keys of the commands in Receipts, by name.
 	ReceiptKeys map[string]string `json:"receiptKeys,omitempty"`
 	Features    KernelFeatures    `json:"kernelFeatures"`
+}
+
+// Has tells that one of the well-known traces exists.
+func (f *Facts) Has(path string) bool {
+	return slices.ContainsFunc(f.Paths, func(p PathFact) bool { return p.Path == path })
 }
 
 // OSRelease is from /etc/os-release.

@@ -18,6 +18,7 @@ const (
 	ManifestDir        = "/etc/kubernetes/manifests"
 	PKIDir             = "/etc/kubernetes/pki"
 	EtcdDataDir        = "/var/lib/etcd"
+	EtcdMemberDir      = EtcdDataDir + "/member"
 	KubeletDir         = "/var/lib/kubelet"
 	ContainerdDir      = "/var/lib/containerd"
 	ContainerdSocket   = "/run/containerd/containerd.sock"

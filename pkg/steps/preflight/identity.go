@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+
+	"github.com/kubewright/kubewright/pkg/steps/layout"
 )
 
 // foreignOwner refuses a host whose ledger names another cluster.
@@ -49,7 +51,7 @@ func lostCluster(j *judge) {
 		return
 	}
 	for _, cp := range j.cluster.ControlPlanes() {
-		if facts := j.all[cp.Name]; facts != nil && hasEtcdData(facts.Paths) {
+		if facts := j.all[cp.Name]; facts != nil && facts.Has(layout.EtcdMemberDir) {
 			return
 		}
 	}

@@ -36,15 +36,6 @@ func leftovers(j *judge) {
 	}
 }
 
-func hasEtcdData(paths []hostapi.PathFact) bool {
-	for _, p := range paths {
-		if p.Path == "/var/lib/etcd/member" {
-			return true
-		}
-	}
-	return false
-}
-
 // ports refuses ports in use by somebody else. On a host that is ours already the listeners are ours.
 func ports(j *judge) {
 	if j.ours() || j.foreign() {
