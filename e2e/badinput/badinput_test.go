@@ -114,7 +114,8 @@ func TestBadInput(t *testing.T) {
 			name: "one flipped bit in the bundle is found before any host is touched",
 			arrange: func(t *testing.T, w *world, a *attempt, _ *fixture.Options) []string {
 				a.Bundle = w.copyBundle(t, 0)
-				return []string{a.Bundle, w.flip(t, a.Bundle)}
+				entry, file := w.flip(t, a.Bundle)
+				return []string{a.Bundle, entry, file}
 			},
 			code: failed, says: []string{"OfflineManifest bundle", "Corrupt", "content has digest", "damaged or altered, fetch it again"},
 			hides: []string{"host/connect"},

@@ -56,7 +56,7 @@ func (w *world) copyBundle(t *testing.T, bytes int64) string {
 }
 
 // flip turns one bit round in the middle of the bundle's kubelet, which nothing reads before hosts are prepared.
-func (w *world) flip(t *testing.T, path string) (entry string) {
+func (w *world) flip(t *testing.T, path string) (entry, file string) {
 	t.Helper()
 	b := w.openBundle(t)
 	release, err := b.Release(version)
@@ -85,7 +85,7 @@ func (w *world) flip(t *testing.T, path string) (entry string) {
 	if _, err := file.WriteAt(one, start+size/2); err != nil {
 		t.Fatal(err)
 	}
-	return "blobs/sha256/" + kubelet.Digest.Encoded()
+	return "blobs/sha256/" + kubelet.Digest.Encoded(), "file kubelet of " + version + " for " + kubelet.Platform
 }
 
 // excerpt takes parts of the real bundle's release for the first of its platforms, to write bundles that lack the rest.

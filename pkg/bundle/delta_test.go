@@ -121,18 +121,19 @@ func TestAFalseBaseIsFoundOutAndNamed(t *testing.T) {
 	path := deltaOf(t, a, b)
 	raw := readFile(t, a.Path())
 	raw[bytes.Index(raw, []byte("etcd program"))] = 'E'
+	const etcd = "image registry.k8s.io/etcd:3.6.8-0 for linux/amd64"
 	bad := filepath.Join(t.TempDir(), "bad.bundle")
 	if err := os.WriteFile(bad, raw, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	set := openedSet(t, path, bad)
 	_, err := set.Verify(context.Background(), VerifyOptions{})
-	if mismatch, ok := errors.AsType[*DigestMismatchError](err); !ok || mismatch.Path != bad {
+	if mismatch, ok := errors.AsType[*DigestMismatchError](err); !ok || mismatch.Path != bad || mismatch.NamedBy != etcd {
 		t.Errorf("verify: %v", err)
 	}
 	full := filepath.Join(t.TempDir(), "full.bundle")
 	err = Apply(context.Background(), full, set)
-	if mismatch, ok := errors.AsType[*DigestMismatchError](err); !ok || mismatch.Path != bad {
+	if mismatch, ok := errors.AsType[*DigestMismatchError](err); !ok || mismatch.Path != bad || mismatch.NamedBy != etcd {
 		t.Errorf("apply: %v", err)
 	}
 	if left, err := os.ReadDir(filepath.Dir(full)); err != nil || len(left) != 0 {

@@ -13,6 +13,8 @@ type TruncatedError struct {
 	Path string
 	// Entry is the tar entry that is cut off; empty when the end of the tar itself is missing.
 	Entry string
+	// NamedBy is what the entry belongs to, such as a file or an image for a platform; empty when that is not known.
+	NamedBy string
 	// Size is the file's length, Need the length it would have to have at least, in bytes.
 	Size, Need int64
 }
@@ -20,9 +22,17 @@ type TruncatedError struct {
 func (e *TruncatedError) Error() string {
 	at := "the end-of-archive mark"
 	if e.Entry != "" {
-		at = "entry " + e.Entry
+		at = "entry " + e.Entry + naming(e.NamedBy)
 	}
 	return fmt.Sprintf("bundle %s is truncated in %s: it has %d bytes and needs at least %d; copy it again", e.Path, at, e.Size, e.Need)
+}
+
+// naming says in the midst of a sentence what an entry belongs to, if that is known.
+func naming(by string) string {
+	if by == "" {
+		return ""
+	}
+	return ", which " + by + " names"
 }
 
 // MalformedError says that the file is not a bundle, or not one in the one form this package writes.
@@ -79,11 +89,13 @@ func (e *SizeMismatchError) Error() string {
 type DigestMismatchError struct {
 	// Path is the bundle file, Entry the tar entry or what else was hashed.
 	Path, Entry string
-	Want, Got   digest.Digest
+	// NamedBy is what the entry belongs to, such as a file or an image for a platform; empty when that is not known.
+	NamedBy   string
+	Want, Got digest.Digest
 }
 
 func (e *DigestMismatchError) Error() string {
-	return fmt.Sprintf("bundle %s, entry %s: content has digest %s, expected %s; the file was damaged or altered, fetch it again", e.Path, e.Entry, e.Got, e.Want)
+	return fmt.Sprintf("bundle %s, entry %s%s: content has digest %s, expected %s; the file was damaged or altered, fetch it again", e.Path, e.Entry, naming(e.NamedBy), e.Got, e.Want)
 }
 
 // UntrustedError says that the bundle is intact but not the one that is trusted.

@@ -46,6 +46,9 @@ func planFor(cfg *Config) (*plan, error) {
 	for _, r := range cfg.Releases {
 		for _, f := range r.Files {
 			who := "file " + f.Name + " of " + r.KubernetesVersion
+			if f.Platform != "" {
+				who += " for " + f.Platform
+			}
 			if err := p.want(f.Digest, f.Size, who); err != nil {
 				return nil, err
 			}

@@ -20,6 +20,8 @@ type Blob struct {
 	Copy func(w io.Writer) error
 	// From is the bundle the content comes from, for errors; empty when it comes from elsewhere.
 	From string
+	// namedBy is what the content belongs to, for errors.
+	namedBy string
 }
 
 // BytesBlob is a Blob of bytes in memory, with its digest.
@@ -113,6 +115,7 @@ func (p *plan) entries(c content) (map[string]Blob, error) {
 		if b.Size != n.size {
 			return nil, fmt.Errorf("blob %s has %d bytes, but %s says %d", d, b.Size, n.namedBy, n.size)
 		}
+		b.namedBy = n.namedBy
 		all[blobName(d)] = b
 	}
 	referrers, blobs, err := attach(p.rootDescriptor(), c.attachments)
@@ -182,7 +185,7 @@ func copyChecked(w io.Writer, name string, b Blob) error {
 	}
 	if got := blobName(digester.Digest()); got != name {
 		if b.From != "" {
-			return &DigestMismatchError{Path: b.From, Entry: name, Want: digest.Digest("sha256:" + name[len(blobPrefix):]), Got: digester.Digest()}
+			return &DigestMismatchError{Path: b.From, Entry: name, NamedBy: b.namedBy, Want: digest.Digest("sha256:" + name[len(blobPrefix):]), Got: digester.Digest()}
 		}
 		return fmt.Errorf("content changed while it was written: it is now %s", got)
 	}
