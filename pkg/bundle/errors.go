@@ -197,9 +197,21 @@ type MissingBaseError struct {
 	// Missing are the blobs that no file has, sorted; Bytes is how many bytes they have together.
 	Missing []digest.Digest
 	Bytes   int64
+	// NamedBy says of each in Missing what it belongs to.
+	NamedBy []string
 }
 
+// maxListed is how many missing blobs an error lists: enough to see what they are of, and no more than a status has room for.
+const maxListed = 20
+
 func (e *MissingBaseError) Error() string {
-	return fmt.Sprintf("bundle %s is a delta: it lacks %d blobs (%d MiB) of its base %s (%s), the first is %s; give the base as well, or a bundle that has them",
-		e.Path, len(e.Missing), e.Bytes>>20, e.Base.Name, e.Base.Digest, e.Missing[0])
+	var listed []string
+	for i, d := range e.Missing[:min(len(e.Missing), maxListed)] {
+		listed = append(listed, fmt.Sprintf("%s of %s", d, e.NamedBy[i]))
+	}
+	if more := len(e.Missing) - maxListed; more > 0 {
+		listed = append(listed, fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Sprintf("bundle %s is a delta: it lacks %d blobs (%d MiB) of its base %s (%s): give the base as well, or a bundle that has them; missing are %s",
+		e.Path, len(e.Missing), e.Bytes>>20, e.Base.Name, e.Base.Digest, strings.Join(listed, ", "))
 }
