@@ -60,7 +60,7 @@ The first line on standard output is the address.`,
 
 // run serves until the context ends.
 func (s *serving) run(cmd *cobra.Command, path string) (err error) {
-	b, err := s.signature.openTrusted(path, s.bases, s.expected)
+	b, _, err := s.signature.open(path, s.bases, s.expected)
 	if err != nil {
 		return err
 	}
