@@ -136,7 +136,7 @@ func (s *scope) tellSignature(r record) {
 // it where that is only warned of, goes into the record.
 func openTrusted(path string, d digest.Digest, t trust, r *record, bases ...string) (*bundle.Bundle, error) {
 	if !t.asked {
-		return bundle.OpenSet(path, bases...)
+		return bundle.OpenTrusted(path, d, bases...)
 	}
 	b, evidence, err := sign.Open(path, sign.Policy{Keys: t.keys, Digest: d, MinCreated: t.minCreated}, bases...)
 	switch {
@@ -145,7 +145,7 @@ func openTrusted(path string, d digest.Digest, t trust, r *record, bases ...stri
 		return b, nil
 	case isSignature(err) && !t.required:
 		r.Unsigned = &refusal{reasonOf(err), strings.TrimSpace(err.Error())}
-		return bundle.OpenSet(path, bases...)
+		return bundle.OpenTrusted(path, d, bases...)
 	}
 	return nil, err
 }

@@ -114,7 +114,8 @@ func TestBadInput(t *testing.T) {
 			name: "one flipped bit in the bundle is found before any host is touched",
 			arrange: func(t *testing.T, w *world, a *attempt, _ *fixture.Options) []string {
 				a.Bundle = w.copyBundle(t, 0)
-				return []string{a.Bundle, w.flip(t, a.Bundle)}
+				entry, file := w.flip(t, a.Bundle)
+				return []string{a.Bundle, entry, file}
 			},
 			code: failed, says: []string{"OfflineManifest bundle", "Corrupt", "content has digest", "damaged or altered, fetch it again"},
 			hides: []string{"host/connect"},
@@ -146,6 +147,17 @@ func TestBadInput(t *testing.T) {
 				return nil
 			},
 			code: failed, says: []string{"n1: host/connect: PlatformNotInBundle", "n2: host/connect: PlatformNotInBundle", "host n1 is linux/amd64", "for linux/riscv64 only", "bundle with that platform"},
+		},
+		{
+			name: "a bundle that lacks what hosts need names all of it for every host, and nothing of it is placed",
+			arrange: func(t *testing.T, w *world, a *attempt, _ *fixture.Options) []string {
+				a.Bundle = w.poorBundle(t)
+				return nil
+			},
+			code: failed, says: []string{
+				"host n1 is linux/amd64; the bundle poor holds no file bridge", "no file etcdctl", "no file kubeadm", "no file kubelet", "no file runc", "no image of kube-proxy",
+				"host n2 is linux/amd64; the bundle poor holds no file", "choose a bundle that has all of it",
+			},
 		},
 		{
 			name: "a host that does not answer is named with its address",

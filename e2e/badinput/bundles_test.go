@@ -56,7 +56,7 @@ func (w *world) copyBundle(t *testing.T, bytes int64) string {
 }
 
 // flip turns one bit round in the middle of the bundle's kubelet, which nothing reads before hosts are prepared.
-func (w *world) flip(t *testing.T, path string) (entry string) {
+func (w *world) flip(t *testing.T, path string) (entry, file string) {
 	t.Helper()
 	b := w.openBundle(t)
 	release, err := b.Release(version)
@@ -85,31 +85,88 @@ func (w *world) flip(t *testing.T, path string) (entry string) {
 	if _, err := file.WriteAt(one, start+size/2); err != nil {
 		t.Fatal(err)
 	}
-	return "blobs/sha256/" + kubelet.Digest.Encoded()
+	return "blobs/sha256/" + kubelet.Digest.Encoded(), "file kubelet of " + version + " for " + kubelet.Platform
 }
 
-// foreignBundle writes a bundle whose release of the tested version is for a platform that is nobody's here. With local, another
-// release holds the programs that run on this machine, as a bundle for several platforms would.
-func (w *world) foreignBundle(t *testing.T, local bool) string {
+// excerpt takes parts of the real bundle's release for the first of its platforms, to write bundles that lack the rest.
+type excerpt struct {
+	from     *bundle.Bundle
+	release  *bundle.Release
+	platform string
+	blobs    map[digest.Digest]bundle.Blob
+}
+
+func (w *world) excerpt(t *testing.T) *excerpt {
 	t.Helper()
 	real := w.openBundle(t)
 	release, err := real.Release(version)
 	if err != nil {
 		t.Fatal(err)
 	}
-	platform := release.Platforms[0]
-	blobs := map[digest.Digest]bundle.Blob{}
-	take := func(d digest.Digest) {
-		content, err := real.Blob(d)
+	return &excerpt{from: real, release: release, platform: release.Platforms[0], blobs: map[digest.Digest]bundle.Blob{}}
+}
+
+func (e *excerpt) take(t *testing.T, d digest.Digest) {
+	t.Helper()
+	content, err := e.from.Blob(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.blobs[d] = bundle.Blob{Size: content.Size(), Copy: func(to io.Writer) error {
+		_, err := io.Copy(to, io.NewSectionReader(content, 0, content.Size()))
+		return err
+	}}
+}
+
+func (e *excerpt) file(t *testing.T, name string) bundle.File {
+	t.Helper()
+	f, err := e.release.File(name, e.platform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.take(t, f.Digest)
+	return *f
+}
+
+// images are those of the programs that run on this machine, made to say that they are for a platform.
+func (e *excerpt) images(t *testing.T, platform string) []bundle.Image {
+	t.Helper()
+	var out []bundle.Image
+	for _, component := range []string{"etcd", "kube-apiserver"} {
+		image, err := e.release.Image(component)
 		if err != nil {
 			t.Fatal(err)
 		}
-		blobs[d] = bundle.Blob{Size: content.Size(), Copy: func(to io.Writer) error {
-			_, err := io.Copy(to, io.NewSectionReader(content, 0, content.Size()))
-			return err
-		}}
+		own := *image
+		own.Index, own.Platforms = nil, []bundle.ImagePlatform{image.Platforms[0]}
+		ip := &own.Platforms[0]
+		for _, d := range append([]bundle.Descriptor{ip.Manifest, ip.Config}, ip.Layers...) {
+			e.take(t, d.Digest)
+		}
+		if ip.Platform != platform {
+			relabel(t, ip, platform, e.blobs)
+		}
+		out = append(out, own)
 	}
-	helper, err := release.File("kubewright-host", platform)
+	return out
+}
+
+func (e *excerpt) write(t *testing.T, name string, releases ...bundle.Release) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name+".bundle")
+	config := &bundle.Config{Name: name, Created: time.Unix(0, 0), Releases: releases}
+	if _, err := bundle.Write(t.Context(), path, config, e.blobs); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// foreignBundle writes a bundle whose release of the tested version is for a platform that is nobody's here. With local, another
+// release holds the programs that run on this machine, as a bundle for several platforms would.
+func (w *world) foreignBundle(t *testing.T, local bool) string {
+	t.Helper()
+	e := w.excerpt(t)
+	helper, err := e.release.File("kubewright-host", e.platform)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,38 +174,24 @@ func (w *world) foreignBundle(t *testing.T, local bool) string {
 	content, blob := bundle.BytesBlob([]byte("\x7fELF for another machine"))
 	foreignHelper := *helper
 	foreignHelper.Platform, foreignHelper.Digest, foreignHelper.Size = "linux/riscv64", content, blob.Size
-	blobs[content] = blob
-	images := func(platform string) []bundle.Image {
-		var out []bundle.Image
-		for _, component := range []string{"etcd", "kube-apiserver"} {
-			image, err := release.Image(component)
-			if err != nil {
-				t.Fatal(err)
-			}
-			own := *image
-			own.Platforms = []bundle.ImagePlatform{image.Platforms[0]}
-			ip := &own.Platforms[0]
-			for _, d := range append([]bundle.Descriptor{ip.Manifest, ip.Config}, ip.Layers...) {
-				take(d.Digest)
-			}
-			if ip.Platform != platform {
-				relabel(t, ip, platform, blobs)
-			}
-			out = append(out, own)
-		}
-		return out
-	}
-	config := &bundle.Config{Name: "foreign", Created: time.Unix(0, 0), Releases: []bundle.Release{{
-		KubernetesVersion: version, Platforms: []string{"linux/riscv64"}, Files: []bundle.File{foreignHelper}, Images: images("linux/riscv64"),
-	}}}
+	e.blobs[content] = blob
+	releases := []bundle.Release{{
+		KubernetesVersion: version, Platforms: []string{"linux/riscv64"}, Files: []bundle.File{foreignHelper}, Images: e.images(t, "linux/riscv64"),
+	}}
 	if local {
-		config.Releases = append(config.Releases, bundle.Release{KubernetesVersion: "v1.36.99", Platforms: []string{platform}, Images: images(platform)})
+		releases = append(releases, bundle.Release{KubernetesVersion: "v1.36.99", Platforms: []string{e.platform}, Images: e.images(t, e.platform)})
 	}
-	path := filepath.Join(t.TempDir(), "foreign.bundle")
-	if _, err := bundle.Write(t.Context(), path, config, blobs); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return e.write(t, "foreign", releases...)
+}
+
+// poorBundle writes a bundle with all that planning takes, and nothing of what hosts need beside the API server's and etcd's images.
+func (w *world) poorBundle(t *testing.T) string {
+	t.Helper()
+	e := w.excerpt(t)
+	return e.write(t, "poor", bundle.Release{
+		KubernetesVersion: version, Platforms: []string{e.platform}, Images: e.images(t, e.platform),
+		Files: []bundle.File{e.file(t, "kubewright-host"), e.file(t, "flannel.yaml"), e.file(t, "metrics-server.yaml")},
+	})
 }
 
 // relabel makes an image say that it is for another platform; a bundle with one that says something else is refused.

@@ -165,7 +165,7 @@ func (a *archive) smallBlob(d Descriptor, namedBy string) ([]byte, error) {
 		return nil, err
 	}
 	if got := digest.FromBytes(raw); got != d.Digest {
-		return nil, &DigestMismatchError{Path: a.path, Entry: name, Want: d.Digest, Got: got}
+		return nil, &DigestMismatchError{Path: a.path, Entry: name, NamedBy: namedBy, Want: d.Digest, Got: got}
 	}
 	return raw, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -63,8 +64,8 @@ func copyArchive(ctx context.Context, path string, from *archive, o CopyOptions,
 		return fmt.Errorf("copy bundle: %w", err)
 	}
 	defer func() { err = errors.Join(err, ignoreClosed(to.Close())) }()
-	if err := unix.Flock(int(to.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return fmt.Errorf("copy bundle: another process is writing %s: %w", to.Name(), err)
+	if err := holdPartial(to); err != nil {
+		return fmt.Errorf("copy bundle: %w", err)
 	}
 	c := copier{from: from, to: to, progress: o.Progress, explain: explain, buf: make([]byte, copyBuffer)}
 	if c.progress == nil {
@@ -78,6 +79,32 @@ func copyArchive(ctx context.Context, path string, from *archive, o CopyOptions,
 		return err
 	}
 	return c.finish(path)
+}
+
+// holdPartial locks an open partial file, so that no other process writes it.
+func holdPartial(f *os.File) error {
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("another process is writing %s: %w", f.Name(), err)
+	}
+	// The process that held the lock may have given this very file its name meanwhile; then it is a bundle, and must not be written to.
+	same, err := stillNamed(f)
+	if err == nil && !same {
+		err = fmt.Errorf("another process has just finished %s; see whether anything is left to do", f.Name())
+	}
+	return err
+}
+
+// stillNamed says whether an open file is the one that has its name now.
+func stillNamed(f *os.File) (bool, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	now, err := os.Lstat(f.Name())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(info, now), err
 }
 
 // resume returns a walker of the source that stands where the partial file stops being right, and cuts the file off there.

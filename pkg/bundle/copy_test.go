@@ -320,3 +320,27 @@ func TestAListOfPartsIsNotBelieved(t *testing.T) {
 		})
 	}
 }
+
+func TestAPartialFileThatHasBecomeABundleMeanwhileIsNotWrittenTo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "copy.bundle")
+	f, err := os.OpenFile(path+partialSuffix, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close() //nolint:errcheck // nothing is written
+	if err := holdPartial(f); err != nil {
+		t.Errorf("a partial file that is one still: %v", err)
+	}
+	if err := os.Rename(path+partialSuffix, path); err != nil {
+		t.Fatal(err)
+	}
+	if err := holdPartial(f); err == nil {
+		t.Error("it would be written to after it got its name")
+	}
+	if err := os.WriteFile(path+partialSuffix, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := holdPartial(f); err == nil {
+		t.Error("it would be written to when another partial file has its old name")
+	}
+}

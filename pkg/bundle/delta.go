@@ -58,7 +58,9 @@ func Apply(ctx context.Context, path string, set *Bundle) error {
 func (b *Bundle) missingBase(missing []digest.Digest) error {
 	e := &MissingBaseError{Path: b.own.path, Base: *b.base, Missing: missing}
 	for _, d := range missing {
-		e.Bytes += b.plan.blobs[d].size
+		n := b.plan.blobs[d]
+		e.Bytes += n.size
+		e.NamedBy = append(e.NamedBy, n.namedBy)
 	}
 	return e
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -86,7 +87,11 @@ func TestADeltaWithoutItsBaseNamesWhatIsMissing(t *testing.T) {
 	if !ok || !slices.Equal(missing.Missing, shared) || missing.Bytes != size || missing.Base.Digest != a.Digest() {
 		t.Fatalf("got %v", err)
 	}
-	for _, want := range []string{path, "one", string(a.Digest()), string(shared[0])} {
+	says := []string{path, "one", string(a.Digest())}
+	for i, d := range shared {
+		says = append(says, string(d)+" of "+missing.NamedBy[i])
+	}
+	for _, want := range append(says, "of file flannel.yaml of v1.37.0", "of image registry.k8s.io/etcd:3.6.8-0 for linux/amd64") {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is missing in: %v", want, err)
 		}
@@ -94,6 +99,18 @@ func TestADeltaWithoutItsBaseNamesWhatIsMissing(t *testing.T) {
 	_, err = OpenSet(path, unrelated.Path())
 	if missing, ok := errors.AsType[*MissingBaseError](err); !ok || len(missing.Missing) == 0 || len(missing.Missing) >= len(shared) {
 		t.Errorf("with a bundle that has some of it: %v", err)
+	}
+}
+
+func TestOfVeryManyMissingBlobsTheFirstAreListed(t *testing.T) {
+	e := &MissingBaseError{Path: "to.delta", Base: Base{Name: "one", Digest: digest.FromString("one")}}
+	for i := range maxListed + 3 {
+		e.Missing = append(e.Missing, digest.FromString(strconv.Itoa(i)))
+		e.NamedBy = append(e.NamedBy, "image "+strconv.Itoa(i)+".")
+	}
+	text := e.Error()
+	if !strings.HasSuffix(text, "of image 19., and 3 more") || strings.Contains(text, "image 20.") {
+		t.Errorf("it says: %s", text)
 	}
 }
 
@@ -121,18 +138,19 @@ func TestAFalseBaseIsFoundOutAndNamed(t *testing.T) {
 	path := deltaOf(t, a, b)
 	raw := readFile(t, a.Path())
 	raw[bytes.Index(raw, []byte("etcd program"))] = 'E'
+	const etcd = "image registry.k8s.io/etcd:3.6.8-0 for linux/amd64"
 	bad := filepath.Join(t.TempDir(), "bad.bundle")
 	if err := os.WriteFile(bad, raw, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	set := openedSet(t, path, bad)
 	_, err := set.Verify(context.Background(), VerifyOptions{})
-	if mismatch, ok := errors.AsType[*DigestMismatchError](err); !ok || mismatch.Path != bad {
+	if mismatch, ok := errors.AsType[*DigestMismatchError](err); !ok || mismatch.Path != bad || mismatch.NamedBy != etcd {
 		t.Errorf("verify: %v", err)
 	}
 	full := filepath.Join(t.TempDir(), "full.bundle")
 	err = Apply(context.Background(), full, set)
-	if mismatch, ok := errors.AsType[*DigestMismatchError](err); !ok || mismatch.Path != bad {
+	if mismatch, ok := errors.AsType[*DigestMismatchError](err); !ok || mismatch.Path != bad || mismatch.NamedBy != etcd {
 		t.Errorf("apply: %v", err)
 	}
 	if left, err := os.ReadDir(filepath.Dir(full)); err != nil || len(left) != 0 {

@@ -13,6 +13,8 @@ type TruncatedError struct {
 	Path string
 	// Entry is the tar entry that is cut off; empty when the end of the tar itself is missing.
 	Entry string
+	// NamedBy is what the entry belongs to, such as a file or an image for a platform; empty when that is not known.
+	NamedBy string
 	// Size is the file's length, Need the length it would have to have at least, in bytes.
 	Size, Need int64
 }
@@ -20,9 +22,17 @@ type TruncatedError struct {
 func (e *TruncatedError) Error() string {
 	at := "the end-of-archive mark"
 	if e.Entry != "" {
-		at = "entry " + e.Entry
+		at = "entry " + e.Entry + naming(e.NamedBy)
 	}
 	return fmt.Sprintf("bundle %s is truncated in %s: it has %d bytes and needs at least %d; copy it again", e.Path, at, e.Size, e.Need)
+}
+
+// naming says in the midst of a sentence what an entry belongs to, if that is known.
+func naming(by string) string {
+	if by == "" {
+		return ""
+	}
+	return ", which " + by + " names"
 }
 
 // MalformedError says that the file is not a bundle, or not one in the one form this package writes.
@@ -79,11 +89,13 @@ func (e *SizeMismatchError) Error() string {
 type DigestMismatchError struct {
 	// Path is the bundle file, Entry the tar entry or what else was hashed.
 	Path, Entry string
-	Want, Got   digest.Digest
+	// NamedBy is what the entry belongs to, such as a file or an image for a platform; empty when that is not known.
+	NamedBy   string
+	Want, Got digest.Digest
 }
 
 func (e *DigestMismatchError) Error() string {
-	return fmt.Sprintf("bundle %s, entry %s: content has digest %s, expected %s; the file was damaged or altered, fetch it again", e.Path, e.Entry, e.Got, e.Want)
+	return fmt.Sprintf("bundle %s, entry %s%s: content has digest %s, expected %s; the file was damaged or altered, fetch it again", e.Path, e.Entry, naming(e.NamedBy), e.Got, e.Want)
 }
 
 // UntrustedError says that the bundle is intact but not the one that is trusted.
@@ -185,9 +197,21 @@ type MissingBaseError struct {
 	// Missing are the blobs that no file has, sorted; Bytes is how many bytes they have together.
 	Missing []digest.Digest
 	Bytes   int64
+	// NamedBy says of each in Missing what it belongs to.
+	NamedBy []string
 }
 
+// maxListed is how many missing blobs an error lists: enough to see what they are of, and no more than a status has room for.
+const maxListed = 20
+
 func (e *MissingBaseError) Error() string {
-	return fmt.Sprintf("bundle %s is a delta: it lacks %d blobs (%d MiB) of its base %s (%s), the first is %s; give the base as well, or a bundle that has them",
-		e.Path, len(e.Missing), e.Bytes>>20, e.Base.Name, e.Base.Digest, e.Missing[0])
+	var listed []string
+	for i, d := range e.Missing[:min(len(e.Missing), maxListed)] {
+		listed = append(listed, fmt.Sprintf("%s of %s", d, e.NamedBy[i]))
+	}
+	if more := len(e.Missing) - maxListed; more > 0 {
+		listed = append(listed, fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Sprintf("bundle %s is a delta: it lacks %d blobs (%d MiB) of its base %s (%s): give the base as well, or a bundle that has them; missing are %s",
+		e.Path, len(e.Missing), e.Bytes>>20, e.Base.Name, e.Base.Digest, strings.Join(listed, ", "))
 }

@@ -44,7 +44,7 @@ func (b *Bundle) extractFromLayer(ctx context.Context, layer Descriptor, want, d
 	if err != nil {
 		return false, err
 	}
-	l := layerFile{from: b.own.path, layer: layer, content: content, name: want}
+	l := layerFile{from: b.own.path, namedBy: b.plan.blobs[layer.Digest].namedBy, layer: layer, content: content, name: want}
 	size, err := l.find(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -60,9 +60,9 @@ func (b *Bundle) extractFromLayer(ctx context.Context, layer Descriptor, want, d
 
 // layerFile is one regular file in a layer.
 type layerFile struct {
-	from    string
-	layer   Descriptor
-	content *io.SectionReader
+	from, namedBy string
+	layer         Descriptor
+	content       *io.SectionReader
 	// name is the file's path without a leading slash.
 	name string
 }
@@ -161,7 +161,7 @@ func (l layerFile) copy(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	if got := digester.Digest(); got != l.layer.Digest {
-		return &DigestMismatchError{Path: l.from, Entry: blobName(l.layer.Digest), Want: l.layer.Digest, Got: got}
+		return &DigestMismatchError{Path: l.from, Entry: blobName(l.layer.Digest), NamedBy: l.namedBy, Want: l.layer.Digest, Got: got}
 	}
 	return nil
 }

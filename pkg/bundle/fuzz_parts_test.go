@@ -54,7 +54,7 @@ func FuzzManifest(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x, err := a.readIndex()
+		x, err := a.readIndex("")
 		if err == nil {
 			for _, r := range x.referrers {
 				if want, _, err := referrerOf(x.root, r.Content); err != nil || want != r {

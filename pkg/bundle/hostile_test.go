@@ -154,7 +154,8 @@ func TestVerifyNamesTheEntryWithOneFlippedByte(t *testing.T) {
 		t.Fatal(err)
 	}
 	var mismatch *DigestMismatchError
-	if _, err := b.Verify(context.Background(), VerifyOptions{}); !errors.As(err, &mismatch) || mismatch.Want != f.Digest || mismatch.Entry != blobName(f.Digest) {
+	if _, err := b.Verify(context.Background(), VerifyOptions{}); !errors.As(err, &mismatch) || mismatch.Want != f.Digest || mismatch.Entry != blobName(f.Digest) ||
+		mismatch.NamedBy != "file kubelet of v1.36.3 for linux/amd64" || !strings.Contains(err.Error(), mismatch.NamedBy) {
 		t.Errorf("got %v", err)
 	}
 }

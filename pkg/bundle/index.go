@@ -17,8 +17,9 @@ type index struct {
 	referrers []Referrer
 }
 
-// readIndex reads index.json: the root's descriptor, what is attached to it, and the base of a delta.
-func (a *archive) readIndex() (*index, error) {
+// readIndex reads index.json: the root's descriptor, what is attached to it, and the base of a delta. Where only one root is trusted,
+// another is an UntrustedError before anything that the index names is read.
+func (a *archive) readIndex(trusted digest.Digest) (*index, error) {
 	raw, err := a.small(indexName)
 	if err != nil {
 		return nil, err
@@ -33,6 +34,9 @@ func (a *archive) readIndex() (*index, error) {
 	d := idx.Manifests[0]
 	if err := validDigest(d.Digest); err != nil {
 		return nil, a.malformed(indexName, -1, err.Error())
+	}
+	if trusted != "" && d.Digest != trusted {
+		return nil, &UntrustedError{Path: a.path, Want: trusted, Got: d.Digest}
 	}
 	x := &index{raw: raw, root: Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}}
 	for _, entry := range idx.Manifests[1:] {

@@ -42,10 +42,13 @@ func planFor(cfg *Config) (*plan, error) {
 	p.configDigest = digest.FromBytes(p.config)
 
 	top := map[digest.Digest]ocispec.Descriptor{}
-	images := indexed{}
+	images := indexed{entries: map[indexKey]ocispec.Descriptor{}, holders: map[indexKey]digest.Digest{}}
 	for _, r := range cfg.Releases {
 		for _, f := range r.Files {
 			who := "file " + f.Name + " of " + r.KubernetesVersion
+			if f.Platform != "" {
+				who += " for " + f.Platform
+			}
 			if err := p.want(f.Digest, f.Size, who); err != nil {
 				return nil, err
 			}
@@ -122,7 +125,11 @@ func addTop(top map[digest.Digest]ocispec.Descriptor, d ocispec.Descriptor) {
 
 // indexed collects the images of index.json. One name means one image for a platform: where releases give it to different ones, the
 // newest release's has it, and the others are listed without a name, for those who ask by digest.
-type indexed map[indexKey]ocispec.Descriptor
+type indexed struct {
+	entries map[indexKey]ocispec.Descriptor
+	// holders say which image has a name for a platform by now. Their keys have no digest.
+	holders map[indexKey]digest.Digest
+}
 
 // indexKey tells the entries of index.json apart; nameless ones have an empty name.
 type indexKey struct {
@@ -133,27 +140,29 @@ type indexKey struct {
 // add adds an image of a release, which must not be older than those before.
 func (x indexed) add(name string, ip ImagePlatform) {
 	d := ocispec.Descriptor{MediaType: ip.Manifest.MediaType, Digest: ip.Manifest.Digest, Size: ip.Manifest.Size, Platform: ociPlatform(ip.Platform)}
-	for key, old := range x {
-		if key.name == name && key.platform == ip.Platform && key.digest != d.Digest {
-			delete(x, key)
-			old.Annotations = nil
-			x[indexKey{platform: key.platform, digest: key.digest}] = old
-		}
+	holder := indexKey{name: name, platform: ip.Platform}
+	if before, ok := x.holders[holder]; ok && before != d.Digest {
+		key := indexKey{name: name, platform: ip.Platform, digest: before}
+		old := x.entries[key]
+		delete(x.entries, key)
+		old.Annotations = nil
+		x.entries[indexKey{platform: ip.Platform, digest: before}] = old
 	}
+	x.holders[holder] = d.Digest
 	d.Annotations = map[string]string{ocispec.AnnotationRefName: name}
-	x[indexKey{name: name, platform: ip.Platform, digest: d.Digest}] = d
+	x.entries[indexKey{name: name, platform: ip.Platform, digest: d.Digest}] = d
 }
 
 // list is ordered by name, platform and digest. What has a name needs no nameless entry beside it.
 func (x indexed) list() []ocispec.Descriptor {
-	keys := make([]indexKey, 0, len(x))
+	keys := make([]indexKey, 0, len(x.entries))
 	named := map[indexKey]bool{}
-	for key := range x {
+	for key := range x.entries {
 		if key.name != "" {
 			named[indexKey{platform: key.platform, digest: key.digest}] = true
 		}
 	}
-	for key := range x {
+	for key := range x.entries {
 		if !named[key] {
 			keys = append(keys, key)
 		}
@@ -163,7 +172,7 @@ func (x indexed) list() []ocispec.Descriptor {
 	})
 	out := make([]ocispec.Descriptor, 0, len(keys))
 	for _, key := range keys {
-		out = append(out, x[key])
+		out = append(out, x.entries[key])
 	}
 	return out
 }

@@ -45,7 +45,17 @@ func Open(path string) (*Bundle, error) { return OpenSet(path) }
 // The Bundle it returns is the complete one the delta stands for: it has that one's digest, config and blobs, wherever they lie, so
 // a cluster can be installed from it as from one file. What the bases hold need not be trusted: a blob is known by its digest, and
 // Verify hashes those of the bases too. When blobs are missing still, it is a MissingBaseError that lists them. Otherwise as Open.
-func OpenSet(path string, bases ...string) (*Bundle, error) {
+func OpenSet(path string, bases ...string) (*Bundle, error) { return OpenTrusted(path, "", bases...) }
+
+// OpenTrusted is OpenSet of a file that must have a trusted digest, unless that is empty. It is compared as soon as index.json tells the
+// file's own: of a file that is not trusted nothing else is read or taken apart, which could be made to take very long. Errors: as
+// OpenSet, and UntrustedError.
+func OpenTrusted(path string, trusted digest.Digest, bases ...string) (*Bundle, error) {
+	if trusted != "" {
+		if err := validDigest(trusted); err != nil {
+			return nil, fmt.Errorf("expected digest: %w", err)
+		}
+	}
 	b := &Bundle{}
 	for _, p := range append([]string{path}, bases...) {
 		a, err := openArchive(p)
@@ -55,7 +65,7 @@ func OpenSet(path string, bases ...string) (*Bundle, error) {
 		b.files = append(b.files, a)
 	}
 	b.own = b.files[0]
-	if err := b.load(); err != nil {
+	if err := b.load(trusted); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
@@ -68,7 +78,7 @@ func read(path string, r io.ReaderAt, size int64) (*Bundle, error) {
 		return nil, err
 	}
 	b := &Bundle{own: a, files: []*archive{a}}
-	if err := b.load(); err != nil {
+	if err := b.load(""); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -78,8 +88,9 @@ func (b *Bundle) malformed(name string, off int64, reason string) error {
 	return b.own.malformed(name, off, reason)
 }
 
-// load reads the JSON entries and checks them against each other and against the entries of the tar.
-func (b *Bundle) load() error {
+// load reads the JSON entries and checks them against each other and against the entries of the tar. An index of another root than the
+// trusted one, if there is one, is the end of it.
+func (b *Bundle) load(trusted digest.Digest) error {
 	layout, err := b.own.small(layoutName)
 	if err != nil {
 		return err
@@ -87,7 +98,7 @@ func (b *Bundle) load() error {
 	if string(layout) != layoutFile {
 		return b.malformed(layoutName, -1, "it is not the layout this program knows")
 	}
-	index, err := b.own.readIndex()
+	index, err := b.own.readIndex(trusted)
 	if err != nil {
 		return err
 	}
@@ -213,35 +224,56 @@ func (b *Bundle) find(d digest.Digest) (place, bool) {
 	return place{}, false
 }
 
-// checkImages compares the image manifests with what the config says about them.
+// imageCheck compares the image manifests with what the config says about them. A bundle may give one manifest, index or configuration to
+// thousands of images; each is read once, so that the work is bounded by the size of the file.
+type imageCheck struct {
+	b *Bundle
+	// checked are images that agree with their manifests, by manifest; platforms what configurations say, by configuration.
+	checked   map[digest.Digest]ImagePlatform
+	platforms map[digest.Digest]string
+}
+
+// checkImages checks all images, those of one index together.
 func (b *Bundle) checkImages() error {
-	for _, r := range b.config.Releases {
-		for _, img := range r.Images {
-			if err := b.checkIndex(img); err != nil {
-				return err
+	c := imageCheck{b: b, checked: map[digest.Digest]ImagePlatform{}, platforms: map[digest.Digest]string{}}
+	indexes := map[digest.Digest][]*Image{}
+	for i := range b.config.Releases {
+		r := &b.config.Releases[i]
+		for k := range r.Images {
+			img := &r.Images[k]
+			if img.Index != nil {
+				indexes[img.Index.Digest] = append(indexes[img.Index.Digest], img)
 			}
 			for _, ip := range img.Platforms {
-				if err := b.checkImage(img.Name, ip); err != nil {
+				if err := c.image(img.Name, ip); err != nil {
 					return err
 				}
 			}
 		}
 	}
+	for _, d := range sortedDigests(indexes) {
+		if err := c.index(indexes[d]); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// checkIndex sees that the index an image was taken from names the manifests that the bundle has of it.
-func (b *Bundle) checkIndex(img Image) error {
-	if img.Index == nil {
-		return nil
-	}
+// index sees that an index names the manifests that the bundle has of the images that were taken from it.
+func (c *imageCheck) index(images []*Image) error {
 	var index ocispec.Index
-	if err := b.smallJSON(*img.Index, "image "+img.Name, &index); err != nil {
+	if err := c.b.smallJSON(*images[0].Index, "image "+images[0].Name, &index); err != nil {
 		return err
 	}
-	for _, ip := range img.Platforms {
-		if !slices.ContainsFunc(index.Manifests, func(d ocispec.Descriptor) bool { return sameDescriptor(d, ip.Manifest) }) {
-			return b.malformed(blobName(img.Index.Digest), -1, fmt.Sprintf("the index of image %s does not name its manifest for %s", img.Name, ip.Platform))
+	named := make(map[Descriptor]bool, len(index.Manifests))
+	for _, d := range index.Manifests {
+		named[Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}] = true
+	}
+	for _, img := range images {
+		for _, ip := range img.Platforms {
+			if !named[ip.Manifest] {
+				return c.b.malformed(blobName(img.Index.Digest), -1, fmt.Sprintf("the index of image %s does not name its manifest for %s", img.Name, ip.Platform))
+			}
 		}
 	}
 	return nil
@@ -251,9 +283,13 @@ func sameDescriptor(a ocispec.Descriptor, d Descriptor) bool {
 	return a.MediaType == d.MediaType && a.Digest == d.Digest && a.Size == d.Size
 }
 
-func (b *Bundle) checkImage(name string, ip ImagePlatform) error {
+// image sees that an image is what its manifest and its configuration say.
+func (c *imageCheck) image(name string, ip ImagePlatform) error {
+	if same, ok := c.checked[ip.Manifest.Digest]; ok && same.Platform == ip.Platform && same.Manifest == ip.Manifest && same.Config == ip.Config && slices.Equal(same.Layers, ip.Layers) {
+		return nil
+	}
 	var m ocispec.Manifest
-	if err := b.smallJSON(ip.Manifest, "image "+name, &m); err != nil {
+	if err := c.b.smallJSON(ip.Manifest, "image "+name, &m); err != nil {
 		return err
 	}
 	agree := sameDescriptor(m.Config, ip.Config) && len(m.Layers) == len(ip.Layers)
@@ -261,15 +297,21 @@ func (b *Bundle) checkImage(name string, ip ImagePlatform) error {
 		agree = sameDescriptor(m.Layers[i], ip.Layers[i])
 	}
 	if !agree {
-		return b.malformed(blobName(ip.Manifest.Digest), -1, "the manifest of image "+name+" does not agree with the bundle's config")
+		return c.b.malformed(blobName(ip.Manifest.Digest), -1, "the manifest of image "+name+" does not agree with the bundle's config")
 	}
-	var cfg ocispec.Image
-	if err := b.smallJSON(ip.Config, "image "+name, &cfg); err != nil {
-		return err
+	got, ok := c.platforms[ip.Config.Digest]
+	if !ok {
+		var cfg ocispec.Image
+		if err := c.b.smallJSON(ip.Config, "image "+name, &cfg); err != nil {
+			return err
+		}
+		got = PlatformOf(cfg.Platform)
+		c.platforms[ip.Config.Digest] = got
 	}
-	if got := PlatformOf(cfg.Platform); got != ip.Platform {
-		return b.malformed(blobName(ip.Config.Digest), -1, fmt.Sprintf("image %s stands for %s, but is made for %.60q", name, ip.Platform, got))
+	if got != ip.Platform {
+		return c.b.malformed(blobName(ip.Config.Digest), -1, fmt.Sprintf("image %s stands for %s, but is made for %.60q", name, ip.Platform, got))
 	}
+	c.checked[ip.Manifest.Digest] = ip
 	return nil
 }
 

@@ -86,7 +86,7 @@ func ReadReferrers(path, kind string) (*Detached, error) {
 		return nil, err
 	}
 	defer a.closer.Close() //nolint:errcheck // read only
-	index, err := a.readIndex()
+	index, err := a.readIndex("")
 	if err != nil {
 		return nil, err
 	}

@@ -77,24 +77,25 @@ func (b *Bundle) Verify(ctx context.Context, o VerifyOptions) (*Report, error) {
 	return report, nil
 }
 
-// located is a place and the digest its content must have.
+// located is a place, the digest its content must have, and what names it.
 type located struct {
 	place
-	digest digest.Digest
+	digest  digest.Digest
+	namedBy string
 }
 
 // places are all blobs in the order they lie in, so that a disk reads on; the index was compared byte for byte by Open.
 func (b *Bundle) places() []located {
 	out := make([]located, 0, len(b.blobs)+2)
-	for _, d := range []digest.Digest{b.plan.rootDigest, b.plan.configDigest} {
-		out = append(out, located{place{b.own, b.own.entries[blobName(d)]}, d})
-	}
+	out = append(out,
+		located{place{b.own, b.own.entries[blobName(b.plan.rootDigest)]}, b.plan.rootDigest, indexName},
+		located{place{b.own, b.own.entries[blobName(b.plan.configDigest)]}, b.plan.configDigest, "the root manifest"})
 	for d, p := range b.blobs {
-		out = append(out, located{p, d})
+		out = append(out, located{p, d, b.plan.blobs[d].namedBy})
 	}
 	for d, p := range b.attached {
 		if _, ok := b.blobs[d]; !ok {
-			out = append(out, located{p, d})
+			out = append(out, located{p, d, "a referrer"})
 		}
 	}
 	slices.SortFunc(out, func(x, y located) int {
@@ -115,7 +116,7 @@ func (n located) verify(ctx context.Context, advance func(int)) error {
 		got, err := n.in.file.ReadAt(chunk, n.offset+off)
 		if got != len(chunk) {
 			if errors.Is(err, io.EOF) {
-				return &TruncatedError{Path: n.in.path, Entry: blobName(n.digest), Size: n.offset + off + int64(got), Need: n.offset + n.size}
+				return &TruncatedError{Path: n.in.path, Entry: blobName(n.digest), NamedBy: n.namedBy, Size: n.offset + off + int64(got), Need: n.offset + n.size}
 			}
 			return fmt.Errorf("read bundle %s at byte %d: %w", n.in.path, n.offset+off, err)
 		}
@@ -124,7 +125,7 @@ func (n located) verify(ctx context.Context, advance func(int)) error {
 		advance(got)
 	}
 	if got := digester.Digest(); got != n.digest {
-		return &DigestMismatchError{Path: n.in.path, Entry: blobName(n.digest), Want: n.digest, Got: got}
+		return &DigestMismatchError{Path: n.in.path, Entry: blobName(n.digest), NamedBy: n.namedBy, Want: n.digest, Got: got}
 	}
 	return nil
 }

@@ -20,6 +20,8 @@ type Blob struct {
 	Copy func(w io.Writer) error
 	// From is the bundle the content comes from, for errors; empty when it comes from elsewhere.
 	From string
+	// namedBy is what the content belongs to, for errors.
+	namedBy string
 }
 
 // BytesBlob is a Blob of bytes in memory, with its digest.
@@ -113,6 +115,7 @@ func (p *plan) entries(c content) (map[string]Blob, error) {
 		if b.Size != n.size {
 			return nil, fmt.Errorf("blob %s has %d bytes, but %s says %d", d, b.Size, n.namedBy, n.size)
 		}
+		b.namedBy = n.namedBy
 		all[blobName(d)] = b
 	}
 	referrers, blobs, err := attach(p.rootDescriptor(), c.attachments)
@@ -182,7 +185,7 @@ func copyChecked(w io.Writer, name string, b Blob) error {
 	}
 	if got := blobName(digester.Digest()); got != name {
 		if b.From != "" {
-			return &DigestMismatchError{Path: b.From, Entry: name, Want: digest.Digest("sha256:" + name[len(blobPrefix):]), Got: digester.Digest()}
+			return &DigestMismatchError{Path: b.From, Entry: name, NamedBy: b.namedBy, Want: digest.Digest("sha256:" + name[len(blobPrefix):]), Got: digester.Digest()}
 		}
 		return fmt.Errorf("content changed while it was written: it is now %s", got)
 	}
@@ -200,15 +203,19 @@ func (c *countWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// writeAtomicMode lets fill write a temporary file beside path and gives it its name once it is complete and synced.
+// writeAtomicMode lets fill write a temporary file beside path and gives it its name once it is complete and on disk. What processes that
+// were killed have left beside path is removed first: it may be as large as a bundle.
 func writeAtomicMode(path string, mode os.FileMode, fill func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err := removeLeftovers(path); err != nil {
+		return err
+	}
+	f, err := createTemporary(path)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, ignoreClosed(f.Close()), os.Remove(f.Name()))
+			err = errors.Join(err, ignoreClosed(f.Close()), os.RemoveAll(f.Name())) // it may have its name already
 		}
 	}()
 	w := bufio.NewWriterSize(f, 1<<20)
@@ -224,10 +231,11 @@ func writeAtomicMode(path string, mode os.FileMode, fill func(io.Writer) error) 
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	if err := f.Close(); err != nil {
+	// It is closed, and with that let go, only when it has its name, or another process could take it for a leftover.
+	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	return errors.Join(f.Close(), syncDir(filepath.Dir(path)))
 }
 
 func ignoreClosed(err error) error {

@@ -14,6 +14,8 @@ import (
 // Input is everything a plan is made from.
 type Input struct {
 	Cluster *desired.Cluster
+	// Bundle is the name of the bundle that the cluster's release is of.
+	Bundle string
 	// Facts by host, for every host of the cluster.
 	Facts map[string]*hostapi.Facts
 	// Material by host: what had to be signed beforehand.

@@ -3,7 +3,8 @@ package plan
 // RefusalReason is one CamelCase word that says which rule a wanted change would break.
 type RefusalReason string
 
-// The rules. Versions: Kubernetes' version skew policy; quorum: etcd needs a majority of its voting members.
+// The rules. Versions: Kubernetes' version skew policy; quorum: etcd needs a majority of its voting members;
+// content: what a host lacks is not found out half way.
 const (
 	// RefusedSkippedMinor is an upgrade over more than one minor version at once.
 	RefusedSkippedMinor RefusalReason = "SkippedMinor"
@@ -13,6 +14,8 @@ const (
 	RefusedVersionSkew RefusalReason = "VersionSkew"
 	// RefusedVersionNotInBundle is a version that no release of the bundle has.
 	RefusedVersionNotInBundle RefusalReason = "VersionNotInBundle"
+	// RefusedContentNotInBundle is a file or image that a host needs and the bundle does not hold for its platform.
+	RefusedContentNotInBundle RefusalReason = "ContentNotInBundle"
 	// RefusedQuorum is a change after which etcd could not reach a majority, or could lose it with one more failure that is already there.
 	RefusedQuorum RefusalReason = "QuorumAtRisk"
 	// RefusedMembersUnknown is a change of the control plane while the health of etcd's members is not known.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/bundle"
 	"github.com/kubewright/kubewright/pkg/plan"
 	"github.com/kubewright/kubewright/pkg/plan/plantest"
 	"github.com/kubewright/kubewright/pkg/steps/kubeadm"
@@ -219,5 +221,154 @@ func TestAWorkerAddedToAClusterThatIsKnownToBeAsWantedTouchesNobodyElse(t *testi
 				}
 			}
 		}
+	}
+}
+
+// without makes the release of an input lack files and images, for one platform or, if that is empty, at all.
+func without(in *plan.Input, platform string, names ...string) {
+	r := *in.Cluster.Release
+	r.Files = slices.DeleteFunc(slices.Clone(r.Files), func(f bundle.File) bool {
+		return slices.Contains(names, f.Name) && (platform == "" || f.Platform == platform)
+	})
+	r.Images = slices.Clone(r.Images)
+	for i := range r.Images {
+		r.Images[i].Platforms = slices.DeleteFunc(slices.Clone(r.Images[i].Platforms), func(p bundle.ImagePlatform) bool {
+			return slices.Contains(names, r.Images[i].Component) && p.Platform == platform
+		})
+	}
+	r.Images = slices.DeleteFunc(r.Images, func(i bundle.Image) bool { return platform == "" && slices.Contains(names, i.Component) })
+	release(in, &r)
+}
+
+// release gives the cluster and every host whose kubelet is the cluster's another release.
+func release(in *plan.Input, r *bundle.Release) {
+	for i := range in.Cluster.Hosts {
+		if in.Cluster.Hosts[i].Kubelet == in.Cluster.Release {
+			in.Cluster.Hosts[i].Kubelet = r
+		}
+	}
+	in.Cluster.Release = r
+}
+
+// forARM makes the release one for arm64 too, and hosts such machines.
+func forARM(in *plan.Input, hosts ...string) {
+	const platform = "linux/arm64"
+	r := *in.Cluster.Release
+	r.Platforms = append(slices.Clone(r.Platforms), platform)
+	for _, f := range in.Cluster.Release.Files {
+		f.Platform = platform
+		r.Files = append(slices.Clone(r.Files), f)
+	}
+	r.Images = slices.Clone(r.Images)
+	for i := range r.Images {
+		p := r.Images[i].Platforms[0]
+		p.Platform = platform
+		r.Images[i].Platforms = append(slices.Clone(r.Images[i].Platforms), p)
+	}
+	release(in, &r)
+	for _, h := range hosts {
+		in.Facts[h].Platform = platform
+	}
+}
+
+func TestABundleThatLacksWhatAHostNeedsIsRefusedWithEverythingThatIsLacking(t *testing.T) {
+	const arm = "linux/arm64"
+	for _, c := range []struct {
+		name string
+		edit func(*plan.Input)
+		// says is nothing where the bundle is good enough.
+		says []string
+	}{
+		{"a bundle with everything for hosts of two platforms", func(in *plan.Input) { forARM(in, "w1") }, nil},
+		{"runc is not there for the platform of one host", func(in *plan.Input) {
+			forARM(in, "w1")
+			without(in, arm, "runc")
+		}, []string{"host w1 is linux/arm64; the bundle test holds no file runc for it", "bundle inspect"}},
+		{"what is not there for a platform that no host has", func(in *plan.Input) {
+			forARM(in)
+			without(in, arm, "runc", "kubelet", "pause")
+		}, nil},
+		{"an image is not there for the platform of one host", func(in *plan.Input) {
+			forARM(in, "w1")
+			without(in, arm, "kube-proxy")
+		}, []string{"host w1 is linux/arm64; the bundle test holds no image registry.k8s.io/kube-proxy:test for it"}},
+		{"a release without kubeadm, kubelet and the API server's image", func(in *plan.Input) {
+			without(in, "", "kubeadm", "kubelet", "kube-apiserver")
+		}, []string{"hosts cp1, cp2, cp3 are linux/amd64; the bundle test holds no file kubeadm, no file kubelet, no image of kube-apiserver for them",
+			"host w1 is linux/amd64; the bundle test holds no file kubeadm, no file kubelet for it"}},
+		{"everything is not there for hosts that nothing was built for", func(in *plan.Input) {
+			for _, h := range []string{"cp3", "w1"} {
+				in.Facts[h].Platform = "linux/riscv64"
+			}
+		}, []string{"host cp3 is linux/riscv64", "file etcdctl", "host w1 is linux/riscv64", "file containerd,", "file haproxy", "file ld.so", "file loopback", "image registry.k8s.io/pause:test"}},
+		{"the same file as another kind, which goes elsewhere on hosts", func(in *plan.Input) {
+			r := *in.Cluster.Release
+			r.Files = slices.Clone(r.Files)
+			for i := range r.Files {
+				if r.Files[i].Name == "runc" {
+					r.Files[i].Kind = bundle.FileTool
+				}
+			}
+			release(in, &r)
+		}, []string{"no file runc"}},
+		{"a plugin of the pod network is not there", func(in *plan.Input) { without(in, "", "flannel") }, []string{"no file flannel, no image of flannel"}},
+		{"no pod network is wanted of the bundle, and it has none", func(in *plan.Input) {
+			in.Cluster.Network.CNI.Type = v1alpha1.NoCNI
+			without(in, "", "flannel", "bridge", "host-local")
+		}, nil},
+		{"metrics-server is wanted and not there", func(in *plan.Input) { without(in, "", "metrics-server") }, []string{"no image of metrics-server"}},
+		{"metrics-server is neither wanted nor there", func(in *plan.Input) {
+			in.Cluster.MetricsServer = false
+			without(in, "", "metrics-server")
+		}, nil},
+		{"the proxy is neither wanted nor there", func(in *plan.Input) {
+			in.Cluster.Endpoint.Type = v1alpha1.ExternalEndpoint
+			without(in, "", "haproxy")
+		}, nil},
+		{"ip is not there, and one host has no default route", func(in *plan.Input) {
+			for _, h := range []string{"cp1", "cp2", "cp3"} {
+				in.Facts[h].DefaultRoute4 = "192.0.2.254"
+			}
+			without(in, "", "ip")
+		}, []string{"host w1 is linux/amd64; the bundle test holds no file ip for it"}},
+		{"etcd's programs and image are not there for workers, which need none", func(in *plan.Input) {
+			forARM(in, "w1")
+			without(in, arm, "etcdctl", "etcdutl", "kubectl", "etcd", "kube-apiserver")
+		}, nil},
+		{"a pool keeps a kubelet that no bundle needs to hold", func(in *plan.Input) {
+			in.Cluster.Hosts[3].KubeletVersion, in.Cluster.Hosts[3].Kubelet = "v1.35.4", nil
+			in.State.Nodes["w1"] = plan.Node{Kubelet: "v1.35.4", Ready: true}
+		}, nil},
+		{"the older kubelet of a pool is not there for its hosts", func(in *plan.Input) {
+			older := plantest.Release()
+			older.KubernetesVersion = "v1.35.4"
+			older.Files = slices.DeleteFunc(older.Files, func(f bundle.File) bool { return f.Name == "kubelet" })
+			in.Cluster.Hosts[3].KubeletVersion, in.Cluster.Hosts[3].Kubelet = "v1.35.4", older
+		}, []string{"host w1 is linux/amd64; the bundle test holds no file kubelet for it"}},
+		{"a host that lacks something is not looked at", func(in *plan.Input) {
+			in.Scope, in.Via = []string{"w1"}, "cp1"
+			in.Facts["cp3"].Platform = "linux/riscv64"
+		}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := running(t, "v1.36.3")
+			c.edit(&in)
+			graph, err := plan.Converge(in)
+			if c.says == nil {
+				if err != nil {
+					t.Errorf("refused: %v", err)
+				}
+				return
+			}
+			refused, ok := errors.AsType[*plan.RefusedError](err)
+			if !ok || refused.Reason != plan.RefusedContentNotInBundle || graph != nil {
+				t.Fatalf("got %v and a graph %v", err, graph != nil)
+			}
+			for _, text := range c.says {
+				if !strings.Contains(err.Error(), text) {
+					t.Errorf("it does not say %q: %v", text, err)
+				}
+			}
+		})
 	}
 }

@@ -18,7 +18,7 @@ const maxKubeletLag = 3
 
 // refuse says why the whole change must not be begun, before anything is touched; nil when it may.
 func (b *builder) refuse() error {
-	for _, rule := range []func() error{b.refuseVersion, b.refuseSkew, b.refuseMembers} {
+	for _, rule := range []func() error{b.refuseVersion, b.refuseSkew, b.refuseContent, b.refuseMembers} {
 		if err := rule(); err != nil {
 			return err
 		}

@@ -18,7 +18,7 @@ import (
 // input gathers what the planner must not fetch or make up itself.
 func (x *execution) input() (plan.Input, error) {
 	in := plan.Input{
-		Cluster: x.desired, Facts: x.facts, Material: map[string]plan.Material{}, State: x.state,
+		Cluster: x.desired, Bundle: x.request.Bundle.Config().Name, Facts: x.facts, Material: map[string]plan.Material{}, State: x.state,
 		Scope: x.scope, Via: x.via, SpecDigest: x.specDigest, Backup: x.backupOf(),
 	}
 	for _, l := range x.leaving {

@@ -86,7 +86,8 @@ func Open(path string, p Policy, bases ...string) (_ *bundle.Bundle, _ *Evidence
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := bundle.OpenSet(path, bases...)
+	// The file is opened anew, and what is in it now must be what was signed.
+	b, err := bundle.OpenTrusted(path, e.Digest, bases...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -95,10 +96,6 @@ func Open(path string, p Policy, bases ...string) (_ *bundle.Bundle, _ *Evidence
 			err = errors.Join(err, b.Close())
 		}
 	}()
-	// The file is opened anew, and what is in it now must be what was signed.
-	if b.Digest() != e.Digest {
-		return nil, nil, &bundle.UntrustedError{Path: path, Want: e.Digest, Got: b.Digest()}
-	}
 	for _, a := range attachmentsOf(b) {
 		if !slices.Contains(e.attachments, a) {
 			return nil, nil, &UnsignedAttachmentError{Path: path, Type: a.Type, Digest: a.Digest}

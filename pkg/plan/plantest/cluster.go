@@ -28,7 +28,13 @@ func Release() *bundle.Release {
 	for _, name := range []string{"kubeadm", "kubelet", "kubectl", "containerd", "containerd-shim-runc-v2", "ctr", "runc", "etcdctl", "etcdutl"} {
 		r.Files = append(r.Files, file(name, bundle.FileBinary, name))
 	}
-	r.Files = append(r.Files, file("bridge", bundle.FileCNIPlugin, "cni-plugins"), file("haproxy", bundle.FileTool, "host-tools"), file("kubewright-host", bundle.FileHelper, "kubewright"))
+	for _, name := range []string{"bridge", "flannel", "host-local", "loopback"} {
+		r.Files = append(r.Files, file(name, bundle.FileCNIPlugin, "cni-plugins"))
+	}
+	for _, name := range []string{"haproxy", "ip", "ld.so"} {
+		r.Files = append(r.Files, file(name, bundle.FileTool, "host-tools"))
+	}
+	r.Files = append(r.Files, file("kubewright-host", bundle.FileHelper, "kubewright"))
 	for _, name := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "kube-proxy", "coredns", "pause", "flannel", "metrics-server"} {
 		r.Images = append(r.Images, bundle.Image{Name: "registry.k8s.io/" + name + ":test", Component: name, Platforms: []bundle.ImagePlatform{{
 			Platform: "linux/amd64", Manifest: blob(name + "-manifest"), Config: blob(name + "-config"), Layers: []bundle.Descriptor{blob(name + "-layer")},
@@ -107,7 +113,7 @@ func Input(controlPlanes, workers int) (plan.Input, error) {
 	if err != nil {
 		return plan.Input{}, err
 	}
-	in := plan.Input{Cluster: cluster, Facts: map[string]*hostapi.Facts{}, Material: map[string]plan.Material{}}
+	in := plan.Input{Cluster: cluster, Bundle: "test", Facts: map[string]*hostapi.Facts{}, Material: map[string]plan.Material{}}
 	for _, h := range cluster.Hosts {
 		in.Facts[h.Name] = Facts(h)
 	}

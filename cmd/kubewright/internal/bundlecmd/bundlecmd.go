@@ -19,7 +19,7 @@ func New() *cobra.Command {
 helper, each a sha256 blob, and one digest over all of them.`,
 	}
 	cmd.AddCommand(newBuild(), newVerify(verified.ForUser()), newInspect(), newMerge(), newDiff(), newApply(),
-		newCopy(), newSplit(), newJoin(), newKeygen(), newSign(), newPush(), newServe())
+		newCopy(), newSplit(), newJoin(), newKeygen(), newSign(), newPush(), newServe(verified.ForUser()))
 	return cmd
 }
 

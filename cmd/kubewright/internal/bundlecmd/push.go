@@ -44,7 +44,7 @@ Credentials are read from a file in the form of Docker's config.json; they are n
 				}
 				o.Credentials = credentials.Credential(store)
 			}
-			b, err := signature.openTrusted(args[0], bases, expected)
+			b, _, err := signature.open(args[0], bases, expected)
 			if err != nil {
 				return err
 			}

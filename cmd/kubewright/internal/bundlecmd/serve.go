@@ -10,8 +10,11 @@ import (
 	"os"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 
+	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/bundle/verified"
 	"github.com/kubewright/kubewright/pkg/registry"
 )
 
@@ -23,18 +26,21 @@ const minToken = 16
 
 // serving is what the flags of serve say.
 type serving struct {
+	// cache remembers which files were verified.
+	cache                                          verified.Cache
 	listen, certFile, keyFile, tokenFile, expected string
 	bases                                          []string
 	signature                                      signaturePolicy
 }
 
-func newServe() *cobra.Command {
-	var s serving
+func newServe(cache verified.Cache) *cobra.Command {
+	s := serving{cache: cache}
 	cmd := &cobra.Command{
 		Use:   "serve FILE",
 		Short: "Serve a bundle's images and files, without a cluster or a registry",
 		Long: `Serve a bundle straight from its file: a read-only registry with all images under their own names, and every blob below
-/blobs/sha256/. Nothing is unpacked or copied. It ends with Ctrl-C, after the requests that run.
+/blobs/sha256/. Nothing is unpacked or copied. Everything is hashed before anybody can ask, unless that was done before and the file was
+not written to since (as with "verify"); a bundle in which anything is wrong is not served. It ends with Ctrl-C, after the requests that run.
 
   docker pull HOST:PORT/registry.k8s.io/pause:3.10.2
   containerd as a mirror: server and host of hosts.toml are https://HOST:PORT
@@ -60,22 +66,30 @@ The first line on standard output is the address.`,
 
 // run serves until the context ends.
 func (s *serving) run(cmd *cobra.Command, path string) (err error) {
-	b, err := s.signature.openTrusted(path, s.bases, s.expected)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.Close()) }()
+	// What is wrong with the flags is said before a bundle is hashed, which takes a while.
 	var o registry.Options
 	if s.tokenFile != "" {
 		if o.Token, err = readToken(s.tokenFile); err != nil {
 			return err
 		}
 	}
+	config, err := s.tls()
+	if err != nil {
+		return err
+	}
+	b, _, err := s.signature.open(path, s.bases, s.expected)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	if err := s.verify(cmd, b); err != nil {
+		return err
+	}
 	handler, err := registry.New(o, registry.FromBundle(b))
 	if err != nil {
 		return err
 	}
-	listener, scheme, err := s.listener()
+	listener, scheme, err := s.listener(config)
 	if err != nil {
 		return err
 	}
@@ -99,28 +113,39 @@ func (s *serving) run(cmd *cobra.Command, path string) (err error) {
 	return err
 }
 
-// listener listens, with TLS if there is a certificate.
-func (s *serving) listener() (net.Listener, string, error) {
+// verify sees that every blob is what its digest says: a registry's clients may believe it.
+func (s *serving) verify(cmd *cobra.Command, b *bundle.Bundle) error {
+	meter := newMeter(cmd.ErrOrStderr(), "verifying")
+	_, err := s.cache.Verify(cmd.Context(), b, verified.Options{VerifyOptions: bundle.VerifyOptions{Expected: digest.Digest(s.expected), Progress: meter.show}})
+	meter.end()
+	return err
+}
+
+// tls is how connections are secured; nil without a certificate.
+func (s *serving) tls() (*tls.Config, error) {
 	if (s.certFile == "") != (s.keyFile == "") {
-		return nil, "", errors.New("--tls-cert-file and --tls-key-file belong together: give both or none")
+		return nil, errors.New("--tls-cert-file and --tls-key-file belong together: give both or none")
 	}
-	scheme := "http"
-	var config *tls.Config
-	if s.certFile != "" {
-		pair, err := tls.LoadX509KeyPair(s.certFile, s.keyFile)
-		if err != nil {
-			return nil, "", fmt.Errorf("--tls-cert-file and --tls-key-file: %w", err)
-		}
-		scheme, config = "https", &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	if s.certFile == "" {
+		return nil, nil
 	}
+	pair, err := tls.LoadX509KeyPair(s.certFile, s.keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert-file and --tls-key-file: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// listener listens, with TLS if that is configured, and says by which scheme.
+func (s *serving) listener(config *tls.Config) (net.Listener, string, error) {
 	listener, err := net.Listen("tcp", s.listen)
 	if err != nil {
 		return nil, "", fmt.Errorf("--listen: %w", err)
 	}
-	if config != nil {
-		listener = tls.NewListener(listener, config)
+	if config == nil {
+		return listener, "http", nil
 	}
-	return listener, scheme, nil
+	return tls.NewListener(listener, config), "https", nil
 }
 
 // readToken reads a token out of a file.

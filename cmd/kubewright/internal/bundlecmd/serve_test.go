@@ -1,6 +1,7 @@
 package bundlecmd
 
 import (
+	"archive/tar"
 	"bufio"
 	"bytes"
 	"context"
@@ -11,6 +12,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -144,9 +146,9 @@ func TestWhatCannotBeServedIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	// What is served all the same ends at once.
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
+	// What is served all the same ends some time.
+	ending, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	for name, c := range map[string]struct {
 		args []string
 		says string
@@ -162,10 +164,57 @@ func TestWhatCannotBeServedIsRefused(t *testing.T) {
 		"what is served in place of a key": {[]string{path, "--key", certFile}, "--key"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := callUntil(ended, append([]string{"serve", "--listen", "127.0.0.1:0"}, c.args...)...); err == nil || !strings.Contains(err.Error(), c.says) {
+			if _, err := callUntil(ending, append([]string{"serve", "--listen", "127.0.0.1:0"}, c.args...)...); err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// The whole table of what hostile bundles may be is in pkg/bundle. Here is one of each sort, those first that open without a complaint.
+func TestAHostileBundleIsNeverServed(t *testing.T) {
+	path, root := written(t)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := func(from, to string) []byte {
+		changed := bytes.Replace(good, []byte(from), []byte(to), 1)
+		if bytes.Equal(changed, good) {
+			t.Fatalf("the bundle has no %q", from)
+		}
+		return changed
+	}
+	var linked bytes.Buffer
+	w := tar.NewWriter(&linked)
+	if err := errors.Join(w.WriteHeader(&tar.Header{Name: "blobs", Linkname: "/etc", Typeflag: tar.TypeSymlink, Mode: 0o777}), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	content := []byte("kubelet\x00") // in the config the name is followed by a quote
+	for name, c := range map[string]struct {
+		raw  []byte
+		says string
+	}{
+		"a blob whose content is not its name":   {change(string(content), "evilcat\x00"), "file kubelet of v1.36.3 for linux/amd64"},
+		"a config whose content is not its name": {change(`"name":"small"`, `"name":"smell"`), "content has digest"},
+		"a symbolic link":                        {linked.Bytes(), "not a regular file"},
+		"a bundle that is cut off":               {good[:len(good)/2], "truncated"},
+		"garbage behind it":                      {append(bytes.Clone(good), "garbage"...), "after the end"},
+	} {
+		for how, args := range map[string][]string{"": nil, ", with the trusted digest": {"--digest", root.String()}} {
+			t.Run(name+how, func(t *testing.T) {
+				ending, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				bad := put(t, "bad.bundle", string(c.raw))
+				out, err := callUntil(ending, append([]string{"serve", bad, "--listen", "127.0.0.1:0"}, args...)...)
+				if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), bad) {
+					t.Errorf("got %v", err)
+				}
+				if out != "" {
+					t.Errorf("it was served at %s", out)
+				}
+			})
+		}
 	}
 }
 

@@ -189,27 +189,16 @@ func (p *signaturePolicy) policy() (sign.Policy, error) {
 	return out, nil
 }
 
-// open opens a bundle as the policy wants it; the evidence is nil when no signature is asked for.
-func (p *signaturePolicy) open(path string, bases []string) (*bundle.Bundle, *sign.Evidence, error) {
+// open opens a bundle as the policy wants it, which must have the expected digest unless that is empty; the evidence is nil when no
+// signature is asked for.
+func (p *signaturePolicy) open(path string, bases []string, expected string) (*bundle.Bundle, *sign.Evidence, error) {
 	policy, err := p.policy()
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(policy.Keys) == 0 {
-		b, err := bundle.OpenSet(path, bases...)
+	if policy.Digest = digest.Digest(expected); len(policy.Keys) == 0 {
+		b, err := bundle.OpenTrusted(path, policy.Digest, bases...)
 		return b, nil, err
 	}
 	return sign.Open(path, policy, bases...)
-}
-
-// openTrusted opens a bundle as the policy wants it, which must have the expected digest unless that is empty.
-func (p *signaturePolicy) openTrusted(path string, bases []string, expected string) (*bundle.Bundle, error) {
-	b, _, err := p.open(path, bases)
-	if err != nil {
-		return nil, err
-	}
-	if want := digest.Digest(expected); expected != "" && want != b.Digest() {
-		return nil, errors.Join(&bundle.UntrustedError{Path: path, Want: want, Got: b.Digest()}, b.Close())
-	}
-	return b, nil
 }

@@ -25,7 +25,7 @@ not hashed again: that is known by its digest, size, inode and time of modificat
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			cmd.SilenceUsage = true
-			b, evidence, err := signature.open(args[0], bases)
+			b, evidence, err := signature.open(args[0], bases, expected)
 			if err != nil {
 				return err
 			}
