@@ -54,6 +54,14 @@ type NodeOverrides struct {
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Containerd *runtime.RawExtension `json:"containerd,omitempty"`
+	// Kubeadm is laid over what kubeadm is told of a node (JSON merge patch): nodeRegistration and timeouts of its InitConfiguration and
+	// JoinConfiguration. kubeadm reads nodeRegistration when the host joins, so a later change has no effect on a node that has joined;
+	// timeouts hold for upgrades too. Name, criSocket, taints and ignorePreflightErrors of nodeRegistration have fields of their own in this
+	// API, or are fixed. In spec.overrides, which speak of the whole cluster, the fields of kubeadm's ClusterConfiguration may stand beside
+	// these two.
+	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Kubeadm *runtime.RawExtension `json:"kubeadm,omitempty"`
 	// IgnorePreflightErrors names checks of kubeadm or Kubewright that are reported but do not stop the operation, for example NumCPU.
 	// What is ignored here may make the operation fail later and less clearly.
 	// +optional
@@ -67,14 +75,11 @@ type NodeOverrides struct {
 // ClusterOverrides change what is rendered for the whole cluster.
 type ClusterOverrides struct {
 	NodeOverrides `json:",inline"`
-	// KubeProxy is laid over the rendered KubeProxyConfiguration (JSON merge patch).
+	// KubeProxy is laid over the rendered KubeProxyConfiguration (JSON merge patch). A pool cannot have its own: kube-proxy is one DaemonSet
+	// with one ConfigMap for all nodes.
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	KubeProxy *runtime.RawExtension `json:"kubeProxy,omitempty"`
-	// Kubeadm is laid over the rendered kubeadm ClusterConfiguration (JSON merge patch).
-	// +optional
-	// +kubebuilder:pruning:PreserveUnknownFields
-	Kubeadm *runtime.RawExtension `json:"kubeadm,omitempty"`
 }
 
 // ControlPlane says which hosts run the control plane.

@@ -70,8 +70,8 @@ type HostSpec struct {
 	// +kubebuilder:validation:XValidation:rule="isIP(self) || (self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$') && !self.matches('^[0-9.]+$'))",message="address is neither an IP address nor a DNS name in lower case: write for example 192.0.2.10 or node1.example.com; user and port have fields of their own"
 	Address string `json:"address"`
 
-	// InternalAddress is the IP address the node uses inside the cluster. When left out it is address, or what the machine uses for
-	// its default route when address is a DNS name.
+	// InternalAddress is the IP address the node uses inside the cluster. When left out it is address; a Host whose address is a DNS name
+	// needs it before a cluster can use the Host.
 	// +optional
 	// +kubebuilder:validation:MaxLength=45
 	// +kubebuilder:validation:XValidation:rule="size(self) == 0 || isIP(self)",message="internalAddress is not an IP address: write one that the other nodes can reach, for example 10.0.0.10"

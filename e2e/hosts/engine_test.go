@@ -1,12 +1,43 @@
 package hosts
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 )
+
+func TestWithoutAnEngineTheErrorSaysWhatToDo(t *testing.T) {
+	const nowhere = "unix:///nonexistent/kubewright.sock"
+	advice := "docker.io iptables missing, and this is neither Debian nor Ubuntu: install it by hand"
+	if os.Geteuid() != 0 {
+		advice = "run this as root on Debian or Ubuntu to have Docker installed and started, or start Docker and give this user access to it"
+	}
+	for name, test := range map[string]struct {
+		host string
+		want []string
+	}{
+		"the engine that DOCKER_HOST names is not exchanged for another one": {nowhere, []string{"DOCKER_HOST is " + nowhere, "start that engine or unset DOCKER_HOST"}},
+		"nothing can be installed": {"", []string{advice}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("DOCKER_HOST", test.host)
+			t.Setenv("PATH", t.TempDir()) // neither docker nor anything that could install it
+			err := EnsureEngine(t.Context(), EngineOptions{Dir: t.TempDir()})
+			if !errors.Is(err, ErrNoEngine) {
+				t.Fatalf("got %v, want an ErrNoEngine", err)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("the error does not say %q: %v", want, err)
+				}
+			}
+		})
+	}
+}
 
 func TestOnlyAnEngineOfOursIsStopped(t *testing.T) {
 	t.Run("no engine was started by us", func(t *testing.T) {

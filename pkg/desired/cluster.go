@@ -38,7 +38,7 @@ type Cluster struct {
 	Network  v1alpha1.Network
 	// MetricsServer is true when the addon is wanted.
 	MetricsServer bool
-	// KubeProxy and Kubeadm are overrides for the whole cluster.
+	// KubeProxy and Kubeadm are overrides for the whole cluster. What Kubeadm says of nodes stands in Host.Kubeadm, too.
 	KubeProxy, Kubeadm *runtime.RawExtension
 	// Kubelet is the override every node shares.
 	Kubelet     *runtime.RawExtension
@@ -73,6 +73,9 @@ type Host struct {
 	PoolKubelet *runtime.RawExtension
 	// Containerd overrides in the order they are laid over the rendered configuration.
 	Containerd []*runtime.RawExtension
+	// Kubeadm overrides in the order they are laid over what kubeadm is told of this node. The first may hold more than that; see
+	// NodeFields.
+	Kubeadm []*runtime.RawExtension
 	// IgnorePreflightErrors of cluster and pool together.
 	IgnorePreflightErrors []string
 	// KubeletVersion of this host with its leading v: the cluster's, or an older one while its pool lags behind.
@@ -106,6 +109,9 @@ func New(cluster *v1alpha1.Cluster, hosts map[string]v1alpha1.Host, releases Rel
 	release, err := releases.Release(spec.Version)
 	if err != nil {
 		return nil, fmt.Errorf("spec.version: %w", err)
+	}
+	if err := checkKubeadm(spec); err != nil {
+		return nil, err
 	}
 	c := &Cluster{
 		Name:          cluster.Name,
@@ -194,12 +200,20 @@ func newHost(hosts map[string]v1alpha1.Host, name, field string) (Host, error) {
 
 func (h *Host) lay(cluster, pool v1alpha1.NodeOverrides) {
 	h.PoolKubelet = pool.Kubelet
-	for _, raw := range []*runtime.RawExtension{cluster.Containerd, pool.Containerd} {
+	h.Containerd = given(cluster.Containerd, pool.Containerd)
+	h.Kubeadm = given(cluster.Kubeadm, pool.Kubeadm)
+	h.IgnorePreflightErrors = append(append([]string{}, cluster.IgnorePreflightErrors...), pool.IgnorePreflightErrors...)
+}
+
+// given leaves out the overrides that nobody gave.
+func given(overrides ...*runtime.RawExtension) []*runtime.RawExtension {
+	var list []*runtime.RawExtension
+	for _, raw := range overrides {
 		if raw != nil {
-			h.Containerd = append(h.Containerd, raw)
+			list = append(list, raw)
 		}
 	}
-	h.IgnorePreflightErrors = append(append([]string{}, cluster.IgnorePreflightErrors...), pool.IgnorePreflightErrors...)
+	return list
 }
 
 func endpoint(e v1alpha1.ControlPlaneEndpoint) Endpoint {

@@ -5,6 +5,7 @@ package kubeadm
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,15 +29,19 @@ var ownChecks = []any{
 
 // Init renders InitConfiguration, ClusterConfiguration, KubeletConfiguration and KubeProxyConfiguration for the first control plane.
 func Init(c *desired.Cluster, h desired.Host, workDir string) ([]byte, error) {
+	node, err := nodeFields(h)
+	if err != nil {
+		return nil, err
+	}
 	init := map[string]any{
 		"apiVersion": apiVersion, "kind": "InitConfiguration",
-		"nodeRegistration": nodeRegistration(h),
 		"localAPIEndpoint": localEndpoint(h),
 		"patches":          map[string]any{"directory": workDir + "/patches"},
 		// kubeadm always makes a token together with the RBAC for joining; nobody uses it, so it dies at once.
 		"bootstrapTokens": []any{map[string]any{"ttl": "1m0s"}},
 		"skipPhases":      []any{"show-join-command"},
 	}
+	maps.Copy(init, node)
 	cluster, err := ClusterConfiguration(c)
 	if err != nil {
 		return nil, err
@@ -77,10 +82,14 @@ func ClusterConfiguration(c *desired.Cluster) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := setDefaultArg(config, "apiServer", "shutdown-delay-duration", apiServerDelay); err != nil {
+	for _, field := range desired.NodeFields() {
+		delete(config, field)
+	}
+	const field = "spec.overrides.kubeadm.apiServer"
+	if err := setDefaultArg(config, "apiServer", "extraArgs", field, "shutdown-delay-duration", apiServerDelay); err != nil {
 		return nil, err
 	}
-	return config, setDefaultArg(config, "apiServer", "shutdown-watch-termination-grace-period", apiServerWatches)
+	return config, setDefaultArg(config, "apiServer", "extraArgs", field, "shutdown-watch-termination-grace-period", apiServerWatches)
 }
 
 // apiServerDelay is how long an API server that was told to end goes on answering while its /readyz says no, so that the nodes' proxies,
@@ -91,16 +100,16 @@ const apiServerDelay = "5s"
 // kubelet kills it.
 const apiServerWatches = "5s"
 
-// setDefaultArg adds an argument to a component unless the user gave it. Lists replace one another when overrides are laid over, so it
-// comes after them.
-func setDefaultArg(config map[string]any, component, name, value string) error {
-	section, ok := config[component].(map[string]any)
-	if !ok && config[component] != nil {
-		return &desired.SpecError{Field: "spec.overrides.kubeadm." + component, Problem: "must be an object"}
+// setDefaultArg adds an argument to a list in a section unless the user gave it. Lists replace one another when overrides are laid over, so
+// it comes after them. The user knows the section as field.
+func setDefaultArg(config map[string]any, at, list, field, name, value string) error {
+	section, ok := config[at].(map[string]any)
+	if !ok && config[at] != nil {
+		return &desired.SpecError{Field: field, Problem: "must be an object"}
 	}
-	args, ok := section["extraArgs"].([]any)
-	if !ok && section["extraArgs"] != nil {
-		return &desired.SpecError{Field: "spec.overrides.kubeadm." + component + ".extraArgs", Problem: "must be a list of names and values"}
+	args, ok := section[list].([]any)
+	if !ok && section[list] != nil {
+		return &desired.SpecError{Field: field + "." + list, Problem: "must be a list of names and values"}
 	}
 	for _, a := range args {
 		if arg, ok := a.(map[string]any); ok && arg["name"] == name {
@@ -109,9 +118,9 @@ func setDefaultArg(config map[string]any, component, name, value string) error {
 	}
 	if section == nil {
 		section = map[string]any{}
-		config[component] = section
+		config[at] = section
 	}
-	section["extraArgs"] = append(slices.Clone(args), map[string]any{"name": name, "value": value})
+	section[list] = append(slices.Clone(args), map[string]any{"name": name, "value": value})
 	return nil
 }
 
@@ -139,16 +148,36 @@ func EffectiveKubelet(c *desired.Cluster, h desired.Host) (map[string]any, error
 
 // Join renders JoinConfiguration. The discovery file holds a short-lived client certificate, so that no token exists in the cluster.
 func Join(h desired.Host, workDir string) ([]byte, error) {
+	node, err := nodeFields(h)
+	if err != nil {
+		return nil, err
+	}
 	join := map[string]any{
 		"apiVersion": apiVersion, "kind": "JoinConfiguration",
-		"nodeRegistration": nodeRegistration(h),
-		"discovery":        map[string]any{"file": map[string]any{"kubeConfigPath": workDir + "/discovery.conf"}},
-		"patches":          map[string]any{"directory": workDir + "/patches"},
+		"discovery": map[string]any{"file": map[string]any{"kubeConfigPath": workDir + "/discovery.conf"}},
+		"patches":   map[string]any{"directory": workDir + "/patches"},
 	}
+	maps.Copy(join, node)
 	if h.IsControlPlane() {
 		join["controlPlane"] = map[string]any{"localAPIEndpoint": localEndpoint(h)}
 	}
 	return documents(join)
+}
+
+// nodeFields are the fields that InitConfiguration and JoinConfiguration share and that may be overridden.
+func nodeFields(h desired.Host) (map[string]any, error) {
+	const field = "overrides.kubeadm"
+	merged, err := desired.Merge(map[string]any{"nodeRegistration": nodeRegistration(h)}, field, h.Kubeadm...)
+	if err != nil {
+		return nil, err
+	}
+	fields := map[string]any{}
+	for _, name := range desired.NodeFields() {
+		if value, ok := merged[name]; ok {
+			fields[name] = value
+		}
+	}
+	return fields, setDefaultArg(fields, "nodeRegistration", "kubeletExtraArgs", field+".nodeRegistration", "node-ip", h.Address)
 }
 
 func nodeRegistration(h desired.Host) map[string]any {
@@ -162,8 +191,7 @@ func nodeRegistration(h desired.Host) map[string]any {
 		"taints":                taints(h.Taints),
 		"ignorePreflightErrors": ignore,
 		// Everything comes out of the bundle beforehand; an image that is missing is an error here, not a reason to ask a registry.
-		"imagePullPolicy":  "Never",
-		"kubeletExtraArgs": []any{map[string]any{"name": "node-ip", "value": h.Address}},
+		"imagePullPolicy": "Never",
 	}
 }
 

@@ -56,6 +56,10 @@ func TestConfigurationsAreRenderedAsWrittenDown(t *testing.T) {
 		}, func(c *desired.Cluster) ([]byte, error) { return kubeadm.Init(c, c.Hosts[0], "/work") }},
 		{"joining a control plane", "join-control-plane.yaml", nil, func(c *desired.Cluster) ([]byte, error) { return kubeadm.Join(c.Hosts[1], "/work") }},
 		{"joining a worker", "join-worker.yaml", nil, func(c *desired.Cluster) ([]byte, error) { return kubeadm.Join(c.Hosts[3], "/work") }},
+		{"joining a control plane with an override for the cluster and one for control planes", "join-control-plane-overrides.yaml", overrideNodes,
+			func(c *desired.Cluster) ([]byte, error) { return kubeadm.Join(c.Hosts[1], "/work") }},
+		{"joining a worker with an override for the cluster and one for its pool", "join-worker-overrides.yaml", overrideNodes,
+			func(c *desired.Cluster) ([]byte, error) { return kubeadm.Join(c.Hosts[3], "/work") }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := c.render(cluster(t, c.edit))
@@ -69,7 +73,6 @@ func TestConfigurationsAreRenderedAsWrittenDown(t *testing.T) {
 
 func TestAnOverrideOfTheWrongShapeIsNamedByItsField(t *testing.T) {
 	for override, field := range map[string]string{
-		`["not","an","object"]`:             "spec.overrides.kubeadm",
 		`{"apiServer":"fast"}`:              "spec.overrides.kubeadm.apiServer",
 		`{"apiServer":{"extraArgs":"v=2"}}`: "spec.overrides.kubeadm.apiServer.extraArgs",
 	} {
@@ -78,6 +81,79 @@ func TestAnOverrideOfTheWrongShapeIsNamedByItsField(t *testing.T) {
 			_, err := kubeadm.Init(c, c.Hosts[0], "/work")
 			if err == nil || !strings.HasPrefix(err.Error(), field+":") {
 				t.Errorf("got %v, want an error that names %s", err, field)
+			}
+		})
+	}
+}
+
+// overrideNodes gives overrides of kubeadm's configuration for all nodes, control planes and a pool. The one for all nodes says something of
+// the cluster, too.
+func overrideNodes(c *v1alpha1.Cluster) {
+	c.Spec.Overrides.Kubeadm = raw(`{"apiServer":{"extraArgs":[{"name":"v","value":"2"}]},"nodeRegistration":{"imagePullSerial":false},"timeouts":{"kubeletHealthCheck":"6m0s"}}`)
+	c.Spec.ControlPlane.Overrides.Kubeadm = raw(`{"timeouts":{"etcdAPICall":"3m0s"},"nodeRegistration":{"kubeletExtraArgs":[{"name":"node-ip","value":"198.51.100.1"}]}}`)
+	c.Spec.Workers[0].Overrides.Kubeadm = raw(`{"nodeRegistration":{"imagePullSerial":null,"kubeletExtraArgs":[{"name":"v","value":"4"}]}}`)
+}
+
+func TestFlagsOfKubeletMustBeAList(t *testing.T) {
+	c := cluster(t, func(c *v1alpha1.Cluster) {
+		c.Spec.Workers[0].Overrides.Kubeadm = raw(`{"nodeRegistration":{"kubeletExtraArgs":"v=4"}}`)
+	})
+	_, err := kubeadm.Join(c.Hosts[3], "/work")
+	if want := "overrides.kubeadm.nodeRegistration.kubeletExtraArgs: must be a list"; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want an error that begins with %q", err, want)
+	}
+}
+
+func TestWhatKubeadmReadsWhenAHostJoinsIsNoDriftLater(t *testing.T) {
+	plain, overridden := cluster(t, nil), cluster(t, overrideNodes)
+	overridden.Kubeadm = raw(`{"nodeRegistration":{"imagePullSerial":false}}`) // what it says of the cluster is drift, and rightly so
+	for name, command := range map[string]func(*desired.Cluster, desired.Host) (hostapi.Resource, error){
+		"initialising a cluster": kubeadm.InitResource,
+		"joining a worker": func(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
+			return kubeadm.JoinWorker(c, h, nil)
+		},
+		"joining a control plane": func(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
+			return kubeadm.JoinFinish(c, h, nil)
+		},
+		"exchanging static pods":       kubeadm.ControlPlane,
+		"kubelet's configuration":      kubeadm.KubeletConfig,
+		"the API server's certificate": kubeadm.Certificate,
+		"applying kube-proxy":          kubeadm.KubeProxy,
+		"what follows another version": kubeadm.PostUpgrade,
+		"applying CoreDNS":             kubeadm.CoreDNS,
+	} {
+		t.Run(name, func(t *testing.T) {
+			for i := range plain.Hosts {
+				before, err := command(plain, plain.Hosts[i])
+				if err != nil {
+					t.Fatal(err)
+				}
+				after, err := command(overridden, overridden.Hosts[i])
+				if err != nil {
+					t.Fatal(err)
+				}
+				if before.Command.Key != after.Command.Key {
+					t.Errorf("it would be done again on %s", plain.Hosts[i].Name)
+				}
+			}
+		})
+	}
+}
+
+func TestTimeoutsHoldForUpgradesToo(t *testing.T) {
+	c := cluster(t, overrideNodes)
+	for i, want := range map[int]string{
+		0: "timeouts:\n  etcdAPICall: 3m0s\n  kubeletHealthCheck: 6m0s\n",
+		3: "timeouts:\n  kubeletHealthCheck: 6m0s\n",
+	} {
+		t.Run(c.Hosts[i].Name, func(t *testing.T) {
+			r, err := kubeadm.KubeletConfig(c, c.Hosts[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			config := string(r.Command.Files[0].Content)
+			if !strings.HasSuffix(config, want) || strings.Contains(config, "nodeRegistration") {
+				t.Errorf("its configuration does not end in\n%s:\n%s", want, config)
 			}
 		})
 	}

@@ -129,14 +129,22 @@ func upgradePhase(h desired.Host, cover hostapi.Cover, name string) (hostapi.Res
 	for _, check := range h.IgnorePreflightErrors {
 		ignore = append(ignore, check)
 	}
-	config, err := documents(map[string]any{
+	fields, err := nodeFields(h)
+	if err != nil {
+		return hostapi.Resource{}, err
+	}
+	upgrade := map[string]any{
 		"apiVersion": apiVersion, "kind": "UpgradeConfiguration",
 		"node": map[string]any{
 			"ignorePreflightErrors": ignore,
 			"imagePullPolicy":       "Never",
 			"patches":               map[string]any{"directory": dir + "/patches"},
 		},
-	})
+	}
+	if timeouts, ok := fields["timeouts"]; ok {
+		upgrade["timeouts"] = timeouts
+	}
+	config, err := documents(upgrade)
 	if err != nil {
 		return hostapi.Resource{}, err
 	}
