@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/version"
+
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/steps/kubeadm"
 	"github.com/kubewright/kubewright/pkg/steps/layout"
@@ -49,7 +51,10 @@ func address(j *judge) {
 	j.object("AddressNotOnHost", fmt.Sprintf("no interface of the host has the address %s; set spec.internalAddress of the Host to the address the node shall use", j.host.Address))
 }
 
-// cgroups: kubelet refuses cgroup v1 from 1.35 on unless failCgroupV1 is false.
+// cgroupV1Refused is the first version, pre-releases included, of which kubelet's failCgroupV1 is true unless it is set.
+const cgroupV1Refused = "v1.35.0-alpha.0"
+
+// cgroups: kubelet refuses cgroup v1 when failCgroupV1 is true.
 func cgroups(j *judge) {
 	if j.facts.Cgroup == "v2" {
 		return
@@ -59,10 +64,16 @@ func cgroups(j *judge) {
 		j.refuse("KubeletOverride", err.Error())
 		return
 	}
-	if accepted, ok := kubelet["failCgroupV1"].(bool); ok && !accepted {
-		return
+	refuses, set := kubelet["failCgroupV1"].(bool)
+	if !set {
+		at, err := version.ParseSemantic(j.host.KubeletVersion)
+		// A version that cannot be read is taken for a new one.
+		refuses = err != nil || at.AtLeast(version.MustParseSemantic(cgroupV1Refused))
 	}
-	j.refuse("CgroupV1", fmt.Sprintf("the host runs cgroup %s, which kubelet refuses; boot it with cgroup v2, or set failCgroupV1: false in overrides.kubelet", j.facts.Cgroup))
+	if refuses {
+		j.refuse("CgroupV1", fmt.Sprintf("the host runs cgroup %s, which kubelet %s refuses; boot it with cgroup v2, or set failCgroupV1: false in overrides.kubelet",
+			j.facts.Cgroup, j.host.KubeletVersion))
+	}
 }
 
 func swap(j *judge) {

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime"
+
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/bundle"
 	"github.com/kubewright/kubewright/pkg/desired"
@@ -21,6 +23,22 @@ func goodFacts(machineID, address string) *hostapi.Facts {
 	}
 }
 
+// kubelet overrides kubelet's configuration.
+func kubelet(override string) func(*desired.Cluster) {
+	return func(c *desired.Cluster) { c.Kubelet = &runtime.RawExtension{Raw: []byte(override)} }
+}
+
+// kubeletVersion gives the control plane a kubelet.
+func kubeletVersion(version string) func(*desired.Cluster) {
+	return func(c *desired.Cluster) { c.Hosts[0].KubeletVersion = version }
+}
+
+func both(a, b func(*desired.Cluster)) func(*desired.Cluster) {
+	return func(c *desired.Cluster) { a(c); b(c) }
+}
+
+func initialised(c *desired.Cluster) { c.Initialized = true }
+
 func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 	authorities, err := pki.NewAuthorities(time.Now())
 	if err != nil {
@@ -33,6 +51,8 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 	for name, test := range map[string]struct {
 		// change makes the control plane's facts bad.
 		change func(*hostapi.Facts)
+		// want makes the cluster another one; nil leaves it as it is.
+		want   func(*desired.Cluster)
 		ignore []string
 		// stop names the checks that stop the operation, says a text of the first.
 		stop []string
@@ -49,8 +69,95 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 		},
 		"cgroup v1 without the override may not": {
 			change: func(f *hostapi.Facts) { f.Cgroup = "v1" },
-			stop:   []string{"CgroupV1"}, says: "failCgroupV1: false in overrides.kubelet",
+			stop:   []string{"CgroupV1"}, says: "cgroup v1, which kubelet v1.36.3 refuses; boot it with cgroup v2, or set failCgroupV1: false in overrides.kubelet",
 		},
+		"cgroup v1 with the override may": {
+			change: func(f *hostapi.Facts) { f.Cgroup = "v1" }, want: kubelet(`{"failCgroupV1": false}`),
+		},
+		"cgroup v1 may not with the first kubelet that refuses it": {
+			change: func(f *hostapi.Facts) { f.Cgroup = "v1" }, want: kubeletVersion("v1.35.0"), stop: []string{"CgroupV1"}, says: "kubelet v1.35.0",
+		},
+		"cgroup v1 may with a kubelet that does not refuse it yet": {
+			change: func(f *hostapi.Facts) { f.Cgroup = "v1" }, want: kubeletVersion("v1.34.9"),
+		},
+		"cgroup v1 may not with an old kubelet that is told to refuse it": {
+			change: func(f *hostapi.Facts) { f.Cgroup = "v1" }, want: both(kubeletVersion("v1.34.9"), kubelet(`{"failCgroupV1": true}`)), stop: []string{"CgroupV1"}, says: "kubelet v1.34.9",
+		},
+		"a cluster that has lost its data may not begin anew": {
+			change: func(*hostapi.Facts) {}, want: initialised, stop: []string{"ClusterDataLost"}, says: "restore a snapshot",
+		},
+		"lost data cannot be ignored": {
+			change: func(*hostapi.Facts) {}, want: initialised, ignore: []string{"ClusterDataLost"}, stop: []string{"ClusterDataLost"},
+		},
+		"a cluster that still has its data may go on": {
+			change: func(f *hostapi.Facts) {
+				f.Owner = &hostapi.Owner{ClusterName: "demo", ClusterUID: "1"}
+				f.Paths = []hostapi.PathFact{{Path: "/var/lib/etcd/member", Owned: true}}
+			}, want: initialised,
+		},
+		"without root rights nothing may": {
+			change: func(f *hostapi.Facts) { f.UID = 1000 }, stop: []string{"NotRoot"}, says: "runs as uid 1000; log in as root or set spec.sudo",
+		},
+		"missing root rights cannot be ignored": {
+			change: func(f *hostapi.Facts) { f.UID = 1000 }, ignore: []string{"NotRoot"}, stop: []string{"NotRoot"},
+		},
+		"an address that no interface has may not": {
+			change: func(f *hostapi.Facts) { f.Interfaces[0].Addresses = []string{"192.0.2.11/24", "not an address"} },
+			stop:   []string{"AddressNotOnHost"}, says: "no interface of the host has the address 192.0.2.1;",
+		},
+		"swap may not": {
+			change: func(f *hostapi.Facts) { f.SwapBytes = 1 << 30 }, stop: []string{"Swap"}, says: "swapoff -a",
+		},
+		"swap that kubelet is told to bear may": {
+			change: func(f *hostapi.Facts) { f.SwapBytes = 1 << 30 }, want: kubelet(`{"failSwapOn": false}`),
+		},
+		"a control plane with too little memory may not": {
+			change: func(f *hostapi.Facts) { f.MemoryBytes = 1700<<20 - 1 }, stop: []string{"Memory"}, says: "1699 MiB of memory, a control plane needs 1700 MiB",
+		},
+		"a control plane with just enough memory may": {change: func(f *hostapi.Facts) { f.MemoryBytes = 1700 << 20 }},
+		"a control plane with one CPU may not": {
+			change: func(f *hostapi.Facts) { f.CPUs = 1 }, stop: []string{"CPUs"}, says: "has 1 CPU, a control plane needs 2",
+		},
+		"a small worker may": {
+			change: func(f *hostapi.Facts) { f.CPUs, f.MemoryBytes = 1, 1<<30 }, want: func(c *desired.Cluster) { c.Hosts[0].Role = v1alpha1.WorkerRole },
+		},
+		"a kernel that lacks what is needed and has no modules may not": {
+			change: func(f *hostapi.Facts) {
+				f.Kernel, f.Features = "6.1.0", hostapi.KernelFeatures{Overlay: true, VXLAN: true}
+			},
+			stop: []string{"KernelFeatures"}, says: "the kernel 6.1.0 lacks nf_tables, nf_conntrack and has no modules to load",
+		},
+		"a kernel that can load what is needed may": {
+			change: func(f *hostapi.Facts) { f.Features = hostapi.KernelFeatures{ModulesDir: true} },
+		},
+		"a kernel without vxlan may not where flannel uses it": {
+			change: func(f *hostapi.Facts) { f.Features.VXLAN = false },
+			want: func(c *desired.Cluster) {
+				c.Network.CNI.Type, c.Network.CNI.FlannelBackend = v1alpha1.FlannelCNI, "vxlan"
+			},
+			stop: []string{"KernelFeatures"}, says: "lacks vxlan",
+		},
+		"a kernel without vxlan may where nothing uses it": {change: func(f *hostapi.Facts) { f.Features.VXLAN = false }},
+		"a disk that is mounted read-only may not": {
+			change: func(f *hostapi.Facts) { f.Disks[0].ReadOnly = true }, stop: []string{"DiskReadOnly"}, says: "/var/lib is on a file system mounted read-only",
+		},
+		"a disk that is mounted read-only cannot be ignored": {
+			change: func(f *hostapi.Facts) { f.Disks[0].ReadOnly = true }, ignore: []string{"DiskReadOnly"}, stop: []string{"DiskReadOnly"},
+		},
+		"a nameserver on the host's loopback may not": {
+			change: func(f *hostapi.Facts) { f.Nameservers = []string{"192.0.2.53", "127.0.0.1"} }, stop: []string{"LoopbackNameserver"}, says: "names 127.0.0.1",
+		},
+		"a nameserver on the loopback of IPv6 may not": {
+			change: func(f *hostapi.Facts) { f.Nameservers = []string{"::1"} }, stop: []string{"LoopbackNameserver"}, says: "names ::1",
+		},
+		"the stub of systemd-resolved may": {change: func(f *hostapi.Facts) { f.Nameservers = []string{"127.0.0.53"} }},
+		"a clock that is behind may not": {
+			change: func(f *hostapi.Facts) { f.ClockSkew = -3 * time.Minute }, stop: []string{"Clock"}, says: "3m0s off; synchronise time",
+		},
+		"a clock that is ahead may not": {
+			change: func(f *hostapi.Facts) { f.ClockSkew = 3 * time.Minute }, stop: []string{"Clock"}, says: "3m0s off",
+		},
+		"a clock that is a little off may": {change: func(f *hostapi.Facts) { f.ClockSkew = time.Minute }},
 		"a port in use and leftovers are both named": {
 			change: func(f *hostapi.Facts) {
 				f.Listening = []hostapi.Listening{{Port: 6443, Process: "nginx", PID: 7}}
@@ -100,20 +207,28 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			host := desired.Host{Name: "cp1", Address: "192.0.2.1", Role: v1alpha1.ControlPlaneRole, IgnorePreflightErrors: test.ignore}
+			host := desired.Host{
+				Name: "cp1", Address: "192.0.2.1", Role: v1alpha1.ControlPlaneRole, KubeletVersion: "v1.36.3", IgnorePreflightErrors: test.ignore,
+			}
 			cluster := &desired.Cluster{
 				UID: "1", Version: "v1.36.3", Authorities: authorities, Hosts: []desired.Host{host},
 				Release: &bundle.Release{KubernetesVersion: "v1.36.3", Platforms: []string{"linux/amd64"}},
 			}
+			if test.want != nil {
+				test.want(cluster)
+			}
 			facts := goodFacts("a", "192.0.2.1")
 			test.change(facts)
-			stopping, _ := Evaluate(cluster, host, Snapshot{"cp1": facts, "w1": goodFacts("b", "192.0.2.2")})
+			stopping, ignored := Evaluate(cluster, cluster.Hosts[0], Snapshot{"cp1": facts, "w1": goodFacts("b", "192.0.2.2")})
 			var got []string
 			for _, p := range stopping {
 				got = append(got, p.Check)
 			}
 			if strings.Join(got, " ") != strings.Join(test.stop, " ") {
 				t.Fatalf("stopped by %v, want %v: %s", got, test.stop, Format(stopping))
+			}
+			if len(ignored)+len(stopping) < len(test.ignore) {
+				t.Errorf("what is ignored is not told: %v", ignored)
 			}
 			if len(stopping) > 0 && !strings.Contains(stopping[0].Message, test.says) {
 				t.Errorf("the message is %q, want one with %q", stopping[0].Message, test.says)
