@@ -108,6 +108,14 @@ func (s *sessions) names() []string {
 	return slices.Sorted(maps.Keys(s.hosts))
 }
 
+// all is every session there is now. A session's lock is waited for outside the lock of the map: it may be held for as long as its
+// host takes to connect, and no other host may wait for that.
+func (s *sessions) all() map[string]*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.hosts)
+}
+
 // dial opens a TCP connection from the host.
 func (s *sessions) dial(ctx context.Context, host, network, addr string) (net.Conn, error) {
 	one := s.of(host)
@@ -237,9 +245,7 @@ func (p pipe) Close() error {
 
 // closeAll ends every session; detached commands on hosts go on.
 func (s *sessions) closeAll() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, one := range s.hosts {
+	for _, one := range s.all() {
 		one.mu.Lock()
 		one.drop()
 		one.mu.Unlock()
@@ -263,11 +269,9 @@ func (s *sessions) cost(host string) (connections int64, stats hostclient.Stats)
 
 // localAddresses lists our ends of the direct connections: where hosts can reach us, unless something in between translates.
 func (s *sessions) localAddresses() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	seen := map[string]bool{}
 	var list []string
-	for name, one := range s.hosts {
+	for name, one := range s.all() {
 		if s.access[name].Host.Spec.BastionRef != nil {
 			continue
 		}
