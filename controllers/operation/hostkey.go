@@ -7,10 +7,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/ssh"
 )
 
 // hostKeyRecorder writes down the key of a first use. The Host is read live and written with its resource version, so that of two
-// that see a host for the first time one decides, and a key that is recorded already is never replaced.
+// that see a host for the first time one decides, and a key that is recorded already is never replaced: another one is an
+// *ssh.OtherKeyError, also when it was recorded by the same operation.
 func (r *Reconciler) hostKeyRecorder(namespace string) func(ctx context.Context, host, key string) error {
 	return func(ctx context.Context, name, key string) error {
 		return onConflict(ctx, func() error {
@@ -23,7 +25,7 @@ func (r *Reconciler) hostKeyRecorder(namespace string) func(ctx context.Context,
 				return nil
 			case "":
 			default:
-				return fmt.Errorf("host %s has another key recorded since this operation began", name)
+				return fmt.Errorf("host %s: %w", name, &ssh.OtherKeyError{Recorded: host.Status.HostKey})
 			}
 			after := host.DeepCopy()
 			after.Status.HostKey = key

@@ -19,7 +19,7 @@ type Outcome struct {
 	Err error
 	// Kind of Err, when it failed.
 	Kind Kind
-	// Message for people: the text of Err, or what it is blocked by.
+	// Message for people: the text of Err, what it is blocked by, or the Note of the verdict it ended with.
 	Message string
 	// Why it was not done when last looked at; in plan mode what would be changed.
 	Why []string

@@ -467,6 +467,26 @@ func TestACutOffApplyIsRetryableAndCheckedAgain(t *testing.T) {
 	})
 }
 
+func TestADoneStepMayHaveANote(t *testing.T) {
+	noted := func(context.Context, string) (Verdict, error) { return Verdict{State: Done, Note: "by the way"}, nil }
+	apply := func(context.Context, string, func(string)) error { return nil }
+	for _, mode := range []Mode{ModeApply, ModePlan} {
+		var last []string
+		sink := SinkFunc(func(e Event) {
+			if e.State == StateDone {
+				last = append(last, e.Step+": "+e.Message)
+			}
+		})
+		_, err := Run(t.Context(), Graph{Steps: []Step{
+			{ID: "a", Hosts: []string{"n1"}, Check: noted},
+			{ID: "b", Hosts: []string{"n1"}, Check: noted, Apply: apply, Needs: []Need{{Step: "a"}}},
+		}}, Options{Mode: mode, Sink: sink})
+		if err != nil || strings.Join(last, ", ") != "a: by the way, b: by the way" {
+			t.Errorf("in mode %s it told %q, error %v", mode, last, err)
+		}
+	}
+}
+
 func TestAGuardRefusesBeforeAnythingIsApplied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()

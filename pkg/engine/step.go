@@ -70,6 +70,8 @@ type Verdict struct {
 	State VerdictState
 	// Why it is not Done, one short line per difference. It is shown to people: no secrets.
 	Why []string
+	// Note is shown with a Done that ends the step: what people should know although nothing has to be done. No secrets.
+	Note string
 	// RetryAfter is how long to wait before asking again; 0 leaves it to the engine (100 ms growing to 2 s).
 	RetryAfter time.Duration
 }

@@ -80,10 +80,11 @@ func (w *work) try(ctx context.Context) error {
 		return w.plan(ctx)
 	}
 	if w.step.Apply == nil {
-		if _, err := w.poll(ctx, isDone, true, ReasonNotObserved, "not there after %s: %s"); err != nil {
+		v, err := w.poll(ctx, isDone, true, ReasonNotObserved, "not there after %s: %s")
+		if err != nil {
 			return err
 		}
-		w.end(StateDone, "", nil)
+		w.endDone(v)
 		return nil
 	}
 	v, err := w.poll(ctx, isKnown, false, ReasonUnknown, "cannot tell after %s how things stand: %s")
@@ -94,14 +95,14 @@ func (w *work) try(ctx context.Context) error {
 		if err := w.guardAndApply(ctx, v); err != nil {
 			return err
 		}
-		if _, err := w.poll(ctx, isDone, true, ReasonNotObserved, "applied but not observed within %s: %s"); err != nil {
+		if v, err = w.poll(ctx, isDone, true, ReasonNotObserved, "applied but not observed within %s: %s"); err != nil {
 			return err
 		}
 	}
 	if w.applied && w.step.Mutates {
 		w.end(StateChanged, "", w.pair.outcome.Why)
 	} else {
-		w.end(StateDone, "", nil)
+		w.endDone(v)
 	}
 	return nil
 }
@@ -110,10 +111,11 @@ func (w *work) try(ctx context.Context) error {
 func (w *work) plan(ctx context.Context) error {
 	if !w.pair.changed && w.step.Apply == nil {
 		// Nothing before it would change, so what it waits for has to come by itself, as it would in a real run.
-		if _, err := w.poll(ctx, isDone, true, ReasonNotObserved, "not there after %s: %s"); err != nil {
+		v, err := w.poll(ctx, isDone, true, ReasonNotObserved, "not there after %s: %s")
+		if err != nil {
 			return err
 		}
-		w.end(StateDone, "", nil)
+		w.endDone(v)
 		return nil
 	}
 	pctx, cancel := w.phase(ctx)
@@ -132,7 +134,7 @@ func (w *work) plan(ctx context.Context) error {
 	}
 	switch {
 	case v.State == Done:
-		w.end(StateDone, "", nil)
+		w.endDone(v)
 	case !w.step.Mutates:
 		w.end(StateSkipped, ReasonAwaited, v.Why)
 	case v.State == Needed:
@@ -316,6 +318,12 @@ func (w *work) say(state State, reason, message string, d Detail) {
 	e.Reason, e.Message = reason, head(message, maxMessage)
 	e.ExitCode, e.Output = d.ExitCode, tail(d.Output, maxOutput)
 	w.run.events.put(e, false)
+}
+
+// endDone ends the pair as found, with the note of the verdict.
+func (w *work) endDone(v Verdict) {
+	w.end(StateDone, "", nil)
+	w.pair.outcome.Message = v.Note
 }
 
 func (w *work) end(state State, reason string, why []string) {

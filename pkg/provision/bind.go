@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/engine"
@@ -36,13 +33,10 @@ func (x *execution) bind(ctx context.Context, graph *plan.Graph) (engine.Graph, 
 		sources:  x.content.sources(),
 		known:    map[string]map[string][]hostapi.Verdict{},
 		first:    map[string]map[string][]hostapi.Verdict{},
+		compared: map[string]bool{},
 	}
-	group, groupCtx := errgroup.WithContext(ctx)
-	for _, name := range hostsOf(graph.Steps) {
-		group.Go(func() error { return hosts.ask(groupCtx, name, graph.Steps) })
-	}
-	if err := group.Wait(); err != nil {
-		return engine.Graph{}, fmt.Errorf("compare hosts with what is wanted: %w", err)
+	if _, err := x.run(ctx, []engine.Step{hosts.compareStep(graph.Steps)}, nil, engine.ModeApply); err != nil {
+		return engine.Graph{}, err
 	}
 	bound := engine.Graph{Lanes: graph.Lanes}
 	for _, s := range graph.Steps {
@@ -69,17 +63,6 @@ func (x *execution) serveContent() error {
 	}
 	x.serving = true
 	return x.content.listen(x.sessions.localAddresses(), x.options.TunnelOnly)
-}
-
-// hostsOf lists the hosts that have resources in any step.
-func hostsOf(steps []plan.Step) []string {
-	names := map[string]bool{}
-	for _, s := range steps {
-		for host := range s.Resources {
-			names[host] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(names))
 }
 
 // when makes a step done by definition while nothing that it is for was found needed at the start.

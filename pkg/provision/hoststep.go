@@ -25,6 +25,8 @@ type hostSteps struct {
 	known map[string]map[string][]hostapi.Verdict
 	// first holds what was found at the start, by step and host. It is what steps look at that are for others.
 	first map[string]map[string][]hostapi.Verdict
+	// compared names the hosts that were asked for everything at the start.
+	compared map[string]bool
 }
 
 // foundNeeded tells that something of the steps was found missing at the start: on one host or, for "", on any; among the resources
@@ -53,39 +55,6 @@ func resourceID(v hostapi.Verdict) string {
 		return id
 	}
 	return v.Resource
-}
-
-// ask obtains the verdicts of all steps of a host in one request.
-func (b *hostSteps) ask(ctx context.Context, host string, steps []plan.Step) error {
-	request := hostapi.CheckRequest{Step: "all"}
-	for _, s := range steps {
-		for _, r := range s.Resources[host] {
-			r.ID = s.ID + "#" + r.ID
-			request.Resources = append(request.Resources, r)
-		}
-	}
-	if len(request.Resources) == 0 {
-		return nil
-	}
-	helper, err := b.sessions.helper(ctx, host)
-	if err != nil {
-		return err
-	}
-	verdicts, err := helper.Check(ctx, request)
-	if err != nil {
-		return classify(err)
-	}
-	if len(verdicts) != len(request.Resources) {
-		return engine.Permanent(fmt.Errorf("host %s: the helper answered %d verdicts to %d resources", host, len(verdicts), len(request.Resources)))
-	}
-	for _, s := range steps {
-		if n := len(s.Resources[host]); n > 0 {
-			b.keep(s.ID, host, verdicts[:n])
-			b.keepFirst(s.ID, host, verdicts[:n])
-			verdicts = verdicts[n:]
-		}
-	}
-	return nil
 }
 
 func (b *hostSteps) keep(step, host string, verdicts []hostapi.Verdict) {

@@ -54,7 +54,8 @@ type Request struct {
 	Bundle *bundle.Bundle
 	// Sink receives events. It may be nil.
 	Sink engine.Sink
-	// RecordHostKey persists the key of a host seen for the first time, before any credential is sent to it. An error stops the connection.
+	// RecordHostKey persists the key of a host seen for the first time, before any credential is sent to it. An error stops the connection;
+	// ssh.HostKeyPolicy says which.
 	RecordHostKey func(ctx context.Context, host, key string) error
 }
 

@@ -108,6 +108,14 @@ func (s *sessions) names() []string {
 	return slices.Sorted(maps.Keys(s.hosts))
 }
 
+// all is every session there is now. A session's lock is waited for outside the lock of the map: it may be held for as long as its
+// host takes to connect, and no other host may wait for that.
+func (s *sessions) all() map[string]*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.hosts)
+}
+
 // dial opens a TCP connection from the host.
 func (s *sessions) dial(ctx context.Context, host, network, addr string) (net.Conn, error) {
 	one := s.of(host)
@@ -132,6 +140,15 @@ func (one *session) alive() bool {
 }
 
 func (one *session) drop() {
+	one.dropHelper()
+	if one.release != nil {
+		one.release()
+	}
+	one.client, one.release = nil, nil
+}
+
+// dropHelper ends the session with the helper and keeps what it cost.
+func (one *session) dropHelper() {
 	if one.helper != nil {
 		stats := one.helper.Stats()
 		one.past.Requests += stats.Requests
@@ -140,10 +157,7 @@ func (one *session) drop() {
 		// The session is given up either way; what matters was reported by the call that failed.
 		_ = one.helper.Close()
 	}
-	if one.release != nil {
-		one.release()
-	}
-	one.client, one.release, one.helper, one.leased = nil, nil, nil, false
+	one.helper, one.leased = nil, false
 }
 
 func (s *sessions) connect(ctx context.Context, host string, one *session) error {
@@ -155,23 +169,42 @@ func (s *sessions) connect(ctx context.Context, host string, one *session) error
 	if one.client, one.release, err = s.pool.Get(ctx, t); err != nil {
 		return err
 	}
-	process, err := s.startHelper(ctx, host, one.client, t.Sudo.Mode != ssh.SudoNone)
-	if err != nil {
-		return err
+	for placed := false; ; placed = true {
+		process, file, err := s.startHelper(ctx, host, one.client, t.Sudo.Mode != ssh.SudoNone)
+		if err != nil {
+			return err
+		}
+		one.helper, err = hostclient.Connect(ctx, pipe{process}, hostclient.Options{Operation: s.operation, Holder: s.holder, Blobs: s.blobs})
+		if err != nil {
+			return fmt.Errorf("host %s: start the helper: %w (it said: %q)", host, err, process.Stderr())
+		}
+		// A name is no digest: the file may have been damaged or exchanged since it was placed. What runs tells what it was read from.
+		got := one.helper.HelperDigest()
+		if got == file.Digest.String() {
+			return nil
+		}
+		one.dropHelper()
+		if placed {
+			return &ssh.PlaceError{Endpoint: ssh.Endpoint{Host: host, Address: t.Address}, Path: helperPath(file), Reason: fmt.Sprintf(
+				"it was placed with digest %s and has digest %s when it runs; find out what changes files there", file.Digest, got)}
+		}
+		if err := s.placeHelper(ctx, one.client, file); err != nil {
+			return err
+		}
 	}
-	one.helper, err = hostclient.Connect(ctx, pipe{process}, hostclient.Options{Operation: s.operation, Holder: s.holder, Blobs: s.blobs})
-	if err != nil {
-		return fmt.Errorf("host %s: start the helper: %w (it said: %q)", host, err, process.Stderr())
-	}
-	return nil
 }
 
 // helperDir holds helpers by digest, so that operations of different versions never share one.
 const helperDir = "/var/lib/kubewright-helper"
 
+// helperPath is where a helper is on a host.
+func helperPath(file *bundle.File) string {
+	return helperDir + "/kubewright-host-" + file.Digest.Encoded()[:32]
+}
+
 // startHelper runs the helper, and places it only when the host does not have it: one round trip where it does. A host that has none
-// is asked for its platform first, so that nothing is placed on a machine that the bundle is not for.
-func (s *sessions) startHelper(ctx context.Context, host string, client *ssh.Client, sudo bool) (*ssh.Process, error) {
+// is asked for its platform first, so that nothing is placed on a machine that the bundle is not for. It tells which file it ran.
+func (s *sessions) startHelper(ctx context.Context, host string, client *ssh.Client, sudo bool) (*ssh.Process, *bundle.File, error) {
 	var last error
 	platform := ""
 	for i, candidate := range s.release.Platforms {
@@ -180,43 +213,47 @@ func (s *sessions) startHelper(ctx context.Context, host string, client *ssh.Cli
 		}
 		file, err := s.release.File("kubewright-host", candidate)
 		if err != nil {
-			return nil, fmt.Errorf("host %s: the bundle holds no host helper: %w", host, err)
+			return nil, nil, fmt.Errorf("host %s: the bundle holds no host helper: %w", host, err)
 		}
-		path := helperDir + "/kubewright-host-" + file.Digest.Encoded()[:32]
-		command := ssh.Command{Path: path, Args: []string{"serve"}, Sudo: sudo}
+		command := ssh.Command{Path: helperPath(file), Args: []string{"serve"}, Sudo: sudo}
 		process, err := client.RunHelper(ctx, command)
 		if !notThere(err) {
-			return process, err
+			return process, file, err
 		}
 		if i == 0 {
 			if platform, err = askPlatform(ctx, client); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if platform != "" && !slices.Contains(s.release.Platforms, platform) {
-				return nil, &PlatformError{Host: host, Platform: platform, Version: s.release.KubernetesVersion, Available: s.release.Platforms}
+				return nil, nil, &PlatformError{Host: host, Platform: platform, Version: s.release.KubernetesVersion, Available: s.release.Platforms}
 			}
 			if platform != "" && candidate != platform {
 				continue
 			}
 		}
-		if err := client.Place(ctx, ssh.Placement{
-			Path: path, Digest: file.Digest.Encoded(), Size: file.Size, Mode: 0o755,
-			Open: func() (io.ReadCloser, error) {
-				blob, err := s.bundle.Blob(file.Digest)
-				if err != nil {
-					return nil, err
-				}
-				return io.NopCloser(blob), nil
-			},
-		}); err != nil {
-			return nil, err
+		if err := s.placeHelper(ctx, client, file); err != nil {
+			return nil, nil, err
 		}
 		if process, err = client.RunHelper(ctx, command); err == nil {
-			return process, nil
+			return process, file, nil
 		}
 		last = err
 	}
-	return nil, last
+	return nil, nil, last
+}
+
+// placeHelper puts the helper on the host; a file of that name with other content is replaced.
+func (s *sessions) placeHelper(ctx context.Context, client *ssh.Client, file *bundle.File) error {
+	return client.Place(ctx, ssh.Placement{
+		Path: helperPath(file), Digest: file.Digest.Encoded(), Size: file.Size, Mode: 0o755,
+		Open: func() (io.ReadCloser, error) {
+			blob, err := s.bundle.Blob(file.Digest)
+			if err != nil {
+				return nil, err
+			}
+			return io.NopCloser(blob), nil
+		},
+	})
 }
 
 // notThere tells that the login shell or sudo found no program to run: 127 by POSIX, 1 by sudo.
@@ -237,9 +274,7 @@ func (p pipe) Close() error {
 
 // closeAll ends every session; detached commands on hosts go on.
 func (s *sessions) closeAll() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, one := range s.hosts {
+	for _, one := range s.all() {
 		one.mu.Lock()
 		one.drop()
 		one.mu.Unlock()
@@ -263,11 +298,9 @@ func (s *sessions) cost(host string) (connections int64, stats hostclient.Stats)
 
 // localAddresses lists our ends of the direct connections: where hosts can reach us, unless something in between translates.
 func (s *sessions) localAddresses() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	seen := map[string]bool{}
 	var list []string
-	for name, one := range s.hosts {
+	for name, one := range s.all() {
 		if s.access[name].Host.Spec.BastionRef != nil {
 			continue
 		}

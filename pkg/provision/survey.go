@@ -83,11 +83,15 @@ func (x *execution) preflightStep(names []string) engine.Step {
 	return engine.Step{
 		ID: plan.StepPreflight, Title: "Check every host", Hosts: names,
 		Check: func(_ context.Context, host string) (engine.Verdict, error) {
-			stopping, _ := preflight.Evaluate(x.desired, byName[host], x.facts)
+			stopping, ignored := preflight.Evaluate(x.desired, byName[host], x.facts)
 			if len(stopping) > 0 {
 				return engine.Verdict{}, engine.NeedsHuman(&PreflightError{Host: host, Problems: stopping})
 			}
-			return engine.Verdict{State: engine.Done}, nil
+			verdict := engine.Verdict{State: engine.Done}
+			if len(ignored) > 0 {
+				verdict.Note = "ignored, as overrides.ignorePreflightErrors says: " + preflight.Format(ignored)
+			}
+			return verdict, nil
 		},
 	}
 }

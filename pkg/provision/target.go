@@ -66,6 +66,11 @@ func hostKeys(host v1alpha1.Host, record func(ctx context.Context, host, key str
 	return policy
 }
 
+// SendsPassword tells that whoever answers at the address of a host may be told a password: for the login, or for sudo after it.
+func SendsPassword(a HostAccess) bool {
+	return len(a.Credentials[v1alpha1.SSHPasswordKey]) > 0 || sudo(a.Host.Spec, a.Credentials).Mode == ssh.SudoPassword
+}
+
 func sudo(spec v1alpha1.HostSpec, credentials map[string][]byte) ssh.Sudo {
 	password := string(credentials[v1alpha1.SudoPasswordKey])
 	if password == "" {

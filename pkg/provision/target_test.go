@@ -53,6 +53,33 @@ func TestHowRootRightsAreGained(t *testing.T) {
 	}
 }
 
+func TestWhoMayBeToldAPassword(t *testing.T) {
+	login := map[string][]byte{v1alpha1.SSHPasswordKey: []byte("login")}
+	key := map[string][]byte{v1alpha1.SSHPrivateKeyKey: []byte("key")}
+	keyAndSudo := map[string][]byte{v1alpha1.SSHPrivateKeyKey: []byte("key"), v1alpha1.SudoPasswordKey: []byte("root")}
+	keyAndLogin := map[string][]byte{v1alpha1.SSHPrivateKeyKey: []byte("key"), v1alpha1.SSHPasswordKey: []byte("login")}
+	for _, c := range []struct {
+		name        string
+		user        string
+		mode        v1alpha1.SudoMode
+		credentials map[string][]byte
+		want        bool
+	}{
+		{"one that is logged in to with a key is told none", "root", v1alpha1.SudoAuto, key, false},
+		{"one that is logged in to with a password is told it", "root", v1alpha1.SudoAuto, login, true},
+		{"one that refuses the key is told the login password instead", "root", v1alpha1.SudoNone, keyAndLogin, true},
+		{"sudo is told its password", "ops", v1alpha1.SudoAuto, keyAndSudo, true},
+		{"sudo that must not ask is told none", "ops", v1alpha1.SudoNoPassword, keyAndSudo, false},
+		{"root needs no sudo, so its password stays here", "root", v1alpha1.SudoAuto, keyAndSudo, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := SendsPassword(hostAt("n1", v1alpha1.HostSpec{User: c.user, Sudo: c.mode}, c.credentials)); got != c.want {
+				t.Errorf("it is told one: %t", got)
+			}
+		})
+	}
+}
+
 func TestWhichHostKeysAreTrusted(t *testing.T) {
 	for _, c := range []struct {
 		name     string

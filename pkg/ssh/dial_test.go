@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -182,6 +183,50 @@ func TestAKeyThatCannotBeRecordedIsNotTrusted(t *testing.T) {
 	var record *kssh.HostKeyRecordError
 	if !errors.As(err, &record) || !errors.Is(err, cause) || !kssh.IsRetryable(err) || len(s.Attempts()) > 0 {
 		t.Fatalf("got %v, attempts %v", err, s.Attempts())
+	}
+}
+
+func TestAnotherKeyThanTheRecordedOneIsAChangedKeyAlsoWhenThePolicyDidNotKnowIt(t *testing.T) {
+	s := server(t, nil)
+	var recorded string
+	to := target(s)
+	to.HostKeys = kssh.HostKeyPolicy{Mode: kssh.TrustOnFirstUse, Record: func(_ context.Context, line string) error {
+		if recorded != "" && recorded != line {
+			return fmt.Errorf("record: %w", &kssh.OtherKeyError{Recorded: recorded})
+		}
+		recorded = line
+		return nil
+	}}
+	dial(t, to)
+	before := len(s.Attempts())
+	s.SetHostKeys(sshtest.NewKey(t))
+	_, err := kssh.Dial(t.Context(), to)
+	var changed *kssh.HostKeyChangedError
+	if !errors.As(err, &changed) || kssh.IsRetryable(err) || len(changed.Want) != 1 || changed.Want[0] != kssh.Fingerprint(recorded) ||
+		changed.Got != kssh.Fingerprint(s.HostKeyLines()[0]) {
+		t.Errorf("got %v", err)
+	}
+	if got := s.Attempts(); len(got) > before {
+		t.Errorf("credentials were offered: %v", got[before:])
+	}
+}
+
+func TestAKeyThatNobodyMayTrustHereIsAnUnknownKey(t *testing.T) {
+	s := server(t, nil)
+	to := target(s)
+	to.HostKeys = (&memory{err: &kssh.KeyRefusedError{Why: "nobody records one", Next: "ask somebody"}}).tofu()
+	_, err := kssh.Dial(t.Context(), to)
+	var unknown *kssh.UnknownHostKeyError
+	if !errors.As(err, &unknown) || kssh.IsRetryable(err) {
+		t.Fatalf("got %v", err)
+	}
+	if got := s.Attempts(); len(got) > 0 {
+		t.Errorf("credentials were offered: %v", got)
+	}
+	for _, text := range []string{"n1", s.Addr(), "nobody records one", kssh.Fingerprint(s.HostKeyLines()[0]), "ask somebody"} {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("%q does not say %q", err, text)
+		}
 	}
 }
 

@@ -46,17 +46,45 @@ func (e *HostKeyChangedError) Error() string {
 		e.Endpoint, strings.Join(e.Want, ", "), e.Got)
 }
 
-// UnknownHostKeyError says that no key of the host is known and the policy is Strict. No credential was sent.
+// UnknownHostKeyError says that no key of the host is known and that the policy, or HostKeyPolicy.Record, trusts none on
+// first use. No credential was sent.
 type UnknownHostKeyError struct {
 	Endpoint
 	// Got is the fingerprint of the presented key, to be compared with the host's own.
 	Got string
+	// Why and Next are those of a KeyRefusedError; empty when the policy is Strict.
+	Why, Next string
 }
 
 // Error implements error.
 func (e *UnknownHostKeyError) Error() string {
-	return fmt.Sprintf("%s: no host key is known and the policy is Strict; it presented %s: give the host's public key, or use "+
-		"TrustOnFirstUse", e.Endpoint, e.Got)
+	why, next := e.Why, e.Next
+	if why == "" {
+		why, next = "the policy is Strict", "give the host's public key, or use TrustOnFirstUse"
+	}
+	return fmt.Sprintf("%s: no host key is known and %s; it presented %s: %s", e.Endpoint, why, e.Got, next)
+}
+
+// OtherKeyError is what HostKeyPolicy.Record returns when another key of the host was recorded since Known was read.
+type OtherKeyError struct {
+	// Recorded is that key, as it was given to Record.
+	Recorded string
+}
+
+// Error implements error.
+func (e *OtherKeyError) Error() string {
+	return "another key of the host was recorded meanwhile: " + Fingerprint(e.Recorded)
+}
+
+// KeyRefusedError is what HostKeyPolicy.Record returns for a key that must not be trusted on first use here.
+type KeyRefusedError struct {
+	// Why completes "no host key is known and", Next says what to do.
+	Why, Next string
+}
+
+// Error implements error.
+func (e *KeyRefusedError) Error() string {
+	return "the host key is not trusted: " + e.Why + "; " + e.Next
 }
 
 // HostKeyRecordError says that the key of a first use could not be recorded, so it was not trusted. No credential was sent.

@@ -3,6 +3,7 @@ package ssh
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,7 +37,8 @@ type HostKeyPolicy struct {
 	// Known are the keys of the host, one "type base64 [comment]" line each, as in authorized_keys.
 	Known []string
 	// Record is called once, with the line to remember, when a key is trusted on first use: after the host has proved
-	// that it owns the key and before any credential is sent. Its error ends the connection. It is required with
+	// that it owns the key and before any credential is sent. Its error ends the connection: an *OtherKeyError makes the
+	// key a changed one, a *KeyRefusedError an unknown one, and everything else is worth another try. It is required with
 	// TrustOnFirstUse while Known is empty, since trust that nobody remembers is no trust.
 	Record func(ctx context.Context, line string) error
 }
@@ -123,10 +125,22 @@ func (p hostKeyPolicy) judge(ctx context.Context, e Endpoint, key ssh.PublicKey)
 	case p.mode != TrustOnFirstUse:
 		return &UnknownHostKeyError{Endpoint: e, Got: fingerprint(key)}
 	}
-	if err := p.record(ctx, keyLine(key)); err != nil {
-		return &HostKeyRecordError{Endpoint: e, Err: err}
+	return notRecorded(e, key, p.record(ctx, keyLine(key)))
+}
+
+// notRecorded is what the answer of HostKeyPolicy.Record means for a connection.
+func notRecorded(e Endpoint, key ssh.PublicKey, err error) error {
+	var other *OtherKeyError
+	var refused *KeyRefusedError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &other):
+		return &HostKeyChangedError{Endpoint: e, Want: []string{Fingerprint(other.Recorded)}, Got: fingerprint(key)}
+	case errors.As(err, &refused):
+		return &UnknownHostKeyError{Endpoint: e, Got: fingerprint(key), Why: refused.Why, Next: refused.Next}
 	}
-	return nil
+	return &HostKeyRecordError{Endpoint: e, Err: err}
 }
 
 // verifier judges the host key of one connection. Every key exchange brings the key again; the first verdict holds for
@@ -168,6 +182,15 @@ func sameKey(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marsha
 // keyLine is the form in which a key is recorded and can be given back in HostKeyPolicy.Known.
 func keyLine(key ssh.PublicKey) string {
 	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
+}
+
+// Fingerprint is what people compare of a key as it is recorded, "type base64": see `ssh-keygen -l`.
+func Fingerprint(line string) string {
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+	if err != nil {
+		return "a key that cannot be read"
+	}
+	return fingerprint(key)
 }
 
 // fingerprint is what people compare: the type, and the SHA-256 as `ssh-keygen -l` prints it.

@@ -140,9 +140,7 @@ func (o *logsOptions) request(ctx context.Context, s *session.Session, snapshot 
 			},
 		},
 		Cluster: *snapshot.Cluster, Hosts: hosts, Authorities: trust, Bundle: b,
-		RecordHostKey: func(_ context.Context, host, _ string) error {
-			return fmt.Errorf("the key of host %s was never recorded; run `kubewright up` first", host)
-		},
+		RecordHostKey: refuseUnrecorded,
 	}, b.Close, nil
 }
 

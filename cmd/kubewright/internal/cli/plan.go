@@ -39,6 +39,9 @@ func newPlan(env Environment) *cobra.Command {
 and why: what an operation for it would show before it is approved. It changes nothing on hosts and stores nothing of the file. Of an
 upgrade over several minor versions it shows the first part; what the others find depends on it.
 
+As nothing is stored, no key of a host is recorded: a host whose key is neither listed in its spec.hostKeys nor recorded by an earlier
+` + "`kubewright up`" + ` is told no password, and with a private key the fingerprint it showed is a warning.
+
 Exit codes: 0 the plan was made, 1 it could not be, 2 the input is wrong; with --exit-code 3 something would be changed.`,
 		Example: `  kubewright plan -f cluster.yaml --bundle kubernetes-1.36.bundle
 
@@ -87,10 +90,16 @@ func (o *planOptions) run(ctx context.Context, env Environment) (err error) {
 	if err != nil {
 		return err
 	}
+	told := &warnings{}
+	request.Sink = told
+	request.RecordHostKey = newUnrecordedKeys(request.Hosts, told.add).record
 	if _, err := fmt.Fprintf(env.Out, "Plan for cluster %s/%s%s:\n\n", request.Cluster.Namespace, request.Cluster.Name, way(request)); err != nil {
 		return err
 	}
 	outcome, err := env.Runner.Run(ctx, request)
+	if err := told.write(env.Err); err != nil {
+		return err
+	}
 	if outcome != nil && len(outcome.Plan) > 0 || err == nil {
 		if err := progress.Plan(env.Out, outcome.Plan, int(outcome.PlanLeftOut)); err != nil {
 			return err
@@ -214,8 +223,6 @@ func planRequest(ctx context.Context, s *session.Session, w *wanted) (provision.
 		BackupRecipient: recipient,
 		Authorities:     trust,
 		Bundle:          w.bundle,
-		// A plan stores nothing, so a key seen for the first time is not recorded; Hosts with a recorded or a given key are held to it.
-		RecordHostKey: func(context.Context, string, string) error { return nil },
 	}, nil
 }
 
