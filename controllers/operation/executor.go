@@ -2,6 +2,7 @@ package operation
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -100,8 +101,11 @@ func (e *executor) start(s *slot, request provision.Request, stop bool, release 
 		if e.life.Err() != nil {
 			return
 		}
-		e.reporter.record(e.life, request, outcome, x.readOnly) //nolint:contextcheck // it is written also when the operation was cancelled
-		x.finish(outcome, err)
+		unwritten := e.reporter.record(e.life, request, outcome, x.readOnly) //nolint:contextcheck // it is written also when the operation was cancelled
+		if e.life.Err() != nil {
+			return
+		}
+		x.finish(outcome, errors.Join(err, unwritten))
 		e.waker.Wake(s.key)
 	})
 }

@@ -13,7 +13,7 @@ import (
 // that see a host for the first time one decides, and a key that is recorded already is never replaced.
 func (r *Reconciler) hostKeyRecorder(namespace string) func(ctx context.Context, host, key string) error {
 	return func(ctx context.Context, name, key string) error {
-		return onConflict(ctx, func() error {
+		return onConflict(func() error {
 			host := &v1alpha1.Host{}
 			if err := r.Live.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, host); err != nil {
 				return fmt.Errorf("read host %s: %w", name, err)

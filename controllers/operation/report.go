@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -29,14 +30,20 @@ const (
 	writers = 8
 	// maxStepMessage bounds the line in a Host's status, in bytes.
 	maxStepMessage = 256
-	// retryInterval is how long to wait before writing again what must not be lost.
-	retryInterval = time.Second
 )
 
 // reporter writes what executions learn about hosts and clusters into their statuses.
 type reporter struct {
 	client client.Client
 	live   client.Reader
+	// patience says how often what must not be lost is written again, and when that is given up.
+	patience wait.Backoff
+}
+
+// newReporter returns a reporter that goes on writing for four minutes: as long as an API server may take to come back, and not so long
+// that nobody learns why an operation does not end.
+func newReporter(c client.Client, live client.Reader) *reporter {
+	return &reporter{client: c, live: live, patience: wait.Backoff{Duration: time.Second, Factor: 1.5, Jitter: 0.1, Steps: 13}}
 }
 
 // recordSteps writes the step of each host that is in another one than was written last. What cannot be written is tried again with
@@ -99,11 +106,12 @@ func (r *reporter) writeStep(ctx context.Context, namespace, name string, step v
 }
 
 // record writes what an execution learned, before the operation is said to have ended: that a cluster is initialized must not be
-// lost. It goes on until everything is written or ctx ends. A run that was readOnly says no more of a host than whether it was reached:
-// facts stand for hosts that may have been changed, and none is given up.
-func (r *reporter) record(ctx context.Context, request provision.Request, outcome *provision.Outcome, readOnly bool) {
+// lost. It goes on until everything is written, its patience is used up, or ctx ends, and returns what could not be written and why. A run
+// that was readOnly says no more of a host than whether it was reached: facts stand for hosts that may have been changed, and none is given
+// up.
+func (r *reporter) record(ctx context.Context, request provision.Request, outcome *provision.Outcome, readOnly bool) error {
 	if outcome == nil {
-		return
+		return nil
 	}
 	log := ctrl.Log.WithName("operation").WithValues("operation", request.Operation.Name)
 	left, removed := maps.Clone(outcome.Hosts), maps.Clone(outcome.Removed)
@@ -111,11 +119,13 @@ func (r *reporter) record(ctx context.Context, request provision.Request, outcom
 		removed = nil
 	}
 	clusterWritten := false
-	err := wait.PollUntilContextCancel(ctx, retryInterval, true, func(ctx context.Context) (bool, error) {
+	var last error
+	err := wait.ExponentialBackoffWithContext(ctx, r.patience, func(ctx context.Context) (bool, error) {
 		if !clusterWritten {
 			err := r.recordCluster(ctx, request, outcome)
 			if err != nil {
 				log.Error(err, "write what was observed of the cluster")
+				last = fmt.Errorf("cluster %s: %w", request.Cluster.Name, err)
 			}
 			clusterWritten = err == nil || refused(err)
 		}
@@ -123,6 +133,7 @@ func (r *reporter) record(ctx context.Context, request provision.Request, outcom
 			err := r.recordHost(ctx, request.Operation.Namespace, name, host, readOnly)
 			if err != nil {
 				log.Error(err, "write what was observed of a host", "host", name)
+				last = fmt.Errorf("host %s: %w", name, err)
 			}
 			if err == nil || refused(err) {
 				delete(left, name)
@@ -132,6 +143,7 @@ func (r *reporter) record(ctx context.Context, request provision.Request, outcom
 			err := r.recordRemoved(ctx, request, name, host)
 			if err != nil {
 				log.Error(err, "give up a host that left the cluster", "host", name)
+				last = fmt.Errorf("host %s: %w", name, err)
 			}
 			if err == nil || refused(err) {
 				delete(removed, name)
@@ -139,16 +151,21 @@ func (r *reporter) record(ctx context.Context, request provision.Request, outcom
 		}
 		return clusterWritten && len(left) == 0 && len(removed) == 0, nil
 	})
-	if err != nil {
-		log.Error(err, "the outcome was not written completely; the next attempt observes it again")
+	if err == nil {
+		return nil
 	}
+	if ctx.Err() == nil {
+		err = last
+	}
+	return fmt.Errorf("what the operation came to could not be written, so nobody would know of it; let the manager write status of clusters and hosts, "+
+		"then try again, which observes it anew: %w", err)
 }
 
 // refused says that writing the same again will be refused again, so that an operation must not wait for it.
 func refused(err error) bool { return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) }
 
 func (r *reporter) recordCluster(ctx context.Context, request provision.Request, outcome *provision.Outcome) error {
-	return onConflict(ctx, func() error {
+	return onConflict(func() error {
 		before := &v1alpha1.Cluster{}
 		err := r.live.Get(ctx, client.ObjectKeyFromObject(&request.Cluster), before)
 		if apierrors.IsNotFound(err) || err == nil && before.UID != request.Cluster.UID {
@@ -177,7 +194,7 @@ func (r *reporter) recordHost(ctx context.Context, namespace, name string, outco
 	if outcome.Facts == nil && reason == "" {
 		return nil
 	}
-	return onConflict(ctx, func() error {
+	return onConflict(func() error {
 		before := &v1alpha1.Host{}
 		err := r.live.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, before)
 		if apierrors.IsNotFound(err) {
@@ -201,7 +218,7 @@ func (r *reporter) recordHost(ctx context.Context, namespace, name string, outco
 
 // recordRemoved gives up a host that is not part of the cluster any more, and quarantines it when its machine was not cleaned.
 func (r *reporter) recordRemoved(ctx context.Context, request provision.Request, name string, removed provision.RemovedHost) error {
-	return onConflict(ctx, func() error {
+	return onConflict(func() error {
 		before := &v1alpha1.Host{}
 		err := r.live.Get(ctx, client.ObjectKey{Namespace: request.Operation.Namespace, Name: name}, before)
 		if apierrors.IsNotFound(err) || err == nil && !claims.Holds(&request.Cluster, before) {
@@ -231,14 +248,9 @@ func (r *reporter) patchStatus(ctx context.Context, before, after client.Object)
 	return r.client.Status().Patch(ctx, after, change)
 }
 
-// onConflict does again what met another writer.
-func onConflict(ctx context.Context, do func() error) error {
-	for {
-		err := do()
-		if !apierrors.IsConflict(err) || ctx.Err() != nil {
-			return err
-		}
-	}
+// onConflict does again what met another writer, a little later each time. Who meets one for more than a second gets the conflict.
+func onConflict(do func() error) error {
+	return retry.RetryOnConflict(wait.Backoff{Duration: 10 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 8}, do)
 }
 
 // apiState translates a state of the engine; the API does not tell a wait for the next try from the try itself.
