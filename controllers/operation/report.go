@@ -106,9 +106,8 @@ func (r *reporter) writeStep(ctx context.Context, namespace, name string, step v
 }
 
 // record writes what an execution learned, before the operation is said to have ended: that a cluster is initialized must not be
-// lost. It goes on until everything is written, its patience is used up, or ctx ends, and returns what could not be written and why. A run
-// that was readOnly says no more of a host than whether it was reached: facts stand for hosts that may have been changed, and none is given
-// up.
+// lost. It goes on until everything is written, its patience is used up, or ctx ends, and returns what could not be written and why. After
+// a run that was readOnly no host is given up.
 func (r *reporter) record(ctx context.Context, request provision.Request, outcome *provision.Outcome, readOnly bool) error {
 	if outcome == nil {
 		return nil
@@ -189,6 +188,7 @@ func (r *reporter) recordCluster(ctx context.Context, request provision.Request,
 	})
 }
 
+// recordHost writes whether a host was reached, and its facts: always after it may have been changed, otherwise when they are others.
 func (r *reporter) recordHost(ctx context.Context, namespace, name string, outcome provision.HostOutcome, readOnly bool) error {
 	reason := HostReason(outcome.Err)
 	if outcome.Facts == nil && reason == "" {
@@ -204,7 +204,7 @@ func (r *reporter) recordHost(ctx context.Context, namespace, name string, outco
 			return fmt.Errorf("read the host: %w", err)
 		}
 		after := before.DeepCopy()
-		if outcome.Facts != nil && !readOnly {
+		if outcome.Facts != nil && (!readOnly || factsDiffer(before.Status.Facts, outcome.Facts)) {
 			after.Status.Facts = outcome.Facts.DeepCopy()
 		}
 		if reason == "" {
@@ -214,6 +214,19 @@ func (r *reporter) recordHost(ctx context.Context, namespace, name string, outco
 		}
 		return r.patchStatus(ctx, before, after)
 	})
+}
+
+// factsDiffer says whether a machine is another one than its facts say. When it was looked at and how much of its disk is free is another
+// each time; written by comparisons that find nothing, it would be a write for each host every time.
+func factsDiffer(known, found *v1alpha1.HostFacts) bool {
+	if known == nil {
+		return true
+	}
+	before, now := known.DeepCopy(), found.DeepCopy()
+	for _, f := range []*v1alpha1.HostFacts{before, now} {
+		f.ObservedAt, f.DiskFreeBytes = metav1.Time{}, 0
+	}
+	return !apiequality.Semantic.DeepEqual(before, now)
 }
 
 // recordRemoved gives up a host that is not part of the cluster any more, and quarantines it when its machine was not cleaned.

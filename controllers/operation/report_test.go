@@ -110,3 +110,37 @@ func firstly(n int, err error) func(int) error {
 		return nil
 	}
 }
+
+func TestAComparisonWritesFactsThatAreOthers(t *testing.T) {
+	then, now := metav1.NewTime(time.Unix(1700000000, 0)), metav1.NewTime(time.Unix(1700003600, 0))
+	known := &v1alpha1.HostFacts{Hostname: "cp1", Kernel: "6.1.0", CPUs: 2, DiskFreeBytes: 100, ObservedAt: then}
+	same := &v1alpha1.HostFacts{Hostname: "cp1", Kernel: "6.1.0", CPUs: 2, DiskFreeBytes: 90, ObservedAt: now}
+	other := &v1alpha1.HostFacts{Hostname: "cp1", Kernel: "6.12.0", CPUs: 2, DiskFreeBytes: 90, ObservedAt: now}
+	for name, test := range map[string]struct {
+		known, found *v1alpha1.HostFacts
+		readOnly     bool
+		writes       int
+		kernel       string
+		free         int64
+	}{
+		"another kernel is written":                                      {known, other, true, 1, "6.12.0", 90},
+		"facts of a host that had none are written":                      {nil, other, true, 1, "6.12.0", 90},
+		"the time and the free space alone are not":                      {known, same, true, 0, "6.1.0", 100},
+		"after a run that may have changed the host they are, all of it": {known, same, false, 1, "6.1.0", 90},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reached := []metav1.Condition{{Type: v1alpha1.HostReachableCondition, Status: metav1.ConditionTrue, Reason: ReasonConnected, LastTransitionTime: then}}
+			r, c, writes := reporterOf(t, func(int) error { return nil }, v1alpha1.HostStatus{Facts: test.known, Conditions: reached})
+			if err := r.recordHost(t.Context(), "default", "cp1", provision.HostOutcome{Facts: test.found}, test.readOnly); err != nil {
+				t.Fatal(err)
+			}
+			var host v1alpha1.Host
+			if err := c.Get(t.Context(), client.ObjectKey{Namespace: "default", Name: "cp1"}, &host); err != nil {
+				t.Fatal(err)
+			}
+			if *writes != test.writes || host.Status.Facts.Kernel != test.kernel || host.Status.Facts.DiskFreeBytes != test.free {
+				t.Errorf("after %d writes, want %d, its facts are %+v", *writes, test.writes, host.Status.Facts)
+			}
+		})
+	}
+}
