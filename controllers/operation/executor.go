@@ -124,7 +124,7 @@ func (e *executor) carryOut(ctx context.Context, key client.ObjectKey, request p
 			case <-ticker.C:
 				if x.takeNews() {
 					e.waker.Wake(key)
-					e.tellSteps(ctx, request, x)
+					e.tell(ctx, request, x)
 				}
 			}
 		}
@@ -132,15 +132,18 @@ func (e *executor) carryOut(ctx context.Context, key client.ObjectKey, request p
 	outcome, err := e.runner.Run(ctx, request)
 	close(done)
 	telling.Wait()
-	e.tellSteps(e.life, request, x) //nolint:contextcheck // it is written also when the operation was cancelled
+	e.tell(e.life, request, x) //nolint:contextcheck // it is written also when the operation was cancelled
 	return outcome, err
 }
 
-// tellSteps puts the steps into the Hosts' statuses. A run that changes nothing does nothing on hosts that could be told.
-func (e *executor) tellSteps(ctx context.Context, request provision.Request, x *execution) {
-	if !x.readOnly {
-		e.reporter.recordSteps(ctx, request, x)
+// tell puts the steps into the Hosts' statuses, and into the Cluster's that it exists as soon as it does: a process that is cut off tells
+// nothing later. A run that changes nothing does nothing that could be told.
+func (e *executor) tell(ctx context.Context, request provision.Request, x *execution) {
+	if x.readOnly {
+		return
 	}
+	e.reporter.recordInitialized(ctx, request, x)
+	e.reporter.recordSteps(ctx, request, x)
 }
 
 // find returns the execution of an operation, under way or finished; nil when this process knows of none.

@@ -90,6 +90,20 @@ func (r *reporter) recordSteps(ctx context.Context, request provision.Request, x
 	wg.Wait()
 }
 
+// recordInitialized writes that the cluster exists, once. What cannot be written is tried again with the next progress, and at the end.
+func (r *reporter) recordInitialized(ctx context.Context, request provision.Request, x *execution) {
+	if x.initializedWritten || !x.showsInitialized() {
+		return
+	}
+	if err := r.recordCluster(ctx, request, &provision.Outcome{Initialized: true}); err != nil {
+		if ctx.Err() == nil {
+			ctrl.Log.WithName("operation").Error(err, "write that the cluster exists", "cluster", request.Cluster.Name)
+		}
+		return
+	}
+	x.initializedWritten = true
+}
+
 // writeStep replaces status.step as a whole and touches nothing else, without reading the Host.
 func (r *reporter) writeStep(ctx context.Context, namespace, name string, step v1alpha1.HostStep) error {
 	fields := map[string]any{"operation": step.Operation, "step": step.Step, "state": step.State, "message": nil}
