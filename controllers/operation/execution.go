@@ -24,11 +24,15 @@ type execution struct {
 	stop    chan struct{}
 	stopped bool
 	news    bool
-	done    bool
-	outcome *provision.Outcome
-	err     error
+	// initialized is set when a step has shown that the cluster has a control plane now.
+	initialized bool
+	done        bool
+	outcome     *provision.Outcome
+	err         error
 	// written is what was last put into each Host's status.step. Only the execution's own goroutine uses it.
 	written map[string]v1alpha1.HostStep
+	// initializedWritten is set when the Cluster says so. Only the execution's own goroutine uses it.
+	initializedWritten bool
 }
 
 func newExecution(request provision.Request, cancel context.CancelFunc) *execution {
@@ -72,6 +76,14 @@ func (x *execution) Emit(e engine.Event) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.news = true
+	x.initialized = x.initialized || !x.readOnly && provision.ShowsInitialized(e.Step, e.State)
+}
+
+// showsInitialized says whether a step has shown that the cluster has a control plane now.
+func (x *execution) showsInitialized() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.initialized
 }
 
 // takeNews says whether anything happened since it was last asked.

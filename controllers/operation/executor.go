@@ -2,6 +2,7 @@ package operation
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -100,8 +101,11 @@ func (e *executor) start(s *slot, request provision.Request, stop bool, release 
 		if e.life.Err() != nil {
 			return
 		}
-		e.reporter.record(e.life, request, outcome, x.readOnly) //nolint:contextcheck // it is written also when the operation was cancelled
-		x.finish(outcome, err)
+		unwritten := e.reporter.record(e.life, request, outcome, x.readOnly) //nolint:contextcheck // it is written also when the operation was cancelled
+		if e.life.Err() != nil {
+			return
+		}
+		x.finish(outcome, errors.Join(err, unwritten))
 		e.waker.Wake(s.key)
 	})
 }
@@ -120,7 +124,7 @@ func (e *executor) carryOut(ctx context.Context, key client.ObjectKey, request p
 			case <-ticker.C:
 				if x.takeNews() {
 					e.waker.Wake(key)
-					e.tellSteps(ctx, request, x)
+					e.tell(ctx, request, x)
 				}
 			}
 		}
@@ -128,15 +132,18 @@ func (e *executor) carryOut(ctx context.Context, key client.ObjectKey, request p
 	outcome, err := e.runner.Run(ctx, request)
 	close(done)
 	telling.Wait()
-	e.tellSteps(e.life, request, x) //nolint:contextcheck // it is written also when the operation was cancelled
+	e.tell(e.life, request, x) //nolint:contextcheck // it is written also when the operation was cancelled
 	return outcome, err
 }
 
-// tellSteps puts the steps into the Hosts' statuses. A run that changes nothing does nothing on hosts that could be told.
-func (e *executor) tellSteps(ctx context.Context, request provision.Request, x *execution) {
-	if !x.readOnly {
-		e.reporter.recordSteps(ctx, request, x)
+// tell puts the steps into the Hosts' statuses, and into the Cluster's that it exists as soon as it does: a process that is cut off tells
+// nothing later. A run that changes nothing does nothing that could be told.
+func (e *executor) tell(ctx context.Context, request provision.Request, x *execution) {
+	if x.readOnly {
+		return
 	}
+	e.reporter.recordInitialized(ctx, request, x)
+	e.reporter.recordSteps(ctx, request, x)
 }
 
 // find returns the execution of an operation, under way or finished; nil when this process knows of none.

@@ -15,7 +15,7 @@ import (
 // *ssh.OtherKeyError, also when it was recorded by the same operation.
 func (r *Reconciler) hostKeyRecorder(namespace string) func(ctx context.Context, host, key string) error {
 	return func(ctx context.Context, name, key string) error {
-		return onConflict(ctx, func() error {
+		return onConflict(func() error {
 			host := &v1alpha1.Host{}
 			if err := r.Live.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, host); err != nil {
 				return fmt.Errorf("read host %s: %w", name, err)

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -29,14 +30,20 @@ const (
 	writers = 8
 	// maxStepMessage bounds the line in a Host's status, in bytes.
 	maxStepMessage = 256
-	// retryInterval is how long to wait before writing again what must not be lost.
-	retryInterval = time.Second
 )
 
 // reporter writes what executions learn about hosts and clusters into their statuses.
 type reporter struct {
 	client client.Client
 	live   client.Reader
+	// patience says how often what must not be lost is written again, and when that is given up.
+	patience wait.Backoff
+}
+
+// newReporter returns a reporter that goes on writing for four minutes: as long as an API server may take to come back, and not so long
+// that nobody learns why an operation does not end.
+func newReporter(c client.Client, live client.Reader) *reporter {
+	return &reporter{client: c, live: live, patience: wait.Backoff{Duration: time.Second, Factor: 1.5, Jitter: 0.1, Steps: 13}}
 }
 
 // recordSteps writes the step of each host that is in another one than was written last. What cannot be written is tried again with
@@ -83,6 +90,20 @@ func (r *reporter) recordSteps(ctx context.Context, request provision.Request, x
 	wg.Wait()
 }
 
+// recordInitialized writes that the cluster exists, once. What cannot be written is tried again with the next progress, and at the end.
+func (r *reporter) recordInitialized(ctx context.Context, request provision.Request, x *execution) {
+	if x.initializedWritten || !x.showsInitialized() {
+		return
+	}
+	if err := r.recordCluster(ctx, request, &provision.Outcome{Initialized: true}); err != nil {
+		if ctx.Err() == nil {
+			ctrl.Log.WithName("operation").Error(err, "write that the cluster exists", "cluster", request.Cluster.Name)
+		}
+		return
+	}
+	x.initializedWritten = true
+}
+
 // writeStep replaces status.step as a whole and touches nothing else, without reading the Host.
 func (r *reporter) writeStep(ctx context.Context, namespace, name string, step v1alpha1.HostStep) error {
 	fields := map[string]any{"operation": step.Operation, "step": step.Step, "state": step.State, "message": nil}
@@ -99,12 +120,11 @@ func (r *reporter) writeStep(ctx context.Context, namespace, name string, step v
 }
 
 // record writes what an execution learned, before the operation is said to have ended: that a cluster is initialized must not be
-// lost. It goes on until everything is written or ctx ends. A run that was readOnly says no more of a host than whether it was reached:
-// facts stand for hosts that may have been changed, and none is given up. Nor is one by a Reset of a cluster that stays: the cluster is
-// wanted, with its hosts.
-func (r *reporter) record(ctx context.Context, request provision.Request, outcome *provision.Outcome, readOnly bool) {
+// lost. It goes on until everything is written, its patience is used up, or ctx ends, and returns what could not be written and why. After
+// a run that was readOnly no host is given up. Nor is one by a Reset of a cluster that stays: the cluster is wanted, with its hosts.
+func (r *reporter) record(ctx context.Context, request provision.Request, outcome *provision.Outcome, readOnly bool) error {
 	if outcome == nil {
-		return
+		return nil
 	}
 	log := ctrl.Log.WithName("operation").WithValues("operation", request.Operation.Name)
 	left, removed := maps.Clone(outcome.Hosts), maps.Clone(outcome.Removed)
@@ -113,11 +133,13 @@ func (r *reporter) record(ctx context.Context, request provision.Request, outcom
 		removed = nil
 	}
 	clusterWritten := false
-	err := wait.PollUntilContextCancel(ctx, retryInterval, true, func(ctx context.Context) (bool, error) {
+	var last error
+	err := wait.ExponentialBackoffWithContext(ctx, r.patience, func(ctx context.Context) (bool, error) {
 		if !clusterWritten {
 			err := r.recordCluster(ctx, request, outcome)
 			if err != nil {
 				log.Error(err, "write what was observed of the cluster")
+				last = fmt.Errorf("cluster %s: %w", request.Cluster.Name, err)
 			}
 			clusterWritten = err == nil || refused(err)
 		}
@@ -125,6 +147,7 @@ func (r *reporter) record(ctx context.Context, request provision.Request, outcom
 			err := r.recordHost(ctx, request.Operation.Namespace, name, host, readOnly)
 			if err != nil {
 				log.Error(err, "write what was observed of a host", "host", name)
+				last = fmt.Errorf("host %s: %w", name, err)
 			}
 			if err == nil || refused(err) {
 				delete(left, name)
@@ -134,6 +157,7 @@ func (r *reporter) record(ctx context.Context, request provision.Request, outcom
 			err := r.recordRemoved(ctx, request, name, host)
 			if err != nil {
 				log.Error(err, "give up a host that left the cluster", "host", name)
+				last = fmt.Errorf("host %s: %w", name, err)
 			}
 			if err == nil || refused(err) {
 				delete(removed, name)
@@ -141,16 +165,21 @@ func (r *reporter) record(ctx context.Context, request provision.Request, outcom
 		}
 		return clusterWritten && len(left) == 0 && len(removed) == 0, nil
 	})
-	if err != nil {
-		log.Error(err, "the outcome was not written completely; the next attempt observes it again")
+	if err == nil {
+		return nil
 	}
+	if ctx.Err() == nil {
+		err = last
+	}
+	return fmt.Errorf("what the operation came to could not be written, so nobody would know of it; let the manager write status of clusters and hosts, "+
+		"then try again, which observes it anew: %w", err)
 }
 
 // refused says that writing the same again will be refused again, so that an operation must not wait for it.
 func refused(err error) bool { return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) }
 
 func (r *reporter) recordCluster(ctx context.Context, request provision.Request, outcome *provision.Outcome) error {
-	return onConflict(ctx, func() error {
+	return onConflict(func() error {
 		before := &v1alpha1.Cluster{}
 		err := r.live.Get(ctx, client.ObjectKeyFromObject(&request.Cluster), before)
 		if apierrors.IsNotFound(err) || err == nil && before.UID != request.Cluster.UID {
@@ -174,12 +203,13 @@ func (r *reporter) recordCluster(ctx context.Context, request provision.Request,
 	})
 }
 
+// recordHost writes whether a host was reached, and its facts: always after it may have been changed, otherwise when they are others.
 func (r *reporter) recordHost(ctx context.Context, namespace, name string, outcome provision.HostOutcome, readOnly bool) error {
 	reason := HostReason(outcome.Err)
 	if outcome.Facts == nil && reason == "" {
 		return nil
 	}
-	return onConflict(ctx, func() error {
+	return onConflict(func() error {
 		before := &v1alpha1.Host{}
 		err := r.live.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, before)
 		if apierrors.IsNotFound(err) {
@@ -189,7 +219,7 @@ func (r *reporter) recordHost(ctx context.Context, namespace, name string, outco
 			return fmt.Errorf("read the host: %w", err)
 		}
 		after := before.DeepCopy()
-		if outcome.Facts != nil && !readOnly {
+		if outcome.Facts != nil && (!readOnly || factsDiffer(before.Status.Facts, outcome.Facts)) {
 			after.Status.Facts = outcome.Facts.DeepCopy()
 		}
 		if reason == "" {
@@ -201,9 +231,22 @@ func (r *reporter) recordHost(ctx context.Context, namespace, name string, outco
 	})
 }
 
+// factsDiffer says whether a machine is another one than its facts say. When it was looked at and how much of its disk is free is another
+// each time; written by comparisons that find nothing, it would be a write for each host every time.
+func factsDiffer(known, found *v1alpha1.HostFacts) bool {
+	if known == nil {
+		return true
+	}
+	before, now := known.DeepCopy(), found.DeepCopy()
+	for _, f := range []*v1alpha1.HostFacts{before, now} {
+		f.ObservedAt, f.DiskFreeBytes = metav1.Time{}, 0
+	}
+	return !apiequality.Semantic.DeepEqual(before, now)
+}
+
 // recordRemoved gives up a host that is not part of the cluster any more, and quarantines it when its machine was not cleaned.
 func (r *reporter) recordRemoved(ctx context.Context, request provision.Request, name string, removed provision.RemovedHost) error {
-	return onConflict(ctx, func() error {
+	return onConflict(func() error {
 		before := &v1alpha1.Host{}
 		err := r.live.Get(ctx, client.ObjectKey{Namespace: request.Operation.Namespace, Name: name}, before)
 		if apierrors.IsNotFound(err) || err == nil && !claims.Holds(&request.Cluster, before) {
@@ -233,14 +276,9 @@ func (r *reporter) patchStatus(ctx context.Context, before, after client.Object)
 	return r.client.Status().Patch(ctx, after, change)
 }
 
-// onConflict does again what met another writer.
-func onConflict(ctx context.Context, do func() error) error {
-	for {
-		err := do()
-		if !apierrors.IsConflict(err) || ctx.Err() != nil {
-			return err
-		}
-	}
+// onConflict does again what met another writer, a little later each time. Who meets one for more than a second gets the conflict.
+func onConflict(do func() error) error {
+	return retry.RetryOnConflict(wait.Backoff{Duration: 10 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 8}, do)
 }
 
 // apiState translates a state of the engine; the API does not tell a wait for the next try from the try itself.

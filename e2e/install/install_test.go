@@ -5,6 +5,7 @@ package install
 import (
 	"context"
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -73,9 +74,22 @@ func TestThreeControlPlanesAndAWorkerComeUpFromOneBundle(t *testing.T) {
 		if err != nil {
 			t.Fatalf("kubewright status: %v\n%s", err, status)
 		}
-		for _, step := range []string{"host/connect", "host/preflight", "content/blobs", "runtime/images", "control-plane/init", "control-plane/etcd", "node/join", "cluster/dns"} {
-			if !regexp.MustCompile(regexp.QuoteMeta(step) + `.*[0-9]+(\.[0-9]+)?(ms|s)`).Match(status) {
-				t.Errorf("the status shows no duration of %s:\n%s", step, status)
+		header := regexp.MustCompile(`(?m)^Operation .*: Install, Succeeded, .*\b(\d+) steps`).FindSubmatch(status)
+		rows := regexp.MustCompile(`(?m)^  ([a-z-]+/[a-z-]+) +(\w+) +\d+ hosts +\d+ changed +\d+ failed +(\S+)$`).FindAllStringSubmatch(string(status), -1)
+		if header == nil || string(header[1]) != strconv.Itoa(len(rows)) {
+			t.Fatalf("the status does not show as many steps as it counts:\n%s", status)
+		}
+		shown := map[string]bool{}
+		for _, row := range rows {
+			step, state, took := row[1], row[2], row[3]
+			shown[step] = true
+			if state != "Skipped" && !regexp.MustCompile(`^(\d+\.\ds|\d+m\d\ds|\d+h\d\dm)$`).MatchString(took) {
+				t.Errorf("step %s is %s, and took %q", step, state, took)
+			}
+		}
+		for _, step := range append(plannedSteps(t), "host/connect", "host/preflight") {
+			if !shown[step] {
+				t.Errorf("the status does not show step %s:\n%s", step, status)
 			}
 		}
 	})
@@ -191,4 +205,18 @@ func traces(t *testing.T, ctx context.Context, fleet *hosts.Fleet, host string) 
 func tail(text string, lines int) string {
 	all := strings.Split(strings.TrimSpace(text), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// plannedSteps are the steps of the graph that the planner makes for a cluster of this shape.
+func plannedSteps(t *testing.T) []string {
+	t.Helper()
+	graph, err := os.ReadFile("../../pkg/plan/testdata/install-3-1.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var steps []string
+	for _, match := range regexp.MustCompile(`(?m)^(\S+) on `).FindAllSubmatch(graph, -1) {
+		steps = append(steps, string(match[1]))
+	}
+	return steps
 }

@@ -26,12 +26,7 @@ func (x *execution) learn(ctx context.Context, result *engine.Result, outcome *O
 	outcome.Endpoint = x.desired.PublicEndpoint()
 	outcome.Nodes.Desired = int32(len(x.desired.Hosts))
 	for _, o := range outcomes(result) {
-		switch o.State {
-		case engine.StateDone, engine.StateChanged:
-			if o.Step == plan.StepInit || o.Step == plan.StepControlPlane || o.Step == plan.StepMembers || o.Step == plan.StepCPReturn {
-				outcome.Initialized = outcome.Initialized || x.mode == engine.ModeApply
-			}
-		}
+		outcome.Initialized = outcome.Initialized || x.mode == engine.ModeApply && ShowsInitialized(o.Step, o.State)
 	}
 	all := changes(result)
 	outcome.Plan = all[:min(len(all), maxPlan)]
@@ -54,6 +49,18 @@ func (x *execution) learn(ctx context.Context, result *engine.Result, outcome *O
 		}
 	}
 	x.countNodes(ctx, outcome)
+}
+
+// ShowsInitialized says whether a step in this state shows that the cluster has a control plane, when what had to be done was done.
+func ShowsInitialized(step string, state engine.State) bool {
+	if state != engine.StateDone && state != engine.StateChanged {
+		return false
+	}
+	switch step {
+	case plan.StepInit, plan.StepControlPlane, plan.StepMembers, plan.StepCPReturn:
+		return true
+	}
+	return false
 }
 
 // lowestVersion is the oldest version among the API servers that were connected to: an upgrade that stopped half way is not through.
