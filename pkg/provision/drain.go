@@ -302,14 +302,16 @@ func onlyNetwork(node *corev1.Node) bool {
 	return strings.Contains(notReady(node), "cni plugin not initialized")
 }
 
-// stillCordoned lists nodes that operations of ours left unschedulable.
+// stillCordoned lists nodes that operations of ours left unschedulable. An API server that does not answer is not waited for.
 func (k *kube) stillCordoned(ctx context.Context) []string {
-	objects, err := k.objects()
+	clientset, err := k.typed()
 	if err != nil {
 		return nil
 	}
-	var nodes corev1.NodeList
-	if objects.List(ctx, &nodes) != nil {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	nodes, err := clientset.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
 		return nil
 	}
 	var list []string

@@ -194,3 +194,29 @@ func TestANodeThatAPersonCordonedStaysSo(t *testing.T) {
 		}
 	})
 }
+
+func TestNodesThatAnOperationLeftCordonedAreListed(t *testing.T) {
+	node := func(name string, cordoned bool, by string) *corev1.Node {
+		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.NodeSpec{Unschedulable: cordoned}}
+		if by != "" {
+			n.Annotations = map[string]string{v1alpha1.CordonedByAnnotation: by}
+		}
+		return n
+	}
+	k := &kube{config: &rest.Config{}, clientset: fake.NewClientset(
+		node("in-service", false, ""), node("by-a-person", true, ""), node("by-us", true, "demo-upgrade-g2-1"), node("uncordoned-by-a-person", false, "demo-upgrade-g2-1"))}
+	if left := k.stillCordoned(t.Context()); !slices.Equal(left, []string{"by-us"}) {
+		t.Errorf("got %v", left)
+	}
+	outcome := Outcome{Cordoned: []string{"n4", "n5"}}
+	if note := outcome.CordonNote(); !strings.HasPrefix(note, "still taking no pods: n4, n5; ") {
+		t.Errorf("it says %q", note)
+	}
+	outcome.Cordoned = []string{"1", "2", "3", "4", "5", "6", "7"}
+	if note := outcome.CordonNote(); !strings.HasPrefix(note, "still taking no pods: 1, 2, 3, 4, 5 and 2 more; ") {
+		t.Errorf("of many it says %q", note)
+	}
+	if note := (&Outcome{}).CordonNote(); note != "" {
+		t.Errorf("without such a node it says %q", note)
+	}
+}
