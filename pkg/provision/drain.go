@@ -262,9 +262,9 @@ func (k *kube) patchNode(ctx context.Context, node *corev1.Node, change map[stri
 	return nil
 }
 
-// checkReturn is done when the node is Ready with the wanted kubelet and takes pods again. On a control plane, whatever its kubelet has
-// begun anew must run, and its own API server answer at the wanted version and reach etcd.
-func (k *kube) checkReturn(ctx context.Context, a plan.Return, host string) (engine.Verdict, error) {
+// checkReturn is done when the node is Ready with the wanted kubelet, which runs since then and is well, and takes pods again. On a control
+// plane, whatever its kubelet has begun anew must run, and its own API server answer at the wanted version and reach etcd.
+func (k *kube) checkReturn(ctx context.Context, a plan.Return, host string, since time.Time) (engine.Verdict, error) {
 	node, err := k.node(ctx, host)
 	switch {
 	case err != nil:
@@ -275,6 +275,9 @@ func (k *kube) checkReturn(ctx context.Context, a plan.Return, host string) (eng
 		return unknown(fmt.Errorf("kubelet is %s, %s is wanted", node.Status.NodeInfo.KubeletVersion, a.Version[host])), nil
 	case notReady(node) != "" && !onlyNetwork(node):
 		return unknown(errors.New(notReady(node))), nil
+	}
+	if err := k.kubeletServes(ctx, node, since); err != nil {
+		return unknown(err), nil
 	}
 	if a.APIServer != "" {
 		version, err := k.versionOf(host)

@@ -25,6 +25,8 @@ type hostSteps struct {
 	known map[string]map[string][]hostapi.Verdict
 	// first holds what was found at the start, by step and host. It is what steps look at that are for others.
 	first map[string]map[string][]hostapi.Verdict
+	// kubelets holds how the kubelet of each host has been running.
+	kubelets kubelets
 }
 
 // foundNeeded tells that something of the steps was found missing at the start: on one host or, for "", on any; among the resources
@@ -60,6 +62,7 @@ func (b *hostSteps) ask(ctx context.Context, host string, steps []plan.Step) err
 	request := hostapi.CheckRequest{Step: "all"}
 	for _, s := range steps {
 		for _, r := range s.Resources[host] {
+			b.kubelets.expect(host, r)
 			r.ID = s.ID + "#" + r.ID
 			request.Resources = append(request.Resources, r)
 		}
@@ -89,6 +92,7 @@ func (b *hostSteps) ask(ctx context.Context, host string, steps []plan.Step) err
 }
 
 func (b *hostSteps) keep(step, host string, verdicts []hostapi.Verdict) {
+	b.kubelets.see(host, verdicts)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.known[step] == nil {
