@@ -469,6 +469,9 @@ const (
 	ClusterNameLabel = "kubewright.io/cluster"
 	// RetryAnnotation asks for a new operation after one failed; any new value does.
 	RetryAnnotation = "kubewright.io/retry"
+	// CordonedByAnnotation on a node of a cluster names the operation that made it unschedulable. A node without it that is unschedulable
+	// was cordoned by a person, and stays so.
+	CordonedByAnnotation = "kubewright.io/cordoned-by"
 )
 
 // Cluster is the desired state of one Kubernetes cluster and what was observed of it.

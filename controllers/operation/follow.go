@@ -10,6 +10,7 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/controllers/internal/phase"
+	"github.com/kubewright/kubewright/pkg/capi"
 	"github.com/kubewright/kubewright/pkg/provision"
 )
 
@@ -53,22 +54,34 @@ func (s *scope) conclude(x *execution) {
 	switch {
 	case wasStopped(x, err):
 		s.end(v1alpha1.OperationCancelled)
-		message := stoppedAt(status.Steps)
+		message := withNote(stoppedAt(status.Steps), outcome)
 		s.standing = phase.Stalled(ReasonCancelled, message)
 		s.announce("Normal", "OperationCancelled", message)
 	case err != nil:
 		addUnreached(status, outcome)
 		s.end(v1alpha1.OperationFailed)
-		s.standing = phase.Stalled(failureReason(err), err.Error())
-		s.announce("Warning", "OperationFailed", err.Error())
+		message := withNote(err.Error(), outcome)
+		s.standing = phase.Stalled(failureReason(err), message)
+		s.announce("Warning", "OperationFailed", message)
 	case x.planning && len(outcome.Plan) > 0:
 		s.askForApproval()
 	default:
 		s.end(v1alpha1.OperationSucceeded)
-		message := s.summary(outcome.Changed && !x.planning, s.Now())
+		message := withNote(s.summary(outcome.Changed && !x.planning, s.Now()), outcome)
 		s.standing = phase.Ready(ReasonSucceeded, message)
 		s.announce("Normal", "OperationSucceeded", message)
 	}
+}
+
+// maxBeforeNote bounds a message that something is added to, in bytes: conditions cut long ones off at their end.
+const maxBeforeNote = 1500
+
+// withNote adds to how an attempt ended which nodes it left without pods.
+func withNote(message string, outcome *provision.Outcome) string {
+	if note := outcome.CordonNote(); note != "" {
+		return capi.Cut(message, maxBeforeNote) + "; " + note
+	}
+	return message
 }
 
 // askForApproval shows the plan and lets the operation wait.

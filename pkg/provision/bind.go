@@ -44,7 +44,7 @@ func (x *execution) bind(ctx context.Context, graph *plan.Graph) (engine.Graph, 
 		if s.Action == nil {
 			one = hosts.bind(s)
 		} else {
-			one = x.bindAction(s.Action)
+			one = x.bindAction(s.Action, hosts)
 		}
 		one.ID, one.Title, one.Hosts, one.Needs, one.Exclusive, one.Lane = s.ID, s.Title, s.Hosts, s.Needs, s.Exclusive, s.Lane
 		one.Guard = x.guard(s.Guard)
@@ -79,7 +79,7 @@ func when(w *plan.When, hosts *hostSteps, check func(context.Context, string) (e
 	}
 }
 
-func (x *execution) bindAction(action plan.Action) engine.Step {
+func (x *execution) bindAction(action plan.Action, hosts *hostSteps) engine.Step {
 	k := x.kube
 	wait := func(check func(context.Context, string) (engine.Verdict, error)) engine.Step {
 		return engine.Step{Check: check, Timeout: waitTimeout}
@@ -94,7 +94,9 @@ func (x *execution) bindAction(action plan.Action) engine.Step {
 			Mutates: true,
 		}
 	case plan.AwaitNode:
-		step := wait(func(ctx context.Context, host string) (engine.Verdict, error) { return k.awaitNode(ctx, a, host) })
+		step := wait(hosts.watchingKubelet(func(ctx context.Context, host string, since time.Time) (engine.Verdict, error) {
+			return k.awaitNode(ctx, a, host, since)
+		}))
 		step.Apply = func(ctx context.Context, host string, _ func(string)) error { return k.applyNode(ctx, a, host) }
 		step.Mutates = true
 		return step
@@ -116,8 +118,9 @@ func (x *execution) bindAction(action plan.Action) engine.Step {
 		step.Timeout = 2*a.Policy.Timeout.Duration + drainSlack
 		return step
 	case plan.Return:
-		return act(func(ctx context.Context, host string) (engine.Verdict, error) { return k.checkReturn(ctx, a, host) },
-			func(ctx context.Context, host string, _ func(string)) error { return k.uncordon(ctx, host) })
+		return act(hosts.watchingKubelet(func(ctx context.Context, host string, since time.Time) (engine.Verdict, error) {
+			return k.checkReturn(ctx, a, host, since)
+		}), func(ctx context.Context, host string, _ func(string)) error { return k.uncordon(ctx, host) })
 	case plan.RemoveMember:
 		return act(x.checkMember, x.applyMember)
 	case plan.ResetHost:

@@ -37,6 +37,7 @@ func (b *hostSteps) compare(ctx context.Context, host string, steps []plan.Step)
 	request := hostapi.CheckRequest{Step: "all"}
 	for _, s := range steps {
 		for _, r := range s.Resources[host] {
+			b.kubelets.expect(host, r)
 			r.ID = s.ID + "#" + r.ID
 			request.Resources = append(request.Resources, r)
 		}

@@ -6,11 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/kubectl/pkg/drain"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -18,10 +22,6 @@ import (
 	"github.com/kubewright/kubewright/pkg/engine"
 	"github.com/kubewright/kubewright/pkg/plan"
 )
-
-// cordonedAnnotation on a node names the operation that made it unschedulable. A node without it that is unschedulable was cordoned by
-// a person, and stays so.
-const cordonedAnnotation = "kubewright.io/cordoned-by"
 
 // checkDrain says whether a node is free of pods that can be moved. One that leaves, and is not there or not Ready, has none worth
 // waiting for.
@@ -47,35 +47,71 @@ func (k *kube) checkDrain(ctx context.Context, a plan.Drain, host string) (engin
 	return engine.Verdict{State: engine.Done}, nil
 }
 
+// evictAgain is how long a drain waits before it tries anew what was refused, by a PodDisruptionBudget or by the API server: as long as
+// kubectl drain does.
+const evictAgain = 5 * time.Second
+
 // applyDrain makes the node unschedulable and evicts its pods. When that takes longer than the policy allows, the node either becomes
-// schedulable again and the step fails, or what is left is deleted.
+// schedulable again and the step fails, or what is left is deleted. Only the time decides about that: a question that an API server did not
+// answer is asked again.
 func (k *kube) applyDrain(ctx context.Context, a plan.Drain, host, operation string, report func(string)) error {
 	if err := k.cordon(ctx, host, operation); err != nil {
 		return err
 	}
-	err := k.evict(ctx, a.Policy, host, false, report)
-	if err == nil || ctx.Err() != nil {
-		return engine.Retryable(err)
+	late := k.evict(ctx, a.Policy, host, false, report)
+	if late == nil || ctx.Err() != nil {
+		return engine.Retryable(late)
 	}
-	left, listErr := k.movable(ctx, host)
-	if listErr != nil {
-		return engine.Retryable(errors.Join(err, listErr))
+	left, err := k.movable(ctx, host)
+	if err != nil {
+		return engine.Retryable(errors.Join(late, err))
+	}
+	if len(left) == 0 {
+		return nil
 	}
 	if a.Policy.OnTimeout == v1alpha1.ForceDrain {
 		report(fmt.Sprintf("the time for eviction is over; deleting %d pods against their budgets", len(left)))
 		return engine.Retryable(k.evict(ctx, a.Policy, host, true, report))
 	}
-	if uncordonErr := k.uncordon(ctx, host); uncordonErr != nil {
-		return engine.Retryable(errors.Join(err, uncordonErr))
+	guarded := k.budgets(ctx, left)
+	if err := k.uncordon(ctx, host); err != nil {
+		return engine.Retryable(errors.Join(late, err))
 	}
 	return engine.NeedsHuman(engine.WithDetail(fmt.Errorf(
-		"%d pods could not be moved away within %s: %s; the node takes pods again and was left as it was: "+
+		"%d pods could not be moved away within %s: %s%s; the node takes pods again and was left as it was: "+
 			"see what their PodDisruptionBudgets allow, raise spec.rollout.drain.timeout, or set spec.rollout.drain.onTimeout to Force (%w)",
-		len(left), a.Policy.Timeout.Duration, names(left), err), engine.Detail{Reason: "DrainTimeout"}))
+		len(left), a.Policy.Timeout.Duration, names(left), guarded, late), engine.Detail{Reason: "DrainTimeout"}))
 }
 
-// evict moves pods away and waits until they are gone.
+// evict moves pods away and waits until they are gone. What fails on the way is tried again until the policy's time is over; the error says
+// what it was at last.
 func (k *kube) evict(ctx context.Context, policy v1alpha1.Drain, host string, force bool, report func(string)) error {
+	bounded, cancel := context.WithTimeout(ctx, policy.Timeout.Duration)
+	defer cancel()
+	var last error
+	for {
+		err := k.evictOnce(bounded, policy, host, force, report)
+		switch {
+		case err == nil:
+			return nil
+		case bounded.Err() == nil:
+			report(err.Error())
+			last = err
+		case last == nil:
+			return err
+		default:
+			// What ended with the time says less than what failed before.
+			return last
+		}
+		select {
+		case <-bounded.Done():
+			return last
+		case <-time.After(evictAgain):
+		}
+	}
+}
+
+func (k *kube) evictOnce(ctx context.Context, policy v1alpha1.Drain, host string, force bool, report func(string)) error {
 	helper, err := k.drainHelper(ctx, report)
 	if err != nil {
 		return err
@@ -88,7 +124,43 @@ func (k *kube) evict(ctx context.Context, policy v1alpha1.Drain, host string, fo
 	if len(errs) > 0 {
 		return fmt.Errorf("list the pods of node %s: %w", host, errors.Join(errs...))
 	}
-	return helper.DeleteOrEvictPods(list.Pods())
+	if err := helper.DeleteOrEvictPods(list.Pods()); err != nil {
+		return fmt.Errorf("move the pods of node %s: %w", host, err)
+	}
+	return nil
+}
+
+// budgets names the PodDisruptionBudgets that guard pods, as a part of a sentence. When they cannot be listed the sentence goes without.
+func (k *kube) budgets(ctx context.Context, pods []corev1.Pod) string {
+	clientset, err := k.typed()
+	if err != nil {
+		return ""
+	}
+	list, err := clientset.PolicyV1().PodDisruptionBudgets(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return ""
+	}
+	guarding := guards(list.Items, pods)
+	if len(guarding) == 0 {
+		return ""
+	}
+	return ", guarded by PodDisruptionBudget " + strings.Join(guarding, ", ")
+}
+
+// guards lists the budgets that select any of the pods, with what they allow.
+func guards(budgets []policyv1.PodDisruptionBudget, pods []corev1.Pod) []string {
+	var list []string
+	for i := range budgets {
+		b := &budgets[i]
+		selector, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
+		if err != nil || !slices.ContainsFunc(pods, func(p corev1.Pod) bool {
+			return p.Namespace == b.Namespace && selector.Matches(labels.Set(p.Labels))
+		}) {
+			continue
+		}
+		list = append(list, fmt.Sprintf("%s/%s (allows %d disruptions)", b.Namespace, b.Name, b.Status.DisruptionsAllowed))
+	}
+	return list
 }
 
 // movable lists the pods a drain of the node would move: no static pods, none of DaemonSets.
@@ -105,20 +177,18 @@ func (k *kube) movable(ctx context.Context, host string) ([]corev1.Pod, error) {
 }
 
 func (k *kube) drainHelper(ctx context.Context, report func(string)) (*drain.Helper, error) {
-	config, err := k.rest()
+	clientset, err := k.typed()
 	if err != nil {
 		return nil, err
-	}
-	clientset, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, fmt.Errorf("set up the API client: %w", err)
 	}
 	return &drain.Helper{
 		Ctx: ctx, Client: clientset, GracePeriodSeconds: -1, IgnoreAllDaemonSets: true,
 		// Pods without a controller and with data that lives only as long as they do are moved as well: an upgrade that stops for one of
 		// them helps nobody, and whoever wants to be asked sets operationPolicy to Manual or guards them with a budget.
 		Force: true, DeleteEmptyDirData: true,
-		Out: io.Discard, ErrOut: lines(report),
+		// Without it the library asks again at once, for as long as a budget says no.
+		EvictErrorRetryDelay: evictAgain,
+		Out:                  io.Discard, ErrOut: lines(report),
 	}, nil
 }
 
@@ -156,7 +226,7 @@ func (k *kube) cordon(ctx context.Context, host, operation string) error {
 		return nil
 	}
 	return k.patchNode(ctx, node, map[string]any{
-		"metadata": map[string]any{"annotations": map[string]any{cordonedAnnotation: operation}},
+		"metadata": map[string]any{"annotations": map[string]any{v1alpha1.CordonedByAnnotation: operation}},
 		"spec":     map[string]any{"unschedulable": true},
 	})
 }
@@ -167,11 +237,11 @@ func (k *kube) uncordon(ctx context.Context, host string) error {
 	if err != nil {
 		return engine.Retryable(err)
 	}
-	if node == nil || node.Annotations[cordonedAnnotation] == "" {
+	if node == nil || node.Annotations[v1alpha1.CordonedByAnnotation] == "" {
 		return nil
 	}
 	return k.patchNode(ctx, node, map[string]any{
-		"metadata": map[string]any{"annotations": map[string]any{cordonedAnnotation: nil}},
+		"metadata": map[string]any{"annotations": map[string]any{v1alpha1.CordonedByAnnotation: nil}},
 		"spec":     map[string]any{"unschedulable": nil},
 	})
 }
@@ -192,9 +262,9 @@ func (k *kube) patchNode(ctx context.Context, node *corev1.Node, change map[stri
 	return nil
 }
 
-// checkReturn is done when the node is Ready with the wanted kubelet and takes pods again. On a control plane, whatever its kubelet has
-// begun anew must run, and its own API server answer at the wanted version and reach etcd.
-func (k *kube) checkReturn(ctx context.Context, a plan.Return, host string) (engine.Verdict, error) {
+// checkReturn is done when the node is Ready with the wanted kubelet, which runs since then and is well, and takes pods again. On a control
+// plane, whatever its kubelet has begun anew must run, and its own API server answer at the wanted version and reach etcd.
+func (k *kube) checkReturn(ctx context.Context, a plan.Return, host string, since time.Time) (engine.Verdict, error) {
 	node, err := k.node(ctx, host)
 	switch {
 	case err != nil:
@@ -205,6 +275,9 @@ func (k *kube) checkReturn(ctx context.Context, a plan.Return, host string) (eng
 		return unknown(fmt.Errorf("kubelet is %s, %s is wanted", node.Status.NodeInfo.KubeletVersion, a.Version[host])), nil
 	case notReady(node) != "" && !onlyNetwork(node):
 		return unknown(errors.New(notReady(node))), nil
+	}
+	if err := k.kubeletServes(ctx, node, since); err != nil {
+		return unknown(err), nil
 	}
 	if a.APIServer != "" {
 		version, err := k.versionOf(host)
@@ -221,7 +294,7 @@ func (k *kube) checkReturn(ctx context.Context, a plan.Return, host string) (eng
 			return unknown(fmt.Errorf("its API server is not ready: %w", err)), nil
 		}
 	}
-	if node.Annotations[cordonedAnnotation] != "" {
+	if node.Annotations[v1alpha1.CordonedByAnnotation] != "" {
 		return needed("the node was drained and takes no pods yet"), nil
 	}
 	return engine.Verdict{State: engine.Done}, nil
@@ -232,19 +305,21 @@ func onlyNetwork(node *corev1.Node) bool {
 	return strings.Contains(notReady(node), "cni plugin not initialized")
 }
 
-// stillCordoned lists nodes that operations of ours left unschedulable.
+// stillCordoned lists nodes that operations of ours left unschedulable. An API server that does not answer is not waited for.
 func (k *kube) stillCordoned(ctx context.Context) []string {
-	objects, err := k.objects()
+	clientset, err := k.typed()
 	if err != nil {
 		return nil
 	}
-	var nodes corev1.NodeList
-	if objects.List(ctx, &nodes) != nil {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	nodes, err := clientset.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
 		return nil
 	}
 	var list []string
 	for _, n := range nodes.Items {
-		if n.Spec.Unschedulable && n.Annotations[cordonedAnnotation] != "" {
+		if n.Spec.Unschedulable && n.Annotations[v1alpha1.CordonedByAnnotation] != "" {
 			list = append(list, n.Name)
 		}
 	}

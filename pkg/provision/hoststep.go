@@ -27,6 +27,8 @@ type hostSteps struct {
 	first map[string]map[string][]hostapi.Verdict
 	// compared names the hosts that were asked for everything at the start.
 	compared map[string]bool
+	// kubelets holds how the kubelet of each host has been running.
+	kubelets kubelets
 }
 
 // foundNeeded tells that something of the steps was found missing at the start: on one host or, for "", on any; among the resources
@@ -58,6 +60,7 @@ func resourceID(v hostapi.Verdict) string {
 }
 
 func (b *hostSteps) keep(step, host string, verdicts []hostapi.Verdict) {
+	b.kubelets.see(host, verdicts)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.known[step] == nil {

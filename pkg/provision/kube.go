@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,10 +32,11 @@ type kube struct {
 	cluster  *desired.Cluster
 	leaving  []leavingHost
 
-	mu     sync.Mutex
-	client client.Client
-	config *rest.Config
-	nodes  nodeList
+	mu        sync.Mutex
+	client    client.Client
+	clientset kubernetes.Interface
+	config    *rest.Config
+	nodes     nodeList
 }
 
 // dial connects to the first control plane that takes the connection.
@@ -117,4 +119,24 @@ func (k *kube) objects() (client.Client, error) {
 		return nil, fmt.Errorf("set up the API client: %w", err)
 	}
 	return k.client, nil
+}
+
+// typed returns a client for Kubernetes' own kinds, which is what the drain library takes. There is one for the whole operation, because
+// each one has connections of its own.
+func (k *kube) typed() (kubernetes.Interface, error) {
+	config, err := k.rest()
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.clientset != nil {
+		return k.clientset, nil
+	}
+	clientset, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("set up the API client: %w", err)
+	}
+	k.clientset = clientset
+	return k.clientset, nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -20,6 +21,9 @@ import (
 
 // resetTries is how often a machine is cleaned before what is left on it is reported instead.
 const resetTries = 3
+
+// changeTimeout bounds one change of etcd's membership or leadership; etcd itself gives up after 7 seconds (server/config, ReqTimeout).
+const changeTimeout = 10 * time.Second
 
 // removals is what became of the machines that leave.
 type removals struct {
@@ -62,27 +66,38 @@ func (x *execution) applyMember(ctx context.Context, host string, report func(st
 	if leaving.leader {
 		heir := slices.IndexFunc(members, func(m member) bool { return m.id != leaving.id && !m.Learner && m.Problem == "" })
 		if heir >= 0 {
-			report("handing the leadership to " + members[heir].Name)
-			if err := x.kube.withEtcd(ctx, leaving.client, func(c *clientv3.Client) error {
-				_, err := c.MoveLeader(ctx, members[heir].id)
-				return err
-			}); err != nil {
-				// etcd elects by itself when the leader goes; it only takes longer.
-				report("the leadership could not be handed on: " + err.Error())
-			}
+			handOn(ctx, members[heir].Name, report, func(ctx context.Context) error {
+				return x.kube.withEtcd(ctx, leaving.client, func(c *clientv3.Client) error {
+					_, err := c.MoveLeader(ctx, members[heir].id)
+					return err
+				})
+			})
 		}
 	}
 	stays := slices.IndexFunc(members, func(m member) bool { return m.id != leaving.id && !m.Learner && m.Problem == "" })
 	if stays < 0 {
 		return engine.Permanent(fmt.Errorf("no member of etcd is left that could remove the one of host %s", host))
 	}
-	if err := x.kube.withEtcd(ctx, members[stays].client, func(c *clientv3.Client) error {
-		_, err := c.MemberRemove(ctx, leaving.id)
+	bounded, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	if err := x.kube.withEtcd(bounded, members[stays].client, func(c *clientv3.Client) error {
+		_, err := c.MemberRemove(bounded, leaving.id)
 		return err
 	}); err != nil {
 		return engine.Retryable(fmt.Errorf("remove the etcd member of host %s: %w", host, err))
 	}
 	return nil
+}
+
+// handOn hands the leadership of etcd to an heir. A leader that has fallen silent keeps nobody waiting: etcd elects by itself when its
+// leader goes, it only takes longer.
+func handOn(ctx context.Context, heir string, report func(string), move func(context.Context) error) {
+	report("handing the leadership to " + heir)
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	if err := move(ctx); err != nil {
+		report("the leadership could not be handed on: " + err.Error())
+	}
 }
 
 // withEtcd talks to the member at a client URL, through the first control plane that leads there.

@@ -41,8 +41,9 @@ func (k *kube) node(ctx context.Context, name string) (*corev1.Node, error) {
 	return nil, nil
 }
 
-// awaitNode is done when the node is there, Ready at its version, and carries its pool's labels and taints.
-func (k *kube) awaitNode(ctx context.Context, a plan.AwaitNode, host string) (engine.Verdict, error) {
+// awaitNode is done when the node is there, Ready at its version, served by the kubelet that runs since then, and carries its pool's labels
+// and taints.
+func (k *kube) awaitNode(ctx context.Context, a plan.AwaitNode, host string, since time.Time) (engine.Verdict, error) {
 	node, err := k.node(ctx, host)
 	if err != nil {
 		return unknown(err), nil
@@ -58,6 +59,9 @@ func (k *kube) awaitNode(ctx context.Context, a plan.AwaitNode, host string) (en
 	}
 	if why := notReady(node); a.NeedReady && why != "" {
 		return needed(why), nil
+	}
+	if err := k.kubeletServes(ctx, node, since); err != nil {
+		return unknown(err), nil
 	}
 	return engine.Verdict{State: engine.Done}, nil
 }

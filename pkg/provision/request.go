@@ -5,6 +5,8 @@ package provision
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/bundle"
@@ -104,6 +106,8 @@ type Outcome struct {
 	PlanLeftOut int32
 	// PlanDigest is sha256:<hex> over the whole plan, in mode Plan.
 	PlanDigest string
+	// Cordoned lists the nodes that an operation made unschedulable and that are so still; empty in mode Plan.
+	Cordoned []string
 	// Removed holds the hosts of Request.Leaving whose node and etcd member are gone; after a Reset those that were cleaned and those
 	// that it was to leave alone.
 	Removed map[string]RemovedHost
@@ -111,4 +115,17 @@ type Outcome struct {
 	Traffic v1alpha1.OperationTraffic
 	// Hosts by name.
 	Hosts map[string]HostOutcome
+}
+
+// CordonNote says which nodes were left without pods and how they take them again, as a part of a sentence; empty when there are none.
+func (o *Outcome) CordonNote() string {
+	if len(o.Cordoned) == 0 {
+		return ""
+	}
+	const shown = 5
+	list := strings.Join(o.Cordoned[:min(shown, len(o.Cordoned))], ", ")
+	if more := len(o.Cordoned) - shown; more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	return "still taking no pods: " + list + "; they do again when an operation gets through, or after kubectl uncordon"
 }

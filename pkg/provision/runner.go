@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
@@ -53,7 +52,12 @@ func (r *runner) Run(ctx context.Context, request Request) (*Outcome, error) {
 	defer x.close(outcome) //nolint:contextcheck // it is closed also when the operation was cancelled
 	switch request.Operation.Spec.Type {
 	case v1alpha1.InstallOperation, v1alpha1.UpgradeOperation, v1alpha1.ScaleOperation, v1alpha1.ConfigureOperation, v1alpha1.CheckOperation:
-		return outcome, x.converge(ctx, outcome)
+		err = x.converge(ctx, outcome)
+		if x.mode == engine.ModeApply {
+			// However it ended, and however early: what an attempt before this one cordoned must not be forgotten.
+			outcome.Cordoned = x.kube.stillCordoned(context.WithoutCancel(ctx))
+		}
+		return outcome, err
 	case v1alpha1.BackupEtcdOperation:
 		return outcome, x.backup(ctx, outcome)
 	case v1alpha1.ResetOperation:
@@ -212,11 +216,6 @@ func (x *execution) converge(ctx context.Context, outcome *Outcome) error {
 	}
 	outcome.Changed = result.Changed
 	x.learn(ctx, result, outcome)
-	if err != nil && x.mode == engine.ModeApply {
-		if left := x.kube.stillCordoned(context.WithoutCancel(ctx)); len(left) > 0 {
-			err = fmt.Errorf("%w; still taking no pods: %s; they do again when an operation gets through, or after kubectl uncordon", err, strings.Join(left, ", "))
-		}
-	}
 	return err
 }
 

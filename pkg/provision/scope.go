@@ -68,9 +68,12 @@ const controlPlaneLabel = "node-role.kubernetes.io/control-plane"
 
 // finished tells that a node has been brought to the end of its joining, so that nothing on its host is left to do: a node registers long
 // before that, and whoever joined it may have been cut off. A node whose kubelet has fallen silent is not being joined; it is the business
-// of those who watch the cluster.
+// of those who watch the cluster. One that an operation drained and did not see back in service is not finished either.
 func finished(node *corev1.Node, h desired.Host) bool {
 	if node.Status.NodeInfo.KubeletVersion != h.KubeletVersion {
+		return false
+	}
+	if node.Annotations[v1alpha1.CordonedByAnnotation] != "" {
 		return false
 	}
 	if _, ok := node.Labels[controlPlaneLabel]; h.IsControlPlane() && !ok {

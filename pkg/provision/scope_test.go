@@ -23,6 +23,10 @@ func TestANodeIsFinishedWhenNothingOfItsJoiningIsLeft(t *testing.T) {
 		}
 	}
 	plain := func(n *corev1.Node) *corev1.Node { n.Annotations = nil; return n }
+	drained := func(n *corev1.Node) *corev1.Node {
+		n.Annotations[v1alpha1.CordonedByAnnotation] = "demo-upgrade-g2-1"
+		return n
+	}
 	gold, plane := map[string]string{"tier": "gold"}, map[string]string{controlPlaneLabel: ""}
 	for _, c := range []struct {
 		name string
@@ -37,6 +41,7 @@ func TestANodeIsFinishedWhenNothingOfItsJoiningIsLeft(t *testing.T) {
 		{"one whose kubelet has fallen silent is", node("v1.36.3", corev1.ConditionUnknown, gold), worker, true},
 		{"one that has never reported is not", &corev1.Node{Status: corev1.NodeStatus{NodeInfo: corev1.NodeSystemInfo{KubeletVersion: "v1.36.3"}}}, desired.Host{Role: v1alpha1.WorkerRole, KubeletVersion: "v1.36.3"}, false},
 		{"one whose pool's labels are not noted is not", &corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: gold}, Status: node("v1.36.3", corev1.ConditionTrue, gold).Status}, worker, false},
+		{"one that a drain was cut off on is not", drained(node("v1.36.3", corev1.ConditionTrue, gold)), worker, false},
 		{"a control plane with kubeadm's label is", plain(node("v1.36.3", corev1.ConditionTrue, plane)), controlPlane, true},
 		{"one that was registered before its etcd and API server joined is not", node("v1.36.3", corev1.ConditionTrue, nil), controlPlane, false},
 	} {

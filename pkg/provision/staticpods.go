@@ -18,11 +18,7 @@ const configSource = "kubernetes.io/config.source"
 // the pod for another one and begins it anew, seconds after it has said that its node is Ready: until then the API knows only of the old
 // pod, and who went on to the next control plane would stop etcd there too.
 func (k *kube) staticPodsRun(ctx context.Context, host string) error {
-	config, err := k.rest()
-	if err != nil {
-		return err
-	}
-	text, err := get(ctx, config, "/api/v1/nodes/"+host+"/proxy/pods")
+	text, err := k.askKubelet(ctx, host, "pods")
 	if err != nil {
 		return fmt.Errorf("its kubelet does not tell what runs: %w", err)
 	}

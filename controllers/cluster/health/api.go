@@ -15,6 +15,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
 )
 
 const (
@@ -104,8 +106,12 @@ type nodePage struct {
 
 type node struct {
 	Metadata struct {
-		Name string `json:"name"`
+		Name        string            `json:"name"`
+		Annotations map[string]string `json:"annotations"`
 	} `json:"metadata"`
+	Spec struct {
+		Unschedulable bool `json:"unschedulable"`
+	} `json:"spec"`
 	Status struct {
 		Conditions []struct {
 			Type   corev1.NodeConditionType `json:"type"`
@@ -117,7 +123,8 @@ type node struct {
 	} `json:"status"`
 }
 
-// wrong says why a node does not count as ready; empty when it does.
+// wrong says why a node does not count as ready; empty when it does. One that a person cordoned does: that is wanted. One that an operation
+// cordoned takes pods again before that has succeeded.
 func (n *node) wrong(version string) string {
 	ready := false
 	for _, c := range n.Status.Conditions {
@@ -128,6 +135,8 @@ func (n *node) wrong(version string) string {
 		return n.Metadata.Name + " is not ready"
 	case version != "" && n.Status.NodeInfo.KubeletVersion != version:
 		return n.Metadata.Name + " runs " + n.Status.NodeInfo.KubeletVersion
+	case n.Spec.Unschedulable && n.Metadata.Annotations[v1alpha1.CordonedByAnnotation] != "":
+		return n.Metadata.Name + " takes no pods since " + n.Metadata.Annotations[v1alpha1.CordonedByAnnotation] + " cordoned it"
 	}
 	return ""
 }

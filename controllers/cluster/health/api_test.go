@@ -134,6 +134,25 @@ func TestAPoolThatLagsByItsSpecIsWell(t *testing.T) {
 	}
 }
 
+func TestANodeThatAnOperationLeftCordonedIsNamedAndOneThatAPersonCordonedIsNot(t *testing.T) {
+	ca, config := authority(t)
+	server := serve(t, ca, time.Hour, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/readyz" {
+			return
+		}
+		cordoned := func(name, annotations string) string {
+			return strings.Replace(strings.Replace(nodeJSON(name, "True", "v1.36.3"), `"status":{`, `"spec":{"unschedulable":true},"status":{`, 1),
+				`"metadata":{`, `"metadata":{"annotations":{`+annotations+`},`, 1)
+		}
+		fmt.Fprintf(w, `{"items":[%s,%s,%s]}`, nodeJSON("cp1", "True", "v1.36.3"), cordoned("w1", ""), cordoned("w2", `"kubewright.io/cordoned-by":"demo-upgrade-g2-1"`))
+	})
+	config.Clusters["c"].Server = server.URL
+	nodes, err := checkerFor(t, config).Check(t.Context(), demo)
+	if want := (health.Nodes{Joined: 3, Ready: 2, Wrong: "w2 takes no pods since demo-upgrade-g2-1 cordoned it"}); err != nil || nodes != want {
+		t.Errorf("found %+v, %v; want %+v", nodes, err, want)
+	}
+}
+
 func TestManyNodesThatAreNotReadyAreNotAllNamed(t *testing.T) {
 	ca, config := authority(t)
 	server := serve(t, ca, time.Hour, func(w http.ResponseWriter, r *http.Request) {

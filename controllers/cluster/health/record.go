@@ -29,7 +29,7 @@ func (t *Target) wanted(node string) string {
 type Nodes struct {
 	// Joined counts all nodes.
 	Joined int32
-	// Ready counts those that are Ready at the wanted version.
+	// Ready counts those that are Ready at the wanted version and that no operation has left without pods.
 	Ready int32
 	// Wrong names some of the others and says what is wrong with them; empty when all are ready.
 	Wrong string

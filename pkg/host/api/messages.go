@@ -77,6 +77,18 @@ type Verdict struct {
 	Changed bool `json:"changed,omitempty"`
 	// Running says that a detached command is under way and Apply will attach to it.
 	Running bool `json:"running,omitempty"`
+	// Unit says how a unit that should run does; nil for everything else.
+	Unit *UnitRun `json:"unit,omitempty"`
+}
+
+// UnitRun is how a unit has been running.
+type UnitRun struct {
+	// Since is when its program was begun last, by the host's clock in microseconds since 1970; 0 when it does not run.
+	Since int64 `json:"since,omitempty"`
+	// Restarts counts how often systemd has begun it anew because it had ended by itself.
+	Restarts int `json:"restarts,omitempty"`
+	// Output is the end of its journal, redacted, when it does not run or ended by itself within the last minute.
+	Output []string `json:"output,omitempty"`
 }
 
 // Progress is one sign of life during an Apply or a Reset.

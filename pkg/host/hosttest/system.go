@@ -28,8 +28,9 @@ type System struct {
 }
 
 type unit struct {
-	enabled, active bool
-	invocation      int
+	enabled, active      bool
+	crashes              bool
+	invocation, restarts int
 }
 
 type image struct {
@@ -83,6 +84,21 @@ func (s *System) SetUnit(name string, enabled, active bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.units[name] = &unit{enabled: enabled, active: active, invocation: 1}
+}
+
+// Crash makes a unit end by itself, and systemd begin it anew.
+func (s *System) Crash(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.units[name].invocation++
+	s.units[name].restarts++
+}
+
+// CrashLoop makes a unit that is begun end by itself, and systemd begin it anew, between any two looks at it.
+func (s *System) CrashLoop(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.units[name] = &unit{crashes: true}
 }
 
 // AddImage makes containerd have an image that somebody else pulled and pinned.
@@ -182,6 +198,7 @@ func (s *System) hasFile(name string) bool {
 }
 
 func (s *System) show(name string, u *unit, value bool) sys.Output {
+	restarts, entered := 0, 0
 	load, active, file, reload, invocation := "not-found", "inactive", "", "no", 0
 	if text, err := os.ReadFile(s.sys.Path("/etc/systemd/system", name)); err == nil && strings.Contains(string(text), "ExecReload=") {
 		reload = "yes"
@@ -190,18 +207,25 @@ func (s *System) show(name string, u *unit, value bool) sys.Output {
 		load, file = "loaded", "disabled"
 	}
 	if u != nil {
-		invocation = u.invocation
+		if u.crashes && u.active {
+			u.invocation++
+			u.restarts++
+		}
+		invocation, restarts = u.invocation, u.restarts
 		if u.enabled {
 			file = "enabled"
 		}
-		if u.active {
-			active = "active"
+		switch {
+		case u.active && u.crashes:
+			active = "activating"
+		case u.active:
+			active, entered = "active", 1
 		}
 	}
 	if value {
 		return sys.Output{Stdout: active + "\n"}
 	}
-	return sys.Output{Stdout: fmt.Sprintf("LoadState=%s\nActiveState=%s\nSubState=x\nUnitFileState=%s\nNeedDaemonReload=no\nCanReload=%s\nType=notify\nInvocationID=%d\n", load, active, file, reload, invocation)}
+	return sys.Output{Stdout: fmt.Sprintf("LoadState=%s\nActiveState=%s\nSubState=x\nUnitFileState=%s\nNeedDaemonReload=no\nCanReload=%s\nType=notify\nInvocationID=%d\nNRestarts=%d\nActiveEnterTimestampMonotonic=%d\n", load, active, file, reload, invocation, restarts, entered)}
 }
 
 // systemdRun runs the real wrapper in a goroutine, which goes on when the session ends, as a unit does.

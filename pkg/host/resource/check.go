@@ -20,7 +20,7 @@ func (t *Task) Check(ctx context.Context, rs []api.Resource) ([]api.Verdict, err
 
 func (t *Task) check(ctx context.Context, r *api.Resource) api.Verdict {
 	f, err := handler(r.Kind()).check(ctx, t, r)
-	v := api.Verdict{Resource: r.ID, Kind: r.Kind(), State: f.state, Why: f.why, Diff: f.diff, Running: f.running}
+	v := api.Verdict{Resource: r.ID, Kind: r.Kind(), State: f.state, Why: f.why, Diff: f.diff, Running: f.running, Unit: f.unit}
 	if err != nil {
 		v.State, v.Why = api.Unknown, err.Error()
 	}

@@ -65,6 +65,7 @@ type finding struct {
 	why     string
 	diff    string
 	running bool
+	unit    *api.UnitRun
 }
 
 func done() (finding, error)             { return finding{state: api.Done}, nil }

@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/host/ledger"
@@ -21,12 +24,19 @@ const (
 	unitPoll = 150 * time.Millisecond
 	// unitLogLines is how much of its journal a unit that failed leaves in the error.
 	unitLogLines = 20
+	// unitFresh is how long after it was begun anew a unit's journal is still of interest.
+	unitFresh = time.Minute
+	// unitEndings is how often a unit may end by itself while it is awaited.
+	unitEndings = 3
 )
 
 // unitState is what systemd says of a unit.
 type unitState struct {
 	load, active, sub, file, typ, invocation string
 	needReload, canReload                    bool
+	// entered is when it became active last, in microseconds of the kernel's monotonic clock; restarts as systemd counts them.
+	entered  int64
+	restarts int
 }
 
 func (s unitState) found() bool { return s.load == "loaded" }
@@ -43,7 +53,7 @@ func (s unitState) enabledIs(want bool) bool {
 }
 
 func (t *Task) unitState(ctx context.Context, name string) (unitState, error) {
-	out, err := t.Sys.Runner.Run(ctx, "systemctl", "show", "--property=LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,CanReload,Type,InvocationID", "--", name)
+	out, err := t.Sys.Runner.Run(ctx, "systemctl", "show", "--property=LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,CanReload,Type,InvocationID,NRestarts,ActiveEnterTimestampMonotonic", "--", name)
 	if err != nil {
 		return unitState{}, err
 	}
@@ -70,6 +80,10 @@ func (t *Task) unitState(ctx context.Context, name string) (unitState, error) {
 			s.typ = v
 		case "InvocationID":
 			s.invocation = v
+		case "NRestarts":
+			s.restarts, _ = strconv.Atoi(v) // 0 from a systemd that does not count
+		case "ActiveEnterTimestampMonotonic":
+			s.entered, _ = strconv.ParseInt(v, 10, 64) // 0 where it was never active
 		}
 	}
 	return s, nil
@@ -102,6 +116,28 @@ func checkUnit(ctx context.Context, t *Task, r *api.Resource) (finding, error) {
 	if err != nil {
 		return finding{}, err
 	}
+	f, err := t.compareUnit(u, s)
+	if u.Active && !u.LeaveRunning && s.found() {
+		f.unit = t.unitRun(ctx, u.Name, s)
+	}
+	return f, err
+}
+
+// unitRun says how a unit has been running, with its own words when that is not well.
+func (t *Task) unitRun(ctx context.Context, name string, s unitState) *api.UnitRun {
+	run := &api.UnitRun{Restarts: s.restarts}
+	var now unix.Timespec
+	if s.active == "active" && s.entered > 0 && unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) == nil {
+		run.Since = t.Sys.Now().Add(time.Duration(s.entered)*time.Microsecond - time.Duration(now.Nano())).UnixMicro()
+	}
+	if run.Since == 0 || s.restarts > 0 && t.Sys.Now().Sub(time.UnixMicro(run.Since)) < unitFresh {
+		run.Output = t.unitJournal(ctx, name)
+	}
+	return run
+}
+
+// compareUnit says what a unit lacks.
+func (t *Task) compareUnit(u *api.Unit, s unitState) (finding, error) {
 	switch {
 	case !s.found() && !u.Enabled && !u.Active:
 		return done()
@@ -239,6 +275,7 @@ func (t *Task) start(ctx context.Context, r *api.Resource, s unitState) error {
 	tick := time.NewTicker(unitPoll)
 	defer tick.Stop()
 	var seen *string
+	restarts := -1
 	for {
 		s, err := t.unitState(ctx, u.Name)
 		if err != nil {
@@ -252,6 +289,10 @@ func (t *Task) start(ctx context.Context, r *api.Resource, s unitState) error {
 			return nil
 		case s.active == "failed":
 			return t.unitFailed(ctx, r, api.ReasonHost, "unit "+u.Name+" failed")
+		case restarts >= 0 && s.restarts >= restarts+unitEndings:
+			return t.unitFailed(ctx, r, api.ReasonHost, "unit "+u.Name+" ends by itself again and again")
+		case restarts < 0:
+			restarts = s.restarts
 		}
 		seen = nil
 		if s.active == "active" {
@@ -267,13 +308,16 @@ func (t *Task) start(ctx context.Context, r *api.Resource, s unitState) error {
 
 // unitFailed makes the error of a unit, with the end of its journal.
 func (t *Task) unitFailed(ctx context.Context, r *api.Resource, reason api.Reason, message string) error {
-	e := &api.ResourceError{Reason: reason, Retryable: true, Message: message}
-	// Without journalctl the error is only shorter.
-	out, err := t.Sys.Runner.Run(ctx, "journalctl", "--no-pager", "--quiet", "--output=cat", "--lines="+fmt.Sprint(unitLogLines), "--unit="+r.Unit.Name)
-	if err == nil && out.ExitCode == 0 {
-		e.Output = redact.New().Lines(sys.LastLines(out.Stdout, unitLogLines))
+	return &api.ResourceError{Reason: reason, Retryable: true, Message: message, Output: t.unitJournal(ctx, r.Unit.Name)}
+}
+
+// unitJournal is the end of a unit's journal, redacted; nil where there is no journalctl.
+func (t *Task) unitJournal(ctx context.Context, name string) []string {
+	out, err := t.Sys.Runner.Run(ctx, "journalctl", "--no-pager", "--quiet", "--output=cat", "--lines="+fmt.Sprint(unitLogLines), "--unit="+name)
+	if err != nil || out.ExitCode != 0 {
+		return nil
 	}
-	return e
+	return redact.New().Lines(sys.LastLines(out.Stdout, unitLogLines))
 }
 
 func (t *Task) systemctl(ctx context.Context, r *api.Resource, args ...string) error {

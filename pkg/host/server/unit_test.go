@@ -59,6 +59,19 @@ func TestAUnitThatDoesNotStartShowsItsJournal(t *testing.T) {
 	}
 }
 
+func TestAUnitThatEndsAgainAndAgainIsNotWaitedForToTheEnd(t *testing.T) {
+	h := hosttest.New(t)
+	s := h.Connect(t, "op", nil)
+	lease(t, s)
+	h.Write(t, "/etc/systemd/system/app.service", "x")
+	h.System.CrashLoop("app.service")
+	_, err := s.Apply(t.Context(), api.ApplyRequest{Owner: owner, Resources: []api.Resource{unit("1")}}, nil)
+	var re *api.ResourceError
+	if !errors.As(err, &re) || !strings.Contains(re.Message, "ends by itself again and again") || !re.Retryable || !slices.Contains(re.Output, "it was the unit's own fault") {
+		t.Fatalf("got %#v", err)
+	}
+}
+
 func TestARunningUnitIsAdoptedWithoutARestart(t *testing.T) {
 	h := hosttest.New(t)
 	s := h.Connect(t, "op", nil)
@@ -110,5 +123,26 @@ func TestAUnitThatCanReloadIsReloadedForOtherInputsWhenAsked(t *testing.T) {
 				t.Errorf("afterwards: %+v", v)
 			}
 		})
+	}
+}
+
+func TestAUnitTellsHowItHasBeenRunning(t *testing.T) {
+	h := hosttest.New(t)
+	s := h.Connect(t, "op", nil)
+	lease(t, s)
+	h.Write(t, "/etc/systemd/system/app.service", "x")
+	if v := check(t, s, unit("1")); v.Unit == nil || v.Unit.Since != 0 || len(v.Unit.Output) == 0 {
+		t.Errorf("before it runs: %+v", v.Unit)
+	}
+	vs := apply(t, s, unit("1"))
+	if run := vs[0].Unit; run == nil || run.Since == 0 || run.Restarts != 0 || len(run.Output) > 0 {
+		t.Errorf("begun: %+v", run)
+	}
+	h.System.Crash("app.service")
+	if v := check(t, s, unit("1")); v.State != api.Done || v.Unit == nil || v.Unit.Restarts != 1 {
+		t.Errorf("after it ended by itself: %+v, %+v", v, v.Unit)
+	}
+	if v := check(t, s, api.Resource{ID: "unit", Unit: &api.Unit{Name: "app.service", Enabled: true, LeaveRunning: true}}); v.Unit != nil {
+		t.Errorf("somebody else's business: %+v", v.Unit)
 	}
 }
