@@ -20,11 +20,14 @@ func maxPods(n int64) fixture.Edit { return fixture.SetPool(n, "overrides", "kub
 func rollKubelet(t *testing.T, w *world) {
 	watch := w.watchNodes(t, "n1")
 	before := w.inService(t, w.now.controlPlanes...)
-	w.must(t, w.now, maxPods(77),
+	out := w.must(t, w.now, maxPods(77),
 		fixture.SetPool("gold", "labels", "example.com/tier"),
 		fixture.SetPool([]any{map[string]any{"key": "example.com/gold", "effect": "PreferNoSchedule"}}, "taints"))
 	// Kubelet is started anew below running pods, so nodes need not be drained.
-	t.Run("not more than one node at a time was out of service", watch.requireOneAtATime)
+	t.Run("not more than one node at a time was out of service", func(t *testing.T) {
+		watch.requireOneAtATime(t)
+		requireOneByOne(t, out, "worker/update", "worker/return", w.now.workers...)
+	})
 	w.requireWhole(t)
 	t.Run("every kubelet of the pool has the setting, and no other", func(t *testing.T) {
 		w.requireCapacity(t, "77", w.now.workers...)
@@ -52,6 +55,36 @@ func rollKubelet(t *testing.T, w *world) {
 			}
 		}
 	})
+	t.Run("running again changes nothing", w.requireNothingToDo)
+}
+
+// collectImages sets when kubelet begins to collect images and when it ends. It refuses to start when it should end above where it begins.
+func collectImages(high, low int64) fixture.Edit {
+	return fixture.All(fixture.SetPool(high, "overrides", "kubelet", "imageGCHighThresholdPercent"), fixture.SetPool(low, "overrides", "kubelet", "imageGCLowThresholdPercent"))
+}
+
+// refuseToStart rolls out a configuration with which kubelet does not start. Neither the API nor kubeadm knows that.
+func refuseToStart(t *testing.T, w *world) {
+	first, others := w.now.workers[0], slices.Concat(w.now.controlPlanes, w.now.workers[1:])
+	before := w.inService(t, others...)
+	out, err := w.change(t, w.now, collectImages(50, 80))
+	t.Run("it fails, and says on which host and what its kubelet says", func(t *testing.T) {
+		if err == nil {
+			t.Fatalf("it was done:\n%s", tail(out, 40))
+		}
+		if !regexp.MustCompile(`(?m)^ +` + first + `: worker/(update|return): `).MatchString(out) {
+			t.Errorf("it does not name %s and a step of it", first)
+		}
+		for _, text := range []string{"ends by itself again and again", "imageGCLowThresholdPercent"} {
+			if !strings.Contains(out, text) {
+				t.Errorf("it does not say %q", text)
+			}
+		}
+		t.Log(tail(out, 40))
+	})
+	t.Run("the other hosts are not touched", func(t *testing.T) { requireSame(t, before, w.inService(t, others...)) })
+	t.Run("taking the setting back repairs it", func(t *testing.T) { w.must(t, w.now, collectImages(85, 80)) })
+	w.requireWhole(t)
 	t.Run("running again changes nothing", w.requireNothingToDo)
 }
 
@@ -125,14 +158,19 @@ func configurePlanes(t *testing.T, w *world) {
 	const name, setting = "api.example.com", "max_container_log_line_size"
 	watch := w.watchNodes(t, "n1")
 	argument := func(name, value string) map[string]any { return map[string]any{"name": name, "value": value} }
-	w.must(t, w.now,
+	out := w.must(t, w.now,
 		fixture.Set("Cluster", "", []any{name}, "spec", "controlPlane", "certSANs"),
 		fixture.Set("Cluster", "", map[string]any{
 			"apiServer":         map[string]any{"extraArgs": []any{argument("event-ttl", "2h0m0s"), argument("feature-gates", "AllAlpha=false")}},
 			"controllerManager": map[string]any{"extraArgs": []any{argument("terminated-pod-gc-threshold", "100")}},
 		}, "spec", "overrides", "kubeadm"),
 		fixture.Set("Cluster", "", int64(32768), "spec", "overrides", "containerd", "plugins", "io.containerd.cri.v1.runtime", setting))
-	t.Run("not more than one node at a time was out of service", watch.requireOneAtATime)
+	t.Run("not more than one node at a time was out of service", func(t *testing.T) {
+		watch.requireOneAtATime(t)
+		requireOneByOne(t, out, "control-plane/update", "control-plane/update", w.now.controlPlanes...)
+		requireOneByOne(t, out, "control-plane/node", "control-plane/return", w.now.controlPlanes...)
+		requireOneByOne(t, out, "worker/update", "worker/return", w.now.workers...)
+	})
 	w.requireWhole(t)
 	t.Run("every API server and controller manager has the arguments and the feature gate", func(t *testing.T) {
 		for _, cp := range w.now.controlPlanes {

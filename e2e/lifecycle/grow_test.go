@@ -32,6 +32,7 @@ func TestGrowAndShrink(t *testing.T) {
 		{"a worker that lost power before it had wholly joined is taken on", moreWorkers, joinAgain},
 		{"one control plane becomes three, killed on the way", moreWorkers, addControlPlanes},
 		{"kubelet's configuration is rolled over a pool", threePlanes, rollKubelet},
+		{"a configuration that kubelet refuses stops at the first node", threePlanes, refuseToStart},
 		{"arguments, certificates and the container runtime are configured anew", threePlanes, configurePlanes},
 		{"a plan waits for approval", threePlanes, approve},
 		{"a worker is removed and its host is clean", threePlanes, removeWorker},
