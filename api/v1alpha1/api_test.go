@@ -23,6 +23,7 @@ func TestTheAPI(t *testing.T) {
 	t.Run("change a Cluster", func(t *testing.T) { testChangeCluster(t, env) })
 	t.Run("create a Host", func(t *testing.T) { testCreateHost(t, env) })
 	t.Run("create an OfflineManifest", func(t *testing.T) { testCreateOfflineManifest(t, env) })
+	t.Run("say how a bundle is fetched", func(t *testing.T) { testHowABundleIsFetched(t, env) })
 	t.Run("change an OfflineManifest", func(t *testing.T) { testChangeOfflineManifest(t, env) })
 	t.Run("create and change a ClusterOperation", func(t *testing.T) { testClusterOperation(t, env) })
 	t.Run("defaults", func(t *testing.T) { testDefaults(t, env) })
@@ -66,6 +67,8 @@ func testCreateCluster(t *testing.T, env *testenv.Env) {
 		{"a pool name in upper case is refused", func(s *spec) { s.Workers[0].Name = "Pool" }, []string{"spec.workers[0].name", "lower case letters"}},
 		{"a pool without name is refused", func(s *spec) { s.Workers[0].Name = "" }, []string{"spec.workers[0].name"}},
 		{"a pool of an older minor version is accepted", func(s *spec) { s.Workers[0].Version = "v1.35.99" }, nil},
+		{"a pool version without v is refused", func(s *spec) { s.Workers[0].Version = "1.36.3" }, []string{"spec.workers[0].version", "for example v1.36.3, or leave it out"}},
+		{"a pool version without patch is refused", func(s *spec) { s.Workers[0].Version = "v1.36" }, []string{"spec.workers[0].version", "for example v1.36.3, or leave it out"}},
 		{"a pool newer than the cluster is refused", func(s *spec) { s.Workers[0].Version = "v1.36.4" }, []string{"spec.workers", "newer than spec.version v1.36.3"}},
 		{"a cluster without workers is accepted", func(s *spec) { s.Workers = nil }, nil},
 		{"host names with dots are accepted", func(s *spec) { s.ControlPlane.Hosts = []string{"cp-1.example.com"} }, nil},
@@ -126,7 +129,10 @@ func testCreateCluster(t *testing.T, env *testenv.Env) {
 		{"overrides of any shape are accepted and kept", func(s *spec) {
 			s.Overrides.Kubelet = &runtime.RawExtension{Raw: []byte(`{"failCgroupV1":false}`)}
 			s.Overrides.KubeProxy = &runtime.RawExtension{Raw: []byte(`{"conntrack":{"maxPerCore":0}}`)}
+			s.Overrides.Kubeadm = &runtime.RawExtension{Raw: []byte(`{"apiServer":{"extraArgs":[]},"nodeRegistration":{"imagePullSerial":false}}`)}
 			s.Overrides.IgnorePreflightErrors = []string{"NumCPU", "FileContent--proc-sys-net-ipv4-ip_forward"}
+			s.ControlPlane.Overrides.Kubeadm = &runtime.RawExtension{Raw: []byte(`{"timeouts":{"etcdAPICall":"3m0s"}}`)}
+			s.Workers[0].Overrides.Kubeadm = &runtime.RawExtension{Raw: []byte(`{"nodeRegistration":{"kubeletExtraArgs":[{"name":"v","value":"4"}]}}`)}
 		}, nil},
 		{"an ignored check with shell characters is refused", func(s *spec) { s.Overrides.IgnorePreflightErrors = []string{"NumCPU,$(id)"} }, []string{"spec.overrides.ignorePreflightErrors[0]", "for example NumCPU"}},
 		{"an ignored check of control planes with shell characters is refused", func(s *spec) { s.ControlPlane.Overrides.IgnorePreflightErrors = []string{"a b"} }, []string{"spec.controlPlane.overrides.ignorePreflightErrors[0]", "for example NumCPU"}},
@@ -140,7 +146,7 @@ func testCreateCluster(t *testing.T, env *testenv.Env) {
 			tc.change(&c.Spec)
 			asked := c.DeepCopy()
 			expect(t, env.Client.Create(t.Context(), c), tc.want...)
-			if diff := cmp.Diff(asked.Spec.Overrides, c.Spec.Overrides); diff != "" {
+			if diff := cmp.Diff(overrides(asked), overrides(c)); diff != "" {
 				t.Errorf("the overrides came back different:\n%s", diff)
 			}
 		})
@@ -319,6 +325,39 @@ func testCreateOfflineManifest(t *testing.T, env *testenv.Env) {
 	}
 }
 
+func testHowABundleIsFetched(t *testing.T, env *testenv.Env) {
+	type spec = v1alpha1.OfflineManifestSpec
+	ref := &v1alpha1.LocalReference{Name: "mirror"}
+	const file, web, bucket = "file:///srv/k.bundle", "https://mirror.example.com/k.bundle", "s3://bundles/k.bundle"
+	for _, tc := range []struct {
+		name, source string
+		change       func(*spec)
+		want         []string
+	}{
+		{"credentials and authorities for a web address are accepted", web, func(s *spec) { s.CredentialsRef, s.CABundleRef = ref, ref }, nil},
+		{"credentials for a file are refused", file, func(s *spec) { s.CredentialsRef = ref }, []string{"spec.credentialsRef", "leave credentialsRef out"}},
+		{"authorities for a file are refused", file, func(s *spec) { s.CABundleRef = ref }, []string{"spec.caBundleRef", "leave caBundleRef out"}},
+		{"a server and a region for a bucket are accepted", bucket, func(s *spec) {
+			s.S3 = &v1alpha1.S3Server{Endpoint: "https://minio.example.com:9000", Region: "eu-central-1"}
+		}, nil},
+		{"a server at an IPv6 address is accepted", bucket, func(s *spec) { s.S3 = &v1alpha1.S3Server{Endpoint: "http://[fd00::1]:9000"} }, nil},
+		{"a server of buckets for a file is refused", file, func(s *spec) { s.S3 = &v1alpha1.S3Server{} }, []string{"spec.s3", "begins with s3://"}},
+		{"a server of buckets for a web address is refused", web, func(s *spec) { s.S3 = &v1alpha1.S3Server{} }, []string{"spec.s3", "begins with s3://"}},
+		{"a server with a path is refused", bucket, func(s *spec) { s.S3 = &v1alpha1.S3Server{Endpoint: "https://minio.example.com/s3"} }, []string{"spec.s3.endpoint", "without a path"}},
+		{"a server without scheme is refused", bucket, func(s *spec) { s.S3 = &v1alpha1.S3Server{Endpoint: "minio.example.com:9000"} }, []string{"spec.s3.endpoint", "for example https://minio.example.com:9000"}},
+		{"a user in the server's URL is refused", bucket, func(s *spec) { s.S3 = &v1alpha1.S3Server{Endpoint: "https://u:p@minio.example.com"} }, []string{"spec.s3.endpoint"}},
+		{"a region in upper case is refused", bucket, func(s *spec) { s.S3 = &v1alpha1.S3Server{Region: "EU-central"} }, []string{"spec.s3.region", "for example us-east-1"}},
+		{"a region with a slash is refused", bucket, func(s *spec) { s.S3 = &v1alpha1.S3Server{Region: "us/east"} }, []string{"spec.s3.region", "for example us-east-1"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			m := offlineManifest()
+			m.Spec.Source = tc.source
+			tc.change(&m.Spec)
+			expect(t, env.Client.Create(t.Context(), m), tc.want...)
+		})
+	}
+}
+
 func testChangeOfflineManifest(t *testing.T, env *testenv.Env) {
 	m := offlineManifest()
 	expect(t, env.Client.Create(t.Context(), m))
@@ -344,6 +383,10 @@ func testClusterOperation(t *testing.T, env *testenv.Env) {
 		{"an unknown mode is refused", func(s *spec) { s.Mode = "Force" }, []string{"spec.mode", "Plan"}},
 		{"no cluster is refused", func(s *spec) { s.ClusterRef.Name = "" }, []string{"spec.clusterRef.name"}},
 		{"a cluster name with a slash is refused", func(s *spec) { s.ClusterRef.Name = "a/b" }, []string{"spec.clusterRef.name", "existing object"}},
+		{"the version of a hop is accepted", func(s *spec) { s.Version = "v1.35.4" }, nil},
+		{"a version without v is refused", func(s *spec) { s.Version = "1.36.3" }, []string{"spec.version", "for example v1.36.3, or leave it out"}},
+		{"a version without patch is refused", func(s *spec) { s.Version = "v1.36" }, []string{"spec.version", "for example v1.36.3, or leave it out"}},
+		{"a pre-release is refused", func(s *spec) { s.Version = "v1.36.3-rc.1" }, []string{"spec.version", "for example v1.36.3, or leave it out"}},
 		{"a negative generation is refused", func(s *spec) { s.ClusterGeneration = -1 }, []string{"spec.clusterGeneration"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -392,6 +435,20 @@ func testDefaults(t *testing.T, env *testenv.Env) {
 			"a Host gets port, user, sudo and host key policy",
 			raw("Host", "default", map[string]any{"address": "192.0.2.1", "credentialsRef": map[string]any{"name": "ssh"}}),
 			`{"address":"192.0.2.1","credentialsRef":{"name":"ssh"},"port":22,"user":"root","sudo":"Auto","hostKeys":{"policy":"TrustOnFirstUse"},"onRemoval":"Reset"}`,
+		},
+		{
+			"an OfflineManifest gets the region of its bucket, and insists on a signature it asks for",
+			raw("OfflineManifest", "", map[string]any{
+				"source": "s3://bundles/k.bundle", "digest": bundleDigest, "s3": map[string]any{"endpoint": "https://minio.example.com"},
+				"signature": map[string]any{"keysRef": map[string]any{"name": "keys"}},
+			}),
+			`{"source":"s3://bundles/k.bundle","digest":"` + bundleDigest + `","s3":{"endpoint":"https://minio.example.com","region":"us-east-1"},
+			  "signature":{"policy":"Require","keysRef":{"kind":"ConfigMap","name":"keys"}}}`,
+		},
+		{
+			"an OfflineManifest of which nothing else is said stays as it is",
+			raw("OfflineManifest", "", map[string]any{"source": "file:///srv/k.bundle", "digest": bundleDigest}),
+			`{"source":"file:///srv/k.bundle","digest":"` + bundleDigest + `"}`,
 		},
 		{
 			"a ClusterOperation applies",

@@ -90,6 +90,15 @@ func raw(kind, namespace string, spec map[string]any) *unstructured.Unstructured
 	return u
 }
 
+// overrides are those of the cluster, of its control plane, and of its pools.
+func overrides(c *v1alpha1.Cluster) []any {
+	all := []any{c.Spec.Overrides, c.Spec.ControlPlane.Overrides}
+	for _, pool := range c.Spec.Workers {
+		all = append(all, pool.Overrides)
+	}
+	return all
+}
+
 func names(prefix string, n int) []string {
 	all := make([]string, n)
 	for i := range all {
