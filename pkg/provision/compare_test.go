@@ -25,7 +25,7 @@ func TestHostsAreComparedEachByItself(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n1, n2 := newMachine(t), newMachine(t)
-			n2.losses = c.losses
+			n2.with(func() { n2.losses = c.losses })
 			b := &hostSteps{
 				sessions: sessionsWith(t, map[string]*machine{"n1": n1, "n2": n2}), known: map[string]map[string][]hostapi.Verdict{},
 				first: map[string]map[string][]hostapi.Verdict{}, compared: map[string]bool{},

@@ -53,6 +53,13 @@ func newMachine(t *testing.T) *machine {
 	return m
 }
 
+// with looks at the machine, or changes it, while nothing else does.
+func (m *machine) with(do func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	do()
+}
+
 func helperFile() *bundle.File {
 	return &bundle.File{
 		Name: "kubewright-host", Kind: bundle.FileHelper, Component: "kubewright", Version: "1", Platform: "linux/amd64",
@@ -64,9 +71,9 @@ func helperFile() *bundle.File {
 func (m *machine) run(t *testing.T, e *sshtest.Exec) int {
 	words := e.Argv
 	if len(words) > 1 && words[len(words)-1] == "serve" {
-		m.mu.Lock()
-		content, there := m.files[words[len(words)-2]]
-		m.mu.Unlock()
+		var content []byte
+		there := false
+		m.with(func() { content, there = m.files[words[len(words)-2]] })
 		if !there {
 			return 127
 		}
@@ -83,7 +90,7 @@ func (m *machine) serve(t *testing.T, e *sshtest.Exec, content []byte) int {
 		return 1
 	}
 	// How it ends is what the client sees.
-	_ = server.Serve(context.Background(), &lossy{e, m}, server.Options{Sys: m.host.Sys, Helper: own, Kernel: m.host.Kernel, KeepAlive: time.Second})
+	_ = server.Serve(context.Background(), &lossy{e, m}, server.Options{Sys: m.host.Sys, Helper: own, Kernel: m.host.Kernel})
 	return 0
 }
 
@@ -102,13 +109,13 @@ func (m *machine) place(e *sshtest.Exec) int {
 	if _, err := io.ReadFull(e.Stdin, content); err != nil {
 		return 1
 	}
-	m.mu.Lock()
-	if m.spoils {
-		content = []byte("spoilt")
-	}
-	m.files[words[0]] = content
-	m.placed++
-	m.mu.Unlock()
+	m.with(func() {
+		if m.spoils {
+			content = []byte("spoilt")
+		}
+		m.files[words[0]] = content
+		m.placed++
+	})
 	_, _ = fmt.Fprintln(e.Stdout, "placed")
 	return 0
 }
@@ -122,12 +129,12 @@ type lossy struct {
 func (l *lossy) Read(p []byte) (int, error) {
 	n, err := l.exec.Stdin.Read(p)
 	if bytes.Contains(p[:n], []byte(hostapi.PathCheck)) {
-		l.m.mu.Lock()
-		lose := l.m.losses > 0
-		if lose {
-			l.m.losses--
-		}
-		l.m.mu.Unlock()
+		lose := false
+		l.m.with(func() {
+			if lose = l.m.losses > 0; lose {
+				l.m.losses--
+			}
+		})
 		if lose {
 			l.m.DropAll()
 			return 0, io.EOF

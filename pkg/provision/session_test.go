@@ -18,31 +18,37 @@ func TestAHelperIsKnownByItsContentAndNotByItsName(t *testing.T) {
 		if _, err := sessionsWith(t, map[string]*machine{"n1": m}).helper(t.Context(), "n1"); err != nil {
 			t.Fatal(err)
 		}
-		if m.placed != 0 {
-			t.Errorf("it was placed %d times", m.placed)
-		}
+		m.with(func() {
+			if m.placed != 0 {
+				t.Errorf("it was placed %d times", m.placed)
+			}
+		})
 	})
 	t.Run("another file of its name is replaced", func(t *testing.T) {
 		m := newMachine(t)
-		m.files[path] = []byte("something else")
+		m.with(func() { m.files[path] = []byte("something else") })
 		if _, err := sessionsWith(t, map[string]*machine{"n1": m}).helper(t.Context(), "n1"); err != nil {
 			t.Fatal(err)
 		}
-		if m.placed != 1 || !bytes.Equal(m.files[path], helperContent) {
-			t.Errorf("placed %d times, the file holds %q", m.placed, m.files[path])
-		}
+		m.with(func() {
+			if m.placed != 1 || !bytes.Equal(m.files[path], helperContent) {
+				t.Errorf("placed %d times, the file holds %q", m.placed, m.files[path])
+			}
+		})
 	})
 	t.Run("a host on which it never is the right one is refused", func(t *testing.T) {
 		m := newMachine(t)
-		m.spoils, m.files[path] = true, []byte("something else")
+		m.with(func() { m.spoils, m.files[path] = true, []byte("something else") })
 		_, err := sessionsWith(t, map[string]*machine{"n1": m}).helper(t.Context(), "n1")
 		var place *ssh.PlaceError
 		if !errors.As(err, &place) || place.Host != "n1" || place.Path != path || engine.KindOf(err) != engine.KindNeedsHuman {
 			t.Errorf("got %v", err)
 		}
-		if m.placed != 1 {
-			t.Errorf("it was placed %d times", m.placed)
-		}
+		m.with(func() {
+			if m.placed != 1 {
+				t.Errorf("it was placed %d times", m.placed)
+			}
+		})
 	})
 }
 
