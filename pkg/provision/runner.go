@@ -53,8 +53,9 @@ func (r *runner) Run(ctx context.Context, request Request) (*Outcome, error) {
 	switch request.Operation.Spec.Type {
 	case v1alpha1.InstallOperation, v1alpha1.UpgradeOperation, v1alpha1.ScaleOperation, v1alpha1.ConfigureOperation, v1alpha1.CheckOperation:
 		err = x.converge(ctx, outcome)
-		if x.mode == engine.ModeApply {
-			// However it ended, and however early: what an attempt before this one cordoned must not be forgotten.
+		if x.mode == engine.ModeApply && outcome.Initialized {
+			// However it ended, and however early: what an attempt before this one cordoned must not be forgotten. Before there is a
+			// cluster, what listens on an API server's port is somebody else's and is left alone.
 			outcome.Cordoned = x.kube.stillCordoned(context.WithoutCancel(ctx))
 		}
 		return outcome, err
