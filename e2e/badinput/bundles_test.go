@@ -56,7 +56,7 @@ func (w *world) copyBundle(t *testing.T, bytes int64) string {
 }
 
 // flip turns one bit round in the middle of the bundle's kubelet, which nothing reads before hosts are prepared.
-func (w *world) flip(t *testing.T, path string) (entry, what string) {
+func (w *world) flip(t *testing.T, path string) (entry, namedBy string) {
 	t.Helper()
 	b := w.openBundle(t)
 	release, err := b.Release(version)

@@ -21,18 +21,13 @@ func createTemporary(path string) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err != nil && !errors.Is(err, unix.EWOULDBLOCK) {
-			// Here nothing can be locked, so nobody removes what is not locked either.
-			return f, nil
+		// Where nothing can be locked it is not busy, and nobody removes what he cannot lock.
+		busy := errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
+		same, err := stillNamed(f)
+		if err != nil {
+			return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
 		}
-		held := err == nil
-		if held {
-			if held, err = stillNamed(f); err != nil {
-				return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
-			}
-		}
-		if held {
+		if same && !busy {
 			return f, nil
 		}
 		// Another process took it for a leftover before it was locked, and removes it.
