@@ -11,6 +11,7 @@ import (
 
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
@@ -165,6 +166,56 @@ func TestProgressIsVisibleWhileAnOperationRuns(t *testing.T) {
 	close(hold)
 	w.ready(c)
 	w.Expect(w.host("cp1").Status.Step.Message).To(gomega.BeEmpty(), "a message goes with its step")
+}
+
+func TestAStepThatBeganSaysHowLongItTook(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHosts()
+	begin := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	w.start(newRunner(func(ctx context.Context, request provision.Request) (*provision.Outcome, error) {
+		at := func(step, host string, state engine.State, try int, after time.Duration) {
+			request.Sink.Emit(engine.Event{Step: step, Host: host, State: state, Try: try, At: begin.Add(after)})
+		}
+		at("content/blobs", "cp1", engine.StateRunning, 1, 0)
+		at("content/blobs", "w1", engine.StateRunning, 1, time.Second)
+		at("content/blobs", "cp1", engine.StateChanged, 1, 2*time.Second)
+		at("content/blobs", "w1", engine.StateRetrying, 1, 3*time.Second)
+		at("content/blobs", "w1", engine.StateDone, 2, 4500*time.Millisecond)
+		at("cluster/metrics", "cp1", engine.StateSkipped, 0, 5*time.Second)
+		return succeed(ctx, request)
+	}))
+	w.ready(w.createCluster("demo", nil, "cp1", "cp2", "cp3"))
+	steps := map[string]v1alpha1.OperationStep{}
+	for _, step := range w.operation("demo-install-g1-1").Status.Steps {
+		steps[step.ID] = step
+	}
+	w.Expect(steps["content/blobs"].Duration).To(gomega.Equal(&metav1.Duration{Duration: 4500 * time.Millisecond}), "from the first host's begin to the last one's end")
+	w.Expect(steps["content/blobs"].StartedAt.UTC()).To(gomega.Equal(begin))
+	w.Expect(steps["cluster/metrics"].State).To(gomega.Equal(v1alpha1.StepSkipped))
+	w.Expect(steps["cluster/metrics"].Duration).To(gomega.BeNil(), "it never began")
+}
+
+func TestThatAClusterExistsIsKnownBeforeTheOperationEnds(t *testing.T) {
+	w := newWorld(t)
+	w.createManifest(version)
+	w.createHost("cp1", "192.0.2.11")
+	began := make(chan provision.Request, 10)
+	stop := w.start(newRunner(func(ctx context.Context, request provision.Request) (*provision.Outcome, error) {
+		request.Sink.Emit(engine.Event{Step: "control-plane/init", Host: "cp1", State: engine.StateRunning, Try: 1, At: time.Now()})
+		began <- request
+		<-ctx.Done()
+		return &provision.Outcome{}, ctx.Err()
+	}))
+	w.createCluster("demo", nil, "cp1")
+	request := <-began
+	w.Eventually(func() []v1alpha1.OperationStep { return w.operation("demo-install-g1-1").Status.Steps }).ShouldNot(gomega.BeEmpty())
+	w.Expect(w.cluster("demo").Status.Initialized).To(gomega.BeFalse(), "it may still fail")
+	request.Sink.Emit(engine.Event{Step: "control-plane/init", Host: "cp1", State: engine.StateChanged, Try: 1, At: time.Now()})
+	w.Eventually(func() bool { return w.cluster("demo").Status.Initialized }).Should(gomega.BeTrue())
+	w.Expect(w.operation("demo-install-g1-1").Status.Phase).To(gomega.Equal(v1alpha1.OperationRunning))
+	stop()
+	w.Expect(w.cluster("demo").Status.Initialized).To(gomega.BeTrue(), "a process that is cut off has told it")
 }
 
 func TestTheStatusOfAnOperationIsBounded(t *testing.T) {
