@@ -104,7 +104,7 @@ func (b *builder) lostData(host string) bool {
 	if facts.Has(layout.EtcdMemberDir) || slices.Contains(facts.Runs, kubeadm.JoinEtcdCommand) || slices.Contains(facts.Receipts, kubeadm.JoinEtcdCommand) {
 		return false
 	}
-	return slices.ContainsFunc(b.in.State.Members, func(m Member) bool { return m.Name == host && !(m.Unstarted && m.Learner) })
+	return slices.ContainsFunc(b.in.State.Members, func(m Member) bool { return m.Name == host && (!m.Unstarted || !m.Learner) })
 }
 
 // byMembership puts hosts first whose etcd member exists already, left by an attempt that was cut off: etcd takes no other in before
