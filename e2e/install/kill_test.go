@@ -5,18 +5,31 @@ package install
 import (
 	"context"
 	"encoding/base64"
+	"maps"
 	"math/rand/v2"
-	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/kubewright/kubewright/e2e/fixture"
+	"github.com/kubewright/kubewright/e2e/hosts"
 	"github.com/kubewright/kubewright/e2e/kubewright"
 )
 
-// kills is how often one installation is killed.
-const kills = 10
+// stages are steps of an installation in the order in which they begin. An installation goes on for longer than a moment after the last.
+var stages = []string{
+	"host/connect", "host/preflight", "host/tools", "content/files", "content/blobs", "content/images", "control-plane/prepare", "etcd/ca",
+	"control-plane/init", "node/apiserver-proxy", "control-plane/etcd", "control-plane/join", "node/join",
+}
+
+const (
+	// kills is how often one installation is killed.
+	kills = 10
+	// mostLife is the longest that kubewright lives after a stage was told of.
+	mostLife = time.Second
+)
 
 // TestAnInstallationKilledAgainAndAgainConverges kills kubewright with SIGKILL at random moments, runs the same command again each
 // time, and lets the last run end by itself.
@@ -26,20 +39,22 @@ func TestAnInstallationKilledAgainAndAgainConverges(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d", seed)
-	for n := range kills {
-		// Early runs do more than late ones; a wait of this range hits everything from connecting to joining.
-		after := time.Duration(3+random.IntN(22)) * time.Second
-		ended, last := killAfter(t, ctx, i, after)
-		t.Logf("kill %d after %s: ended by itself: %v; last lines:\n%s", n+1, after, ended, last)
-		if ended {
-			break
-		}
+	chosen := random.Perm(len(stages))[:kills]
+	slices.Sort(chosen)
+	made := authorities{}
+	for n, stage := range chosen {
+		life := time.Duration(random.Int64N(int64(mostLife)))
+		last := killAfter(t, ctx, i, stages[stage], life)
+		t.Logf("kill %d, %s after it told of %s; last lines:\n%s", n+1, life, stages[stage], last)
+		made.look(t, ctx, fleet)
 	}
 	out, err := i.Up(ctx)
 	if err != nil {
 		t.Fatalf("kubewright up after the kills: %v\n%s", err, out)
 	}
 	t.Log(tail(out, 12))
+	made.look(t, ctx, fleet)
+	made.requireOnce(t)
 	requireWholeCluster(t, ctx, fleet, i)
 	requireOneAuthority(t, ctx, i)
 	t.Run("and then there is nothing left to do", func(t *testing.T) {
@@ -53,39 +68,56 @@ func TestAnInstallationKilledAgainAndAgainConverges(t *testing.T) {
 	})
 }
 
-// killAfter runs up and kills it. It tells whether up had ended before.
-func killAfter(t *testing.T, ctx context.Context, i *kubewright.Installation, after time.Duration) (ended bool, last string) {
+// killAfter runs up and kills it so long after it told of a step for the first time. Ending before is a failure: it should have been
+// killed.
+func killAfter(t *testing.T, ctx context.Context, i *kubewright.Installation, step string, life time.Duration) (last string) {
 	t.Helper()
-	log, err := os.CreateTemp(t.TempDir(), "up")
+	up, err := i.Start(i.UpCommand(ctx))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = log.Close() }()
-	command := i.UpCommand(ctx)
-	command.Stdout, command.Stderr = log, log
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
+	told := regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d\s+\S+\s+` + step + `\s`)
+	if _, err := up.Await(ctx, told); err != nil {
+		t.Fatalf("kubewright up before it was killed: %v", err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- command.Wait() }()
-	select {
-	case err := <-done:
-		text, _ := os.ReadFile(log.Name())
-		if err != nil {
-			t.Fatalf("kubewright up failed before it was killed: %v\n%s", err, text)
+	if !up.Outlives(life) {
+		out, err := up.Wait()
+		t.Fatalf("kubewright up ended by itself before it was killed: %v\n%s", err, out)
+	}
+	up.Kill()
+	return tail(up.Output(), 3)
+}
+
+// authorities are the digests of what is made once for a cluster, by path, wherever and whenever it was seen.
+type authorities map[string]map[string]bool
+
+// look notes what stands on hosts by now.
+func (a authorities) look(t *testing.T, ctx context.Context, fleet *hosts.Fleet) {
+	t.Helper()
+	for _, h := range fleet.Hosts() {
+		// What is not there yet makes sha256sum fail, and is no news.
+		found := run(t, ctx, fleet, h.Name, "bash", "-c",
+			"cd /etc/kubernetes/pki 2>/dev/null && sha256sum ca.crt etcd/ca.crt front-proxy-ca.crt sa.pub 2>/dev/null || true")
+		for line := range strings.Lines(found) {
+			digest, path, _ := strings.Cut(strings.TrimSpace(line), "  ")
+			if a[path] == nil {
+				a[path] = map[string]bool{}
+			}
+			a[path][digest] = true
 		}
-		ended = true
-	case <-time.After(after):
-		if err := command.Process.Kill(); err != nil {
-			t.Fatal(err)
+	}
+}
+
+func (a authorities) requireOnce(t *testing.T) {
+	t.Helper()
+	if len(a) != 4 {
+		t.Errorf("of 4 authorities and keys these were seen on hosts: %v", slices.Sorted(maps.Keys(a)))
+	}
+	for path, digests := range a {
+		if len(digests) != 1 {
+			t.Errorf("%s was made %d times", path, len(digests))
 		}
-		<-done
 	}
-	text, err := os.ReadFile(log.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ended, tail(string(text), 3)
 }
 
 // requireOneAuthority asks the cluster for the authority it publishes and compares it with the one in the kubeconfig, which comes

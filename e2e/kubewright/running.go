@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"regexp"
 	"sync"
+	"time"
 )
 
 // Running is a call of the program that goes on in the background.
@@ -67,6 +68,16 @@ func (r *Running) Await(ctx context.Context, pattern *regexp.Regexp) (string, er
 		case <-ctx.Done():
 			return "", fmt.Errorf("the program did not print %q: %w; it printed\n%s", pattern, ctx.Err(), text)
 		}
+	}
+}
+
+// Outlives waits so long and tells whether the program still runs then.
+func (r *Running) Outlives(d time.Duration) bool {
+	select {
+	case <-r.ended:
+		return false
+	case <-time.After(d):
+		return true
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestAwaitFollowsAProgram(t *testing.T) {
@@ -50,5 +51,28 @@ func TestAwaitEndsWithItsContext(t *testing.T) {
 	cancel()
 	if _, err := r.Await(ctx, regexp.MustCompile("x")); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestOutlivesTellsWhetherAProgramStillRuns(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		argv  []string
+		wait  time.Duration
+		lives bool
+	}{
+		{name: "one that goes on does", argv: []string{"sleep", "60"}, wait: time.Millisecond, lives: true},
+		{name: "one that ends does not, and nobody waits any longer", argv: []string{"true"}, wait: time.Hour},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, err := (&Installation{}).Start(exec.CommandContext(t.Context(), c.argv[0], c.argv[1:]...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Kill()
+			if got := r.Outlives(c.wait); got != c.lives {
+				t.Errorf("outlives %s: %v", c.wait, got)
+			}
+		})
 	}
 }
