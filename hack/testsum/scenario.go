@@ -98,12 +98,17 @@ func printTable(out io.Writer, all []scenario) error {
 	return nil
 }
 
-var hump = regexp.MustCompile(`([a-z0-9])([A-Z])`)
+var (
+	hump = regexp.MustCompile(`([a-z0-9])([A-Z])`)
+	// article is a word of one letter, which sticks to the next: "AHost".
+	article = regexp.MustCompile(`\b([A-Z])([A-Z][a-z])`)
+)
 
 // readable turns a test's name into words.
 func readable(name string) string {
 	top, rest, _ := strings.Cut(name, "/")
-	text := strings.ToLower(hump.ReplaceAllString(strings.TrimPrefix(top, "Test"), "$1 $2"))
+	text := hump.ReplaceAllString(strings.TrimPrefix(top, "Test"), "$1 $2")
+	text = strings.ToLower(article.ReplaceAllString(text, "$1 $2"))
 	if rest != "" {
 		text += " / " + strings.ReplaceAll(strings.ReplaceAll(rest, "/", " / "), "_", " ")
 	}

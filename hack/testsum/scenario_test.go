@@ -23,7 +23,7 @@ var story = strings.Join([]string{
 	`{"Action":"fail","Package":"x/life","Test":"TestGrow/a_scenario","Elapsed":60}`,
 	`{"Action":"fail","Package":"x/life","Test":"TestGrow","Elapsed":63.25}`,
 	`{"Action":"fail","Package":"x/life"}`,
-	`{"Action":"skip","Package":"x/other","Test":"TestAloneHere"}`,
+	`{"Action":"skip","Package":"x/other","Test":"TestAHostAloneHere"}`,
 	`{"Action":"pass","Package":"x/other"}`,
 	`{"Action":"run","Package":"x/sick","Test":"TestDies"}`,
 	`{"Action":"output","Package":"x/sick","Test":"TestDies","Output":"panic: oh\n"}`,
@@ -43,7 +43,7 @@ func TestTableHasOneLineForEachScenario(t *testing.T) {
 SCENARIO                         CHECKS  DURATION  RESULT
 life: grow / second comes first  1/1     3.3s      pass
 life: grow / a scenario          1/2     1m0s      fail
-other: alone here                0/1     0s        skip
+other: a host alone here         0/1     0s        skip
 sick: dies                       0/1     0s        crash
 grow / second comes first: 40 calls, 0 failed
 `
