@@ -64,9 +64,8 @@ story() {
 # Stories of the second day take too long here; `make e2e` tells them.
 with_tests='{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}'
 mapfile -t stories < <(go list -tags e2e -f "$with_tests" ./e2e/... | grep -v '/e2e/lifecycle$')
-# Installing behind the user's own load balancer, and building a bundle of releases to install from it, are told by `make e2e` too.
 for package in "${stories[@]}"; do
-	story "tests on container hosts: ${package##*/e2e/}" -timeout 60m -skip '^Test(ABundleOfWhatProjectsReleaseInstalls|AnExternalEndpointIsWhatNodesAndPeopleUse)$' "$package"
+	story "tests on container hosts: ${package##*/e2e/}" -timeout 60m "$package"
 done
 story "operations that are killed, a sample" -timeout 60m -run TestKilledAtSomeSteps ./e2e/lifecycle
 

@@ -20,8 +20,9 @@ import (
 
 // stages are steps of an installation in the order in which they begin. An installation goes on for longer than a moment after the last.
 var stages = []string{
-	"host/connect", "host/preflight", "host/tools", "content/files", "content/blobs", "content/images", "control-plane/prepare", "etcd/ca",
-	"control-plane/init", "node/apiserver-proxy", "control-plane/etcd", "control-plane/join", "node/join",
+	"host/connect", "host/preflight", "content/blobs", "host/tools", "host/kernel", "control-plane/authorities", "runtime/containerd",
+	"runtime/images", "node/kubelet", "node/apiserver-proxy", "control-plane/init", "control-plane/prepare", "control-plane/etcd",
+	"control-plane/join", "node/join", "node/pod-network",
 }
 
 const (
