@@ -114,8 +114,14 @@ func removeWorker(t *testing.T, w *world) {
 }
 
 func removeFirst(t *testing.T, w *world) {
+	w.lead(t, "n1")
 	w.mustThough(t, withoutFirst, "kill:applied:leave/member")
 	w.requireWhole(t)
+	t.Run("the leadership of etcd, which its member had, is with one that stays", func(t *testing.T) {
+		if leader, _ := w.leader(t); !slices.Contains(withoutFirst.controlPlanes, leader) {
+			t.Errorf("%q leads etcd", leader)
+		}
+	})
 	t.Run("the host is as it was before it was ever used", func(t *testing.T) {
 		requireSame(t, w.clean.Only("n1"), w.remains(t, "n1"))
 	})

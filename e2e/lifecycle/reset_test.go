@@ -23,7 +23,7 @@ func TestResetOfWhatIsNotWhole(t *testing.T) {
 
 // resetHalfInstalled kills an installation at points that leave ever more on hosts, and removes what is there.
 func resetHalfInstalled(t *testing.T, w *world) {
-	for _, point := range []string{"kill:begin:content/blobs", "kill:applied:runtime/containerd", "kill:applied:control-plane/init", "kill:applied:node/join"} {
+	for _, point := range []string{"kill:begin:content/blobs", "kill:applied:runtime/containerd", "kill:applied:control-plane/init", "kill:begin:node/join", "kill:applied:node/join"} {
 		t.Run("killed at "+point, func(t *testing.T) {
 			out, err := w.do(t, w.faulty(t), deed{"install", pair}, "KUBEWRIGHT_FAULT="+point)
 			if err == nil || died.FindString(out) == "" {

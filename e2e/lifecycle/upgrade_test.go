@@ -3,7 +3,10 @@
 package lifecycle
 
 import (
+	"encoding/json"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -51,7 +54,49 @@ func upgradeChain(t *testing.T, w *world) {
 	t.Run("each node was drained", func(t *testing.T) { watch.requireCordoned(t, to.hosts()...) })
 	w.requireWhole(t)
 	t.Run("every component is of the new version", func(t *testing.T) { w.requireComponents(t, newest, "3.6.8-0", "v1.14.2") })
+	t.Run("a verified snapshot of etcd from before each of the two is on one control plane", func(t *testing.T) { w.requireSnapshots(t, 2) })
 	t.Run("running again changes nothing", w.requireNothingToDo)
+}
+
+// snapshot is what a control plane's receipt says of a snapshot of etcd that it holds.
+type snapshot struct {
+	Path   string `json:"path"`
+	Size   int64  `json:"size"`
+	Digest string `json:"digest"`
+}
+
+// requireSnapshots wants that so many snapshots are on the one control plane that everything is done on which is done once, in the directory and
+// with the name that the documentation says, encrypted, readable by root alone, and what the receipts say of them, which verifying leaves behind.
+func (w *world) requireSnapshots(t *testing.T, want int) {
+	t.Helper()
+	const directory = "/var/lib/kubewright/etcd-backups/"
+	var holders []string
+	for _, host := range w.now.controlPlanes {
+		receipts := json.NewDecoder(strings.NewReader(w.exec(t, host, "sh", "-c", "cat /var/lib/kubewright/receipts/backups/*.json 2>/dev/null || true")))
+		found := 0
+		for ; receipts.More(); found++ {
+			var s snapshot
+			if err := receipts.Decode(&s); err != nil {
+				t.Fatalf("receipts of snapshots on %s: %v", host, err)
+			}
+			if !strings.HasPrefix(s.Path, directory+w.Name+"-"+w.Name+"-upgrade-") || !strings.HasSuffix(s.Path, ".tar.age") {
+				t.Errorf("%s holds a snapshot at %s", host, s.Path)
+			}
+			is := strings.Fields(w.exec(t, host, "sh", "-c", `stat -c '%a %s' "$0"; sha256sum < "$0"; head -c 21 "$0"`, s.Path))
+			if says := []string{"600", strconv.FormatInt(s.Size, 10), strings.TrimPrefix(s.Digest, "sha256:"), "-", "age-encryption.org/v1"}; !slices.Equal(is, says) {
+				t.Errorf("%s on %s is %v, and should be %v", s.Path, host, is, says)
+			}
+		}
+		if found > 0 {
+			holders = append(holders, host)
+			if found != want {
+				t.Errorf("%s holds %d snapshots, want %d", host, found, want)
+			}
+		}
+	}
+	if len(holders) != 1 {
+		t.Errorf("snapshots are on %v, want them on one control plane", holders)
+	}
 }
 
 // requireComponents reads the images of everything that belongs to a version of Kubernetes.
@@ -91,7 +136,7 @@ func TestUpgradeThatIsBlockedAndCancelled(t *testing.T) {
 		{"kubelets newer than the API server are refused, and nothing is touched", begin, func(t *testing.T, w *world) {
 			w.refused(t, refusal{to: same, edit: fixture.SetPool(newest, "version"), says: []string{"spec.workers", "newer than spec.version " + older}})
 		}},
-		{"a PodDisruptionBudget stops the upgrade of a worker", begin, upgradeBlocked},
+		{"a pool lags behind, then a PodDisruptionBudget stops its upgrade, and Force ends it", begin, upgradeBlocked},
 	})
 }
 
@@ -152,6 +197,99 @@ func (w *world) deploySlow(t *testing.T) {
 	w.kubectl(t, "-n", "slow", "rollout", "status", "deployment/slow", "--timeout=120s")
 }
 
+// lagPool upgrades the control plane and holds the pool of workers where it is, as skew allows.
+func (w *world) lagPool(t *testing.T, to shape) {
+	t.Helper()
+	before := w.versionsOfNodes(t)
+	w.must(t, to, fixture.SetPool(older, "version"))
+	t.Run("the control plane is new, and the kubelets of the pool are where they were", func(t *testing.T) {
+		after := w.versionsOfNodes(t)
+		for _, host := range to.controlPlanes {
+			if after[host] != newest {
+				t.Errorf("%s is at %s", host, after[host])
+			}
+		}
+		for _, host := range to.workers {
+			if before[host] != older || after[host] != older {
+				t.Errorf("%s was at %s and is at %s", host, before[host], after[host])
+			}
+		}
+	})
+	t.Run("the cluster says that it is as wanted", func(t *testing.T) {
+		status, err := w.call(t, "status", w.Name)
+		if err != nil {
+			t.Fatalf("kubewright status: %v\n%s", err, status)
+		}
+		for _, text := range []string{newest + " (wanted " + newest + ")", "3 wanted, 3 joined, 3 ready"} {
+			if !strings.Contains(status, text) {
+				t.Errorf("it does not say %q:\n%s", text, status)
+			}
+		}
+	})
+	t.Run("running again lets the pool be where it is", w.requireNothingToDo)
+}
+
+// versionsOfNodes are those of the kubelets, by node.
+func (w *world) versionsOfNodes(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, n := range w.nodes(t) {
+		found[n.Name] = n.Status.NodeInfo.KubeletVersion
+	}
+	return found
+}
+
+// guardSlow gives the slow pods a budget that allows no disruption.
+const guardSlow = `
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: slow, namespace: slow}
+spec:
+  minAvailable: 3
+  selector: {matchLabels: {app: slow}}
+`
+
+// drainPolicy says how long a drain may take, and what follows.
+func drainPolicy(timeout, onTimeout string) fixture.Edit {
+	return fixture.Set("Cluster", "", map[string]any{"drain": map[string]any{"timeout": timeout, "onTimeout": onTimeout}}, "spec", "rollout")
+}
+
+// upgradeByForce carries the upgrade through on the one worker that is left, though a budget allows none of its pods to be evicted.
+func (w *world) upgradeByForce(t *testing.T, to shape) {
+	t.Helper()
+	w.kubectl(t, "-n", "slow", "rollout", "status", "deployment/slow", "--timeout=180s")
+	if _, err := w.Kubectl(t.Context(), guardSlow, "apply", "-f", "-"); err != nil {
+		t.Fatal(err)
+	}
+	w.kubectl(t, "-n", "slow", "wait", "--for=jsonpath={.status.currentHealthy}=3", "pdb/slow", "--timeout=120s")
+	last := ""
+	for name, v := range w.versionsOfNodes(t) {
+		if v == older {
+			last = name
+		}
+	}
+	on := func(node string) []string {
+		return strings.Fields(w.kubectl(t, "-n", "slow", "get", "pods", "-o", "jsonpath={.items[*].metadata.uid}", "--field-selector=spec.nodeName="+node))
+	}
+	guarded := on(last)
+	if last == "" || len(guarded) == 0 {
+		t.Fatalf("no pod is guarded on a worker that is left: %q", last)
+	}
+	const deadline = 20 * time.Second
+	out := w.must(t, to, drainPolicy(deadline.String(), "Force"))
+	all := w.kubectl(t, "-n", "slow", "get", "pods", "-o", "jsonpath={.items[*].metadata.uid}")
+	for _, uid := range guarded {
+		if strings.Contains(all, uid) {
+			t.Errorf("pod %s, which the budget guarded on %s, is there still", uid, last)
+		}
+	}
+	w.kubectl(t, "-n", "slow", "get", "pdb", "slow")
+	// The duration is rounded.
+	if took := spans(t, out, "worker/drain")[last]; took.ended.Sub(took.began) < deadline-time.Second {
+		t.Errorf("the drain of %s took %s; the budget was not respected for %s", last, took.ended.Sub(took.began), deadline)
+	}
+}
+
 func upgradeBlocked(t *testing.T, w *world) {
 	if _, err := w.Kubectl(t.Context(), stubborn, "apply", "-f", "-"); err != nil {
 		t.Fatal(err)
@@ -159,7 +297,8 @@ func upgradeBlocked(t *testing.T, w *world) {
 	w.kubectl(t, "-n", "stubborn", "rollout", "status", "deployment/stubborn", "--timeout=120s")
 	to := w.now
 	to.version = newest
-	out, err := w.change(t, to, fixture.Set("Cluster", "", map[string]any{"drain": map[string]any{"timeout": "20s"}}, "spec", "rollout"))
+	w.lagPool(t, to)
+	out, err := w.change(t, to, fixture.SetPool("", "version"), drainPolicy("20s", "Abort"))
 	t.Run("it fails, and names node, pod and budget", func(t *testing.T) {
 		if err == nil {
 			t.Fatalf("it was done:\n%s", tail(out, 30))
@@ -190,7 +329,7 @@ func upgradeBlocked(t *testing.T, w *world) {
 	w.kubectl(t, "-n", "stubborn", "delete", "pdb", "stubborn")
 
 	t.Run("cancelled while a worker is in hand, it carries that one through and begins no other", func(t *testing.T) {
-		w.describe(t, to, fixture.Set("Cluster", "", map[string]any{"drain": map[string]any{"timeout": "3m"}}, "spec", "rollout"))
+		w.describe(t, to, drainPolicy("3m", "Abort"))
 		w.deploySlow(t)
 		up := w.start(t)
 		w.await(t, up, `n[23] +worker/drain +running`)
@@ -213,7 +352,7 @@ func upgradeBlocked(t *testing.T, w *world) {
 			t.Errorf("%d nodes are at %s, want the control plane and one worker", news, newest)
 		}
 	})
-	t.Run("the same command goes on and ends it", func(t *testing.T) { w.must(t, to) })
+	t.Run("with Force, what a budget guards is deleted when the time is over, and the upgrade ends", func(t *testing.T) { w.upgradeByForce(t, to) })
 	w.requireWhole(t)
 	t.Run("every component is of the new version", func(t *testing.T) { w.requireComponents(t, newest, "3.6.8-0", "v1.14.2") })
 }

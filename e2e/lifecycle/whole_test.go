@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -112,12 +113,64 @@ func readiness(n corev1.Node) corev1.ConditionStatus {
 	return corev1.ConditionUnknown
 }
 
+// etcdctl asks the member of one control plane.
+func (w *world) etcdctl(t *testing.T, host string, args ...string) string {
+	t.Helper()
+	return w.exec(t, host, append([]string{
+		"/usr/local/bin/etcdctl", "--command-timeout=60s", "--dial-timeout=30s", "--endpoints=https://127.0.0.1:2379", "--cacert=/etc/kubernetes/pki/etcd/ca.crt",
+		"--cert=/etc/kubernetes/pki/etcd/server.crt", "--key=/etc/kubernetes/pki/etcd/server.key",
+	}, args...)...)
+}
+
+// leader is the control plane whose member leads etcd, and ids are the members of all.
+func (w *world) leader(t *testing.T) (leader string, ids map[string]uint64) {
+	t.Helper()
+	ids = map[string]uint64{}
+	for _, host := range w.now.controlPlanes {
+		var answers []struct {
+			Status struct {
+				Header struct {
+					Member uint64 `json:"member_id"`
+				} `json:"header"`
+				Leader uint64 `json:"leader"`
+			} `json:"Status"`
+		}
+		out := w.etcdctl(t, host, "endpoint", "status", "--write-out=json")
+		if err := json.Unmarshal([]byte(out), &answers); err != nil || len(answers) != 1 {
+			t.Fatalf("etcdctl endpoint status on %s says %q: %v", host, out, err)
+		}
+		one := answers[0].Status
+		ids[host] = one.Header.Member
+		if one.Leader == one.Header.Member {
+			if leader != "" {
+				t.Fatalf("%s and %s both lead etcd", leader, host)
+			}
+			leader = host
+		}
+	}
+	return leader, ids
+}
+
+// lead makes the member of a control plane the leader of etcd.
+func (w *world) lead(t *testing.T, host string) {
+	t.Helper()
+	now, ids := w.leader(t)
+	if now == "" {
+		t.Fatal("no control plane leads etcd")
+	}
+	if now != host {
+		w.etcdctl(t, now, "move-leader", strconv.FormatUint(ids[host], 16))
+	}
+	if now, _ = w.leader(t); now != host {
+		t.Fatalf("%s leads etcd and %s should", now, host)
+	}
+}
+
 // members lists etcd's members as "name started voting".
 func (w *world) members(t *testing.T) []string {
 	t.Helper()
 	var found []string
-	out := w.exec(t, w.now.controlPlanes[0], "/usr/local/bin/etcdctl", "--command-timeout=60s", "--dial-timeout=30s", "--endpoints=https://127.0.0.1:2379", "--cacert=/etc/kubernetes/pki/etcd/ca.crt",
-		"--cert=/etc/kubernetes/pki/etcd/server.crt", "--key=/etc/kubernetes/pki/etcd/server.key", "member", "list")
+	out := w.etcdctl(t, w.now.controlPlanes[0], "member", "list")
 	for line := range strings.Lines(strings.TrimSpace(out)) {
 		fields := strings.Split(strings.TrimSpace(line), ", ")
 		if len(fields) < 6 {

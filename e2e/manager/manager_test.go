@@ -59,6 +59,7 @@ func TestAManagerThatHelmInstalledKeepsAnotherCluster(t *testing.T) {
 			}
 		}
 	})
+	t.Run("what people change on hosts is shown, and put back when the policy says so", func(t *testing.T) { w.requireDriftCorrected(t) })
 	t.Run("the manager logs no error of its rights", func(t *testing.T) {
 		if log := w.kubectl(t, "-n", namespace, "logs", "deployment/kubewright"); strings.Contains(log, "forbidden") {
 			t.Errorf("the manager may not do what it has to:\n%s", log)
