@@ -71,7 +71,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 	if err := mgr.Add(r.verifier); err != nil {
 		return fmt.Errorf("add the verifier of bundles: %w", err)
 	}
-	r.fetching = newFetching(r.Sources, waker, r.Now)
+	r.fetching = newFetching(r.Sources, &r.Store.leases, waker, r.Now)
 	if err := mgr.Add(r.fetching); err != nil {
 		return fmt.Errorf("add the fetches of bundles: %w", err)
 	}

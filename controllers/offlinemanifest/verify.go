@@ -139,6 +139,7 @@ func (v *verifier) run(ctx context.Context, name string, j *job) (err error) {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	defer v.store.leases.take(useVerify, j.identity.Digest)()
 	var found record
 	b, err := v.open(j, &found)
 	if err != nil {
@@ -149,6 +150,9 @@ func (v *verifier) run(ctx context.Context, name string, j *job) (err error) {
 			err = errors.Join(err, b.Close())
 		}
 	}()
+	if base := b.Base(); base != nil {
+		defer v.store.leases.take(useVerify, base.Digest)()
+	}
 	result, err := v.verify(ctx, b, verified.Options{
 		VerifyOptions: bundle.VerifyOptions{Expected: j.identity.Digest, Progress: v.progress(name, j)}, Now: v.now,
 	})
