@@ -87,7 +87,8 @@ bench-install: setup bundle ## Measure an installation against hand-scripted kub
 bench-lifecycle: setup bundle-all ## Measure upgrading, growing and removing against hand-scripted kubeadm on the same hosts
 	KUBEWRIGHT_BUNDLE="$(BUNDLE_ALL)" e2e/bench-lifecycle.sh
 
-bench-bundle: bundle ## Measure verifying, importing and serving the bundle against plain sha256 and a plain file server
+bench-bundle: bundle ## Measure verifying, importing, fetching and serving the bundle against plain sha256 and a plain file server
+	go build -trimpath -o bin/ ./cmd/kubewright-fetch
 	go build -trimpath -o bin/bench-bundle ./e2e/bench/bundle
 	bin/bench-bundle "$$KUBEWRIGHT_BUNDLE"
 

@@ -297,6 +297,28 @@ func TestAFullDiskIsWaitedFor(t *testing.T) {
 	s.ready(m)
 }
 
+// A store that cannot take a bundle in says nothing about the bundle: it is neither thrown away nor given up.
+func TestABundleThatCannotBePutInItsPlaceIsTriedAgain(t *testing.T) {
+	s := newSite(t)
+	content, root := s.made(version)
+	s.serves(bytesOf(content))
+	inTheWay := filepath.Join(s.store, storedName(root))
+	s.Expect(os.Mkdir(inTheWay, 0o700)).To(gomega.Succeed())
+	s.start(newRunner(nil))
+	m := s.remote(s.manifest, root)
+	s.Eventually(func(g gomega.Gomega) {
+		g.Expect(env.Client.Get(t.Context(), client.ObjectKeyFromObject(m), m)).To(gomega.Succeed())
+		c := capi.Condition(m, v1alpha1.VerifiedCondition)
+		g.Expect(c).NotTo(gomega.BeNil())
+		g.Expect(c.Status).To(gomega.Equal(metav1.ConditionUnknown))
+		g.Expect(c.Reason).To(gomega.Equal(offlinemanifest.ReasonUnreadable))
+		g.Expect(capi.IsTrue(m, v1alpha1.StalledCondition)).To(gomega.BeFalse())
+	}).Should(gomega.Succeed())
+	s.Expect(os.Remove(inTheWay)).To(gomega.Succeed())
+	s.ready(m)
+	s.Expect(s.requests.Load()).To(gomega.Equal(int32(1)), "it was fetched again")
+}
+
 func TestARestartGoesOnWithTheFetch(t *testing.T) {
 	s := newSite(t)
 	content, root := s.made(version)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/onsi/gomega"
 	"github.com/opencontainers/go-digest"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/controllers/offlinemanifest"
@@ -151,4 +152,18 @@ func TestABundleInUseIsNotDeleted(t *testing.T) {
 	w.Expect(w.stalled(m, offlinemanifest.ReasonInUse)).To(gomega.ContainSubstring("demo"))
 	w.delete(c)
 	w.gone(m)
+}
+
+// What cannot be remembered is only warned of.
+func TestABundleIsUsedAlsoWhenItsVerificationCannotBeRemembered(t *testing.T) {
+	w := newWorld(t)
+	w.state = filepath.Join(t.TempDir(), "file")
+	w.Expect(os.WriteFile(w.state, nil, 0o600)).To(gomega.Succeed())
+	path, root := w.writeBundle(version)
+	w.start(newRunner(nil))
+	m := w.createManifestOf(path, root)
+	w.ready(m)
+	verified := capi.Condition(m, v1alpha1.VerifiedCondition)
+	w.Expect(verified.Status).To(gomega.Equal(metav1.ConditionTrue))
+	w.Expect(verified.Message).To(gomega.ContainSubstring("--cache-dir"))
 }

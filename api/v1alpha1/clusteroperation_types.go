@@ -202,9 +202,12 @@ type OperationTraffic struct {
 	// MaxRequestsPerHost is the largest number sent to one host.
 	// +optional
 	MaxRequestsPerHost int64 `json:"maxRequestsPerHost,omitempty"`
-	// ContentBytes of the bundle that moved to hosts.
+	// ContentBytes of the bundle that moved to hosts. A host that has content never gets it again, so that an operation run again shows 0.
 	// +optional
-	ContentBytes int64 `json:"contentBytes,omitempty"`
+	ContentBytes int64 `json:"contentBytes"`
+	// ContentBytesOverSSH are those of ContentBytes that went through connections to the hosts' sshd, because nothing nearer could be reached.
+	// +optional
+	ContentBytesOverSSH int64 `json:"contentBytesOverSSH"`
 }
 
 // OperationPhase sums up an operation in one word.

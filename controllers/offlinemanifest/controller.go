@@ -67,11 +67,11 @@ type scope struct {
 // Setup registers the controller. The indexes of package index must be installed.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 	waker := wake.New()
-	r.verifier = newVerifier(r.Store, r.store(), waker, r.Now)
+	r.verifier = newVerifier(r.Store, r.store(), waker, r.Now, r.Sources.retryDelay)
 	if err := mgr.Add(r.verifier); err != nil {
 		return fmt.Errorf("add the verifier of bundles: %w", err)
 	}
-	r.fetching = newFetching(r.Sources, waker, r.Now)
+	r.fetching = newFetching(r.Sources, &r.Store.leases, waker, r.Now)
 	if err := mgr.Add(r.fetching); err != nil {
 		return fmt.Errorf("add the fetches of bundles: %w", err)
 	}
@@ -176,6 +176,8 @@ func verifyFile(ctx context.Context, s *scope) (phase.Next, error) {
 	switch {
 	case at.ended && errors.Is(at.err, context.Canceled):
 		return phase.Stop(), nil
+	case at.ended && mayPass(at.err) && !errors.Is(at.err, fs.ErrNotExist):
+		return s.isTriedAgain(at), nil
 	case at.ended && at.err != nil && s.store().holds(s.identity.Path):
 		return s.storedIsBad(ctx, at.err)
 	case at.ended && at.err != nil:
@@ -186,10 +188,27 @@ func verifyFile(ctx context.Context, s *scope) (phase.Next, error) {
 		return phase.Stop(), nil
 	}
 	message := fmt.Sprintf("verified %s of %s", mebibytes(at.done), mebibytes(at.total))
+	if at.before != nil {
+		message += ", once more after: " + at.before.Error()
+	}
 	capi.SetCondition(s.manifest, v1alpha1.VerifiedCondition, metav1.ConditionUnknown, ReasonVerifying, message)
 	capi.SetCondition(s.manifest, v1alpha1.AvailableCondition, metav1.ConditionFalse, ReasonVerifying, "")
 	s.standing = phase.Working(ReasonVerifying, message)
 	return phase.Stop(), nil
+}
+
+// isTriedAgain says what kept a bundle from being verified this time. It says nothing about the bundle, so nothing of it is thrown away.
+func (s *scope) isTriedAgain(at state) phase.Next {
+	s.Store.drop(s.manifest.Name)
+	reason := reasonOf(at.err)
+	capi.SetCondition(s.manifest, v1alpha1.VerifiedCondition, metav1.ConditionUnknown, reason, at.err.Error())
+	if isForSomebody(at.err) {
+		s.refuse(reason, at.err)
+	} else {
+		capi.SetCondition(s.manifest, v1alpha1.AvailableCondition, metav1.ConditionFalse, reason, at.err.Error())
+		s.standing = phase.Working(reason, at.err.Error())
+	}
+	return phase.Last(max(at.again, time.Millisecond))
 }
 
 // isBad says why a bundle cannot be used.
@@ -253,16 +272,32 @@ func describe(_ context.Context, s *scope) (phase.Next, error) {
 	if !status.VerifiedAt.Equal(&verified) {
 		status.VerifiedAt = &verified
 		s.Events.Eventf(s.manifest, nil, "Normal", ReasonVerified, "Verify", "verified %s", s.identity.Path)
+		s.warnOfHashingAgain(r.NotKept)
 	}
 	status.Base = ""
 	if base := b.Base(); base != nil {
 		status.Base = base.Digest.String()
 	}
 	s.tellSignature(r)
-	capi.SetCondition(s.manifest, v1alpha1.VerifiedCondition, metav1.ConditionTrue, ReasonVerified, "")
+	capi.SetCondition(s.manifest, v1alpha1.VerifiedCondition, metav1.ConditionTrue, ReasonVerified, notKept(r.NotKept))
 	capi.SetCondition(s.manifest, v1alpha1.AvailableCondition, metav1.ConditionTrue, ReasonVerified, "")
 	s.standing = phase.Ready(ReasonVerified, "holds Kubernetes "+strings.Join(versionsOf(status.Releases), ", "))
 	return phase.Continue(), nil
+}
+
+// notKept is what a good bundle's condition says when the next process has to hash it again.
+func notKept(err error) string {
+	if err == nil {
+		return ""
+	}
+	return fmt.Sprintf("every restart hashes it again, because %v: see to the directory given by --cache-dir", err)
+}
+
+// warnOfHashingAgain tells people that a restart will take longer than it need. The bundle is good, so nothing else follows from it.
+func (s *scope) warnOfHashingAgain(err error) {
+	if err != nil {
+		s.Events.Eventf(s.manifest, nil, "Warning", ReasonNotKept, "Verify", "%s", capi.Cut(notKept(err), maxNote))
+	}
 }
 
 // letGo lets the object go when no Cluster uses it, seen live: a Cluster may have been created a moment ago.

@@ -15,6 +15,7 @@ import (
 // fetching runs fetches outside of reconciles, one for each digest however many OfflineManifests want it.
 type fetching struct {
 	sources Sources
+	leases  *leases
 	waker   *wake.Waker
 	now     func() time.Time
 	slots   chan struct{}
@@ -43,8 +44,8 @@ type flight struct {
 	over chan struct{}
 }
 
-func newFetching(sources Sources, waker *wake.Waker, now func() time.Time) *fetching {
-	f := &fetching{sources: sources, waker: waker, now: now, slots: make(chan struct{}, sources.MaxConcurrent), flights: map[digest.Digest]*flight{}}
+func newFetching(sources Sources, leases *leases, waker *wake.Waker, now func() time.Time) *fetching {
+	f := &fetching{sources: sources, leases: leases, waker: waker, now: now, slots: make(chan struct{}, sources.MaxConcurrent), flights: map[digest.Digest]*flight{}}
 	f.life, f.end = context.WithCancel(context.Background())
 	return f
 }
@@ -101,10 +102,12 @@ func (f *fetching) begin(name string, generation int64, d digest.Digest, request
 	ctx, cancel := context.WithCancel(f.life)
 	at := &flight{name: name, generation: generation, waiting: map[string]bool{}, cancel: cancel, over: make(chan struct{})}
 	f.flights[d] = at
+	release := f.leases.take(useFetch, d)
 	f.wg.Go(func() {
 		defer close(at.over)
 		defer cancel()
 		err := f.run(ctx, at, request)
+		release()
 		f.mu.Lock()
 		at.ended, at.err = true, err
 		names := []string{at.name}

@@ -19,6 +19,11 @@ func (s *scope) collect(ctx context.Context) (bool, phase.Next, error) {
 	if err != nil || s.Sources.StoreDir == "" {
 		return true, phase.Continue(), nil //nolint:nilerr // nothing was ever fetched for what is no digest
 	}
+	// What this one had begun holds nothing up, and writes nothing behind the list that is made now.
+	s.fetching.forget(s.manifest.Name, d)
+	if !s.manifest.DeletionTimestamp.IsZero() {
+		s.verifier.forget(s.manifest.Name)
+	}
 	names, bytes, err := s.store().files(d)
 	if err != nil {
 		return false, phase.Stop(), err
@@ -36,9 +41,8 @@ func (s *scope) collect(ctx context.Context) (bool, phase.Next, error) {
 		*garbage = nil
 		return true, phase.Continue(), nil
 	}
-	if s.Store.inUse(d) {
-		s.standing = phase.Working(ReasonInUse, "an operation that runs reads from the bundle")
-		return false, phase.Last(lookAgain), nil
+	if use := s.Store.leases.of(d); use != "" {
+		return false, s.isLeased(use), nil
 	}
 	now := s.Now()
 	if *garbage == nil {
@@ -49,12 +53,25 @@ func (s *scope) collect(ctx context.Context) (bool, phase.Next, error) {
 		s.standing = phase.Working(ReasonCollecting, fmt.Sprintf("%s of the store will be removed after %s; status.garbage lists them", mebibytes(bytes), (*garbage).RemoveAfter.UTC().Format(time.RFC3339)))
 		return false, phase.Last(left), nil
 	}
-	s.fetching.forget(s.manifest.Name, d)
-	if err := s.store().remove(d); err != nil {
+	if !s.manifest.DeletionTimestamp.IsZero() {
+		s.letBundle(s.manifest.Name) // so that nobody takes a lease any more
+	}
+	use, err := s.Store.leases.unless(d, func() error { return s.store().remove(d) })
+	if err != nil {
 		return false, phase.Stop(), err
+	}
+	if use != "" {
+		return false, s.isLeased(use), nil
 	}
 	*garbage = nil
 	return true, phase.Continue(), nil
+}
+
+// isLeased waits for the end of what uses a bundle that nobody needs after that. The plan has to be shown again then.
+func (s *scope) isLeased(use string) phase.Next {
+	s.manifest.Status.Garbage = nil
+	s.standing = phase.Working(ReasonInUse, use+"; what the store holds of it is removed after that")
+	return phase.Last(lookAgain)
 }
 
 // neededBy names an OfflineManifest other than the given one that needs what the store holds under a digest: as its own bundle, or as

@@ -21,6 +21,8 @@ type identity struct {
 // record says that a file was verified.
 type record struct {
 	VerifiedAt time.Time
+	// NotKept is why the next process has to hash the file again; the bundle is as good as any.
+	NotKept error
 
 	// Signature is the good one; Unsigned says what is wrong where that is only warned of. Both are found out anew each time, which takes
 	// milliseconds.

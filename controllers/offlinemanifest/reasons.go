@@ -1,7 +1,10 @@
 package offlinemanifest
 
 import (
+	"context"
 	"errors"
+	"io/fs"
+	"syscall"
 
 	"github.com/kubewright/kubewright/pkg/bundle"
 	"github.com/kubewright/kubewright/pkg/bundle/sign"
@@ -33,6 +36,8 @@ const (
 	ReasonChanged = "FileChanged"
 	// ReasonUnreadable is given when the file system failed.
 	ReasonUnreadable = "Unreadable"
+	// ReasonNotKept is given to an event when it cannot be remembered that a bundle was verified.
+	ReasonNotKept = "NotKept"
 	// ReasonFetching is given while the bundle is copied into the store.
 	ReasonFetching = "Fetching"
 	// ReasonStored is given to Fetched when the whole bundle is in the store.
@@ -93,8 +98,31 @@ func reasonOf(err error) string {
 	if isCorrupt(err) {
 		return ReasonCorrupt
 	}
+	if isFull(err) {
+		return string(fetch.DiskFull)
+	}
 	return ReasonUnreadable
 }
+
+// mayPass says whether a verification failed for what says nothing about the bundle: the file system did not give its bytes or take its
+// name, or somebody wrote to the file. What was found out about content and signatures stays true for as long as the file is the same,
+// and a missing base is waited for in its own way.
+func mayPass(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return false
+	}
+	switch reasonOf(err) {
+	case ReasonUnreadable, ReasonChanged, string(fetch.DiskFull):
+		return true
+	}
+	return false
+}
+
+// isForSomebody says whether what may pass does so only when a person does something.
+func isForSomebody(err error) bool { return isFull(err) || errors.Is(err, fs.ErrPermission) }
+
+// isFull says whether a file system has no room.
+func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // isCorrupt says whether err means that the file's content is at fault.
 func isCorrupt(err error) bool {

@@ -12,6 +12,8 @@ import (
 // Store keeps the opened bundles of OfflineManifests that were verified, by name of the OfflineManifest.
 type Store struct {
 	verified verified.Cache
+	// leases have a lock of their own, which is taken with mu held and never the other way round.
+	leases leases
 
 	mu        sync.Mutex
 	open      map[string]*held
@@ -54,7 +56,14 @@ func (s *Store) Acquire(name string) (*Lease, bool) {
 		return nil, false
 	}
 	h.users++
+	// A delta is read from together with its base.
+	of := []digest.Digest{h.bundle.Digest()}
+	if base := h.bundle.Base(); base != nil {
+		of = append(of, base.Digest)
+	}
+	end := s.leases.take(useOperation, of...)
 	return &Lease{Bundle: h.bundle, release: func() {
+		end()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		h.users--
@@ -100,18 +109,6 @@ func (s *Store) filesOf(d digest.Digest) []string {
 		}
 	}
 	return nil
-}
-
-// inUse says whether somebody holds a lease on the bundle of a digest.
-func (s *Store) inUse(d digest.Digest) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, h := range s.open {
-		if h.identity.Digest == d && h.users > 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // put makes a verified bundle available, in place of an older one of the name.

@@ -23,6 +23,10 @@ type verifier struct {
 	dir   storeDir
 	waker *wake.Waker
 	now   func() time.Time
+	// verify hashes a bundle, or knows that this was done before.
+	verify func(context.Context, *bundle.Bundle, verified.Options) (*verified.Result, error)
+	// delay is how long after so many failures in a row that may pass by themselves the next try comes.
+	delay func(failures int32) time.Duration
 	// slots bounds how many bundles are hashed at a time: one alone keeps all CPUs busy.
 	slots chan struct{}
 
@@ -43,10 +47,18 @@ type job struct {
 	told        time.Time
 	ended       bool
 	err         error
+	// failures in a row that may pass by themselves, the last of them in err or, while the next try goes on, in before.
+	failures int32
+	before   error
+	// again is when the next try comes; zero when trying again would find the same.
+	again time.Time
 }
 
-func newVerifier(store *Store, dir storeDir, waker *wake.Waker, now func() time.Time) *verifier {
-	v := &verifier{store: store, dir: dir, waker: waker, now: now, slots: make(chan struct{}, 1), jobs: map[string]*job{}}
+func newVerifier(store *Store, dir storeDir, waker *wake.Waker, now func() time.Time, delay func(failures int32) time.Duration) *verifier {
+	v := &verifier{
+		store: store, dir: dir, waker: waker, now: now, delay: delay, verify: store.verified.Verify,
+		slots: make(chan struct{}, 1), jobs: map[string]*job{},
+	}
 	v.life, v.end = context.WithCancel(context.Background())
 	store.OnOpen(func(string) { v.retryDeltas() })
 	return v
@@ -66,34 +78,47 @@ type state struct {
 	done, total int64
 	ended       bool
 	err         error
+	// before is what went wrong the last time, while it is tried again; again is how long it is until the next try.
+	before error
+	again  time.Duration
 }
 
-// ensure begins a verification of the file unless one goes on or has failed, and says how it stands.
+// ensure begins a verification of the file unless one goes on, or has failed and it is not time to try again, and says how it stands.
 func (v *verifier) ensure(name string, id identity, t trust) state {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	j := v.jobs[name]
+	var failures int32
+	var before error
 	if j != nil && j.identity == id {
-		return state{done: j.done, total: j.total, ended: j.ended, err: j.err}
+		left := j.again.Sub(v.now())
+		if !j.ended || j.again.IsZero() || left > 0 {
+			return state{done: j.done, total: j.total, ended: j.ended, err: j.err, before: j.before, again: left}
+		}
+		failures, before = j.failures, j.err
 	}
 	if j != nil {
 		j.cancel()
 	}
 	ctx, cancel := context.WithCancel(v.life)
-	j = &job{identity: id, trust: t, cancel: cancel, total: id.Size}
+	j = &job{identity: id, trust: t, cancel: cancel, total: id.Size, failures: failures, before: before}
 	v.jobs[name] = j
 	v.wg.Go(func() {
 		defer cancel()
 		err := v.run(ctx, name, j)
 		v.mu.Lock()
 		j.ended, j.err = true, err
+		if mayPass(err) {
+			j.failures++
+			j.again = v.now().Add(v.delay(j.failures))
+		}
 		if err == nil && v.jobs[name] == j {
 			delete(v.jobs, name)
 		}
 		v.mu.Unlock()
 		v.waker.Wake(client.ObjectKey{Name: name})
 	})
-	return state{total: id.Size}
+	return state{total: id.Size, before: before}
 }
 
 // forget stops and forgets a verification.
@@ -114,6 +139,7 @@ func (v *verifier) run(ctx context.Context, name string, j *job) (err error) {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	defer v.store.leases.take(useVerify, j.identity.Digest)()
 	var found record
 	b, err := v.open(j, &found)
 	if err != nil {
@@ -124,14 +150,14 @@ func (v *verifier) run(ctx context.Context, name string, j *job) (err error) {
 			err = errors.Join(err, b.Close())
 		}
 	}()
-	result, err := v.store.verified.Verify(ctx, b, verified.Options{
+	if base := b.Base(); base != nil {
+		defer v.store.leases.take(useVerify, base.Digest)()
+	}
+	result, err := v.verify(ctx, b, verified.Options{
 		VerifyOptions: bundle.VerifyOptions{Expected: j.identity.Digest, Progress: v.progress(name, j)}, Now: v.now,
 	})
 	if err != nil {
 		return err
-	}
-	if result.NotKept != nil {
-		return result.NotKept
 	}
 	after, err := identify(j.identity.Path, j.identity.Digest)
 	if err != nil {
@@ -148,7 +174,7 @@ func (v *verifier) run(ctx context.Context, name string, j *job) (err error) {
 	if err != nil {
 		return err
 	}
-	found.VerifiedAt = result.VerifiedAt
+	found.VerifiedAt, found.NotKept = result.VerifiedAt, result.NotKept
 	v.store.put(name, id, b, found)
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 const summary = `
 Cluster default/bench is ready: 4 of 4 nodes at v1.36.3, 3 etcd members, after 1m41s.
   Slowest steps         cluster/nodes 60s, control-plane/join 23s
-  Traffic               2 connections, 5 requests (at most 3 to one host), 0 B of content
+  Traffic               2 connections, 5 requests (at most 3 to one host), 0 B of content, 0 B of it over SSH
   Connections/requests  n1 1/3, n2 1/2
 `
 

@@ -5,7 +5,6 @@ package install
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -25,8 +24,8 @@ const badInput = 2
 func TestABaseAndADeltaInstallHostsThatReachNothing(t *testing.T) {
 	ctx := testContext(t)
 	fleet, i := prepare(t, ctx, "delta", fixture.Options{ControlPlanes: []string{"n1"}, Workers: []string{"n2"}, User: "ops"})
-	base, whole := besides(t, i.Bundle, "kubernetes-1.35.bundle"), besides(t, i.Bundle, "kubernetes-1.36.bundle")
-	delta := filepath.Join(i.Dir, "to-1.36.delta")
+	whole := i.Bundle
+	base, delta := partOf(t, ctx, whole), filepath.Join(i.Dir, "whole.delta")
 	if out, err := exec.CommandContext(ctx, i.Program, "bundle", "diff", base, whole, "-o", delta).CombinedOutput(); err != nil {
 		t.Fatalf("kubewright bundle diff: %v\n%s", err, out)
 	}
@@ -44,6 +43,9 @@ func TestABaseAndADeltaInstallHostsThatReachNothing(t *testing.T) {
 		t.Fatalf("kubewright up: %v\n%s", err, out)
 	}
 	t.Log(tail(out, 10))
+	if moved := requireContent(t, out, i, len(fleet.Hosts())); moved.OverSSH == 0 {
+		t.Errorf("of %d bytes none went over SSH, though the hosts reach nobody but each other", moved.All)
+	}
 	if nodes := kubectl(t, ctx, i, "get", "nodes", "--no-headers"); strings.Count(nodes, " Ready ") != 2 || strings.Count(nodes, version) != 2 {
 		t.Errorf("nodes are\n%s", nodes)
 	}
@@ -61,19 +63,10 @@ func TestABaseAndADeltaInstallHostsThatReachNothing(t *testing.T) {
 	if out, err = i.Up(ctx); err != nil || !strings.Contains(out, "nothing had to be changed") {
 		t.Errorf("the same command again: %v\n%s", err, out)
 	}
+	requireNoContent(t, out)
 	if out, err := i.Command(ctx, "delete", i.Name, "--reset", "--yes").CombinedOutput(); err != nil {
 		t.Errorf("kubewright delete does not find both files again: %v\n%s", err, out)
 	}
-}
-
-// besides is a bundle in the directory of another one; the test is skipped when it was not built.
-func besides(t *testing.T, bundle, name string) string {
-	t.Helper()
-	path := filepath.Join(filepath.Dir(bundle), name)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("%s is not built (run `make bundle-all`)", path)
-	}
-	return path
 }
 
 // inside are the default networks of pods and Services; what goes to a Service's address seems to leave by the host's own link.

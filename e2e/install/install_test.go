@@ -37,6 +37,7 @@ func TestThreeControlPlanesAndAWorkerComeUpFromOneBundle(t *testing.T) {
 	}
 	t.Log(tail(out, 12))
 	requireWholeCluster(t, ctx, fleet, i)
+	requireContent(t, out, i, len(fleet.Hosts()))
 
 	t.Run("a Service of pods on different nodes answers by its DNS name", func(t *testing.T) {
 		report, err := i.AskService(ctx)
@@ -109,6 +110,7 @@ func TestThreeControlPlanesAndAWorkerComeUpFromOneBundle(t *testing.T) {
 		if !strings.Contains(out, "nothing had to be changed") {
 			t.Errorf("something was changed:\n%s", out)
 		}
+		requireNoContent(t, out)
 		counts := regexp.MustCompile(`\bn[1-4] (\d+)/(\d+)`).FindAllStringSubmatch(out, -1)
 		if len(counts) != 4 {
 			t.Fatalf("the summary does not count connections and requests of 4 hosts:\n%s", out)

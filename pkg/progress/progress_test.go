@@ -156,7 +156,7 @@ func TestASummaryAndAReport(t *testing.T) {
 			{ID: "control-plane/init", State: v1alpha1.StepChanged, Duration: duration(9 * time.Second)},
 			{ID: "verify", State: v1alpha1.StepDone, Duration: duration(75 * time.Second)},
 		},
-		Traffic: &v1alpha1.OperationTraffic{Connections: 4, Requests: 61, MaxRequestsPerHost: 20, ContentBytes: 3 << 30},
+		Traffic: &v1alpha1.OperationTraffic{Connections: 4, Requests: 61, MaxRequestsPerHost: 20, ContentBytes: 3 << 30, ContentBytesOverSSH: 1 << 30},
 	}
 	var b strings.Builder
 	summary := Summary{

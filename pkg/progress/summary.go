@@ -111,8 +111,8 @@ func (s Summary) last(t io.Writer, operation *v1alpha1.ClusterOperation) {
 		fmt.Fprintf(t, "  Slowest steps\t%s\n", slow)
 	}
 	if traffic := operation.Status.Traffic; traffic != nil {
-		fmt.Fprintf(t, "  Traffic\t%d connections, %d requests (at most %d to one host), %s of content\n",
-			traffic.Connections, traffic.Requests, traffic.MaxRequestsPerHost, Bytes(traffic.ContentBytes))
+		fmt.Fprintf(t, "  Traffic\t%d connections, %d requests (at most %d to one host), %s of content, %s of it over SSH\n",
+			traffic.Connections, traffic.Requests, traffic.MaxRequestsPerHost, Bytes(traffic.ContentBytes), Bytes(traffic.ContentBytesOverSSH))
 	}
 	if len(s.Costs) > 0 {
 		parts := make([]string, 0, len(s.Costs))

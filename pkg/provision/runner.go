@@ -166,6 +166,7 @@ func (x *execution) close(outcome *Outcome) {
 		outcome.Traffic.Requests += stats.Requests
 		outcome.Traffic.MaxRequestsPerHost = max(outcome.Traffic.MaxRequestsPerHost, stats.Requests)
 		outcome.Traffic.ContentBytes += stats.BlobBytesDirect + stats.BlobBytesTunnel
+		outcome.Traffic.ContentBytesOverSSH += stats.BlobBytesTunnel
 	}
 	x.sessions.closeAll()
 	x.content.close()

@@ -23,12 +23,16 @@ type phase func(ctx context.Context, file, scratch string) (outcome, error)
 type outcome struct {
 	bytes int64
 	took  time.Duration
+	// io is what was read and written where that is not all and only what this process did; peakOfChild is the most memory that a program
+	// it started held.
+	io          *ioCount
+	peakOfChild int64
 }
 
 // phases are what can be measured, by name.
 func phases() map[string]phase {
 	return map[string]phase{
-		"sha256-one": hashWhole, "sha256-all": hashParts, "verify": verify, "import": importBundle, "copy": copyBundle,
+		"sha256-one": hashWhole, "sha256-all": hashParts, "verify": verify, "import": importBundle, "copy": copyBundle, "fetch": fetchAndImport,
 		"serve-plain": servePlain, "serve": serveBundle,
 	}
 }
@@ -56,6 +60,16 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
+	switch {
+	case len(args) == 2 && args[0] == "serve-file":
+		return serveFile(args[1])
+	case len(args) == 3 && args[0] == "count":
+		code, err := countChild(args[1], args[2])
+		if err == nil && code != 0 {
+			os.Exit(code) // what went wrong was said on the standard output already
+		}
+		return err
+	}
 	switch len(args) {
 	case 1:
 		return measureAll(ctx, args[0])
@@ -87,9 +101,13 @@ func measure(ctx context.Context, name, file, scratch string) error {
 		return err
 	}
 	r.Read, r.Written = after.read-before.read, after.written-before.written
+	if done.io != nil {
+		r.Read, r.Written = done.io.read, done.io.written
+	}
 	if r.Peak, err = peakMemory(); err != nil {
 		return err
 	}
+	r.Peak += done.peakOfChild
 	return json.NewEncoder(os.Stdout).Encode(r)
 }
 
@@ -110,7 +128,7 @@ func measureAll(ctx context.Context, file string) (err error) {
 	}()
 	results := map[string]result{}
 	// The first reads the file into memory, so that all that follow find it there; it counts for nothing.
-	for _, phase := range []string{"sha256-one", "sha256-one", "sha256-all", "verify", "import", "copy", "serve-plain", "serve"} {
+	for _, phase := range []string{"sha256-one", "sha256-one", "sha256-all", "verify", "import", "fetch", "copy", "serve-plain", "serve"} {
 		out, err := exec.CommandContext(ctx, self, phase, file, scratch).Output()
 		if err != nil {
 			if exit, ok := err.(*exec.ExitError); ok { //nolint:errorlint // Output returns it as it is
@@ -134,7 +152,7 @@ func report(w io.Writer, file string, all map[string]result) {
 	_, _ = fmt.Fprintf(w, "%-34s %9s %9s %9s %11s %9s\n", "", "MiB/s", "seconds", "read/byte", "written/byte", "peak MiB")
 	for _, line := range []struct{ phase, name string }{
 		{"sha256-one", "sha256 of the file, one core"}, {"sha256-all", "sha256 of the file, all cores"}, {"verify", "verify"},
-		{"import", "import (open, verify)"}, {"copy", "copy (verify, write)"},
+		{"import", "import (open, verify)"}, {"fetch", "fetch + import"}, {"copy", "copy (verify, write)"},
 		{"serve-plain", "file server, 8 clients"}, {"serve", "serve, 8 clients"},
 	} {
 		r := all[line.phase]

@@ -19,6 +19,7 @@ const dialTimeout = 30 * time.Second
 // metadata are addresses outside the link's own range on which clouds hand out credentials to whoever asks from inside.
 var metadata = []netip.Addr{
 	netip.MustParseAddr("fd00:ec2::254"),   // AWS, IPv6
+	netip.MustParseAddr("fd00:ec2::23"),    // AWS, IPv6, the agent that gives pods of EKS their credentials
 	netip.MustParseAddr("fd20:ce::254"),    // Google, IPv6
 	netip.MustParseAddr("100.100.100.200"), // Alibaba
 	netip.MustParseAddr("192.0.0.192"),     // Oracle

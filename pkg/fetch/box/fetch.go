@@ -32,6 +32,11 @@ func (f *fetcher) fetch(ctx context.Context, request fetch.Request) (fetch.Resul
 		return fetch.Result{}, err
 	}
 	defer p.close()
+	p.write, p.rename = f.write, f.rename
+	if p.placed && p.check(request.Expect) == nil {
+		return fetch.Result{Size: p.size, SHA256: p.sum()}, p.discard()
+	}
+	p.forgetPlaced()
 	job := &job{request: request, part: p, after: f.after, free: f.free, report: f.report, connect: f.connect}
 	err = job.get(ctx)
 	if err == nil {

@@ -1,6 +1,7 @@
 package box
 
 import (
+	"os"
 	"sync"
 	"time"
 
@@ -12,6 +13,8 @@ type fetcher struct {
 	after   func(d time.Duration, f func()) timer
 	free    func(dir string) (int64, error)
 	connect connector
+	write   func(f *os.File, b []byte) (int, error)
+	rename  func(from, to string) error
 
 	mu  sync.Mutex
 	now fetch.Progress
@@ -30,6 +33,8 @@ func newFetcher() *fetcher {
 		after:   func(d time.Duration, f func()) timer { return time.AfterFunc(d, f) },
 		free:    freeBytes,
 		connect: connect,
+		write:   (*os.File).Write,
+		rename:  os.Rename,
 	}
 }
 

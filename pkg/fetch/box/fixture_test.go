@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -14,6 +16,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +28,9 @@ import (
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "serve-one-fetch" {
 		os.Exit(Serve(context.Background(), os.Stdin, os.Stdout))
+	}
+	if len(os.Args) == 3 && os.Args[1] == "die-at-rename" {
+		os.Exit(dieAtRename(os.Args[2]))
 	}
 	os.Exit(m.Run())
 }
@@ -189,4 +195,38 @@ func (c *cutter) Write(b []byte) (int, error) {
 	}
 	c.ResponseWriter.(http.Flusher).Flush()
 	panic(http.ErrAbortHandler)
+}
+
+// reset serves the first n bytes of what is asked for, claims to serve all, and breaks the connection with a reset (RST) instead of an
+// orderly end. It waits until taken, because a reset may throw away what the other side has not read yet.
+func reset(w http.ResponseWriter, r *http.Request, b []byte, n int, taken func() bool) {
+	conn := hijacked(w)
+	fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nETag: %q\r\n\r\n", len(b), sumOf(b))
+	if _, err := conn.Write(b[:n]); err != nil {
+		return
+	}
+	for !taken() && r.Context().Err() == nil {
+		runtime.Gosched()
+	}
+	resetConn(conn)
+}
+
+// hijacked takes a request's connection over from its server.
+func hijacked(w http.ResponseWriter) net.Conn {
+	conn, _, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		panic(err)
+	}
+	return conn
+}
+
+// resetConn ends a connection by a reset: with no time to linger the kernel sends RST, and below TLS no farewell either.
+func resetConn(conn net.Conn) {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	if err := conn.(*net.TCPConn).SetLinger(0); err != nil {
+		panic(err)
+	}
+	conn.Close()
 }

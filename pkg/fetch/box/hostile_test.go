@@ -75,6 +75,22 @@ func TestHostileServers(t *testing.T) {
 			handler: func(w http.ResponseWriter, r *http.Request) { cut(w, r, good, 10) },
 			kind:    fetch.Unreachable, says: "connection broke",
 		},
+		"a server that always resets the connection early is left": {
+			handler: func(w http.ResponseWriter, r *http.Request) { reset(w, r, good, 10, func() bool { return true }) },
+			kind:    fetch.Unreachable,
+		},
+		"a server that resets the connection before it answers is left": {
+			handler: func(w http.ResponseWriter, _ *http.Request) { resetConn(hijacked(w)) },
+			kind:    fetch.Unreachable, says: "reset by peer",
+		},
+		"a server that resets the connection within a header is left": {
+			handler: func(w http.ResponseWriter, _ *http.Request) {
+				conn := hijacked(w)
+				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Le")
+				resetConn(conn)
+			},
+			kind: fetch.Unreachable, says: "ask for",
+		},
 		"a body whose end cannot be told from a cut is refused": {
 			handler: func(w http.ResponseWriter, _ *http.Request) {
 				raw(w, "HTTP/1.0 200 OK\r\n\r\n"+strings.Repeat("x", 1000))
@@ -121,19 +137,20 @@ func TestHostileServers(t *testing.T) {
 			},
 			kind: fetch.Refused, says: "more than 5 redirects",
 		},
-		"a redirect that gives up TLS is not followed":                       {handler: to("http://mirror.example.com/k.bundle"), kind: fetch.NotAllowed, says: "gives up TLS"},
-		"a redirect to a file is not followed":                               {handler: to("file:///etc/passwd"), kind: fetch.NotAllowed, says: "no address on the web"},
-		"a redirect with a password is not followed":                         {handler: to("https://u:p@mirror.example.com/"), kind: fetch.NotAllowed, says: "user or password"},
-		"a redirect without a host is not followed":                          {handler: to("https:///x"), kind: fetch.Refused, says: "names no host"},
-		"a redirect without a place is not followed":                         {handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusFound) }, kind: fetch.Refused, says: "no URL"},
-		"a redirect to a cloud's metadata is not followed":                   {handler: to("https://169.254.169.254/latest/meta-data/"), kind: fetch.NotAllowed, says: "169.254.169.254"},
-		"a redirect to this machine is not followed":                         {handler: to("https://127.0.0.1:1/"), kind: fetch.NotAllowed, says: "this very machine, named by a redirect"},
-		"a redirect to this machine by IPv6 is not followed":                 {handler: to("https://[::1]:1/"), kind: fetch.NotAllowed, says: "this very machine"},
-		"a redirect to this machine as mapped address is not followed":       {handler: to("https://[::ffff:127.0.0.1]:1/"), kind: fetch.NotAllowed, says: "this very machine"},
-		"a redirect to this machine as address of none is not followed":      {handler: to("https://0.0.0.0:1/"), kind: fetch.NotAllowed, says: "or of none"},
-		"a redirect to a private address is not followed":                    {handler: to("https://10.0.0.1/"), kind: fetch.NotAllowed, says: "private address, named by a redirect"},
-		"a redirect to a name that stands for metadata is not followed":      {handler: to("https://mirror.example.com/"), adjust: claims("fd00:ec2::254"), kind: fetch.NotAllowed, says: "clouds hand out credentials"},
-		"a redirect to a name that stands for a private one is not followed": {handler: to("https://mirror.example.com/"), adjust: claims("192.168.0.1"), kind: fetch.NotAllowed, says: "mirror.example.com:443"},
+		"a redirect that gives up TLS is not followed":                             {handler: to("http://mirror.example.com/k.bundle"), kind: fetch.NotAllowed, says: "gives up TLS"},
+		"a redirect to a file is not followed":                                     {handler: to("file:///etc/passwd"), kind: fetch.NotAllowed, says: "no address on the web"},
+		"a redirect with a password is not followed":                               {handler: to("https://u:p@mirror.example.com/"), kind: fetch.NotAllowed, says: "user or password"},
+		"a redirect without a host is not followed":                                {handler: to("https:///x"), kind: fetch.Refused, says: "names no host"},
+		"a redirect without a place is not followed":                               {handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusFound) }, kind: fetch.Refused, says: "no URL"},
+		"a redirect to a cloud's metadata is not followed":                         {handler: to("https://169.254.169.254/latest/meta-data/"), kind: fetch.NotAllowed, says: "169.254.169.254"},
+		"a redirect to this machine is not followed":                               {handler: to("https://127.0.0.1:1/"), kind: fetch.NotAllowed, says: "this very machine, named by a redirect"},
+		"a redirect to this machine by IPv6 is not followed":                       {handler: to("https://[::1]:1/"), kind: fetch.NotAllowed, says: "this very machine"},
+		"a redirect to this machine as mapped address is not followed":             {handler: to("https://[::ffff:127.0.0.1]:1/"), kind: fetch.NotAllowed, says: "this very machine"},
+		"a redirect to this machine as address of none is not followed":            {handler: to("https://0.0.0.0:1/"), kind: fetch.NotAllowed, says: "or of none"},
+		"a redirect to a private address is not followed":                          {handler: to("https://10.0.0.1/"), kind: fetch.NotAllowed, says: "private address, named by a redirect"},
+		"a redirect to a name that stands for metadata is not followed":            {handler: to("https://mirror.example.com/"), adjust: claims("fd00:ec2::254"), kind: fetch.NotAllowed, says: "clouds hand out credentials"},
+		"a redirect to a name that stands for credentials of pods is not followed": {handler: to("https://mirror.example.com/"), adjust: claims("fd00:ec2::23"), kind: fetch.NotAllowed, says: "clouds hand out credentials"},
+		"a redirect to a name that stands for a private one is not followed":       {handler: to("https://mirror.example.com/"), adjust: claims("192.168.0.1"), kind: fetch.NotAllowed, says: "mirror.example.com:443"},
 		"a source that is a cloud's metadata is not asked": {
 			adjust: func(b *bench) { b.request.Source = "https://169.254.169.254/latest" }, kind: fetch.NotAllowed, says: "of the link",
 		},
@@ -230,19 +247,12 @@ func TestABodyOfUnknownLengthIsTakenWhenItsSumIsKnown(t *testing.T) {
 
 func TestAFetchGoesOnAfterACutAtAnyPoint(t *testing.T) {
 	want := content(size, 1)
+	var took func() int64 // how many bytes the part has
 	for _, at := range []int{0, 1, 100, every - 1, every, every + 1, size / 2, size - 1} {
 		for name, breakOff := range map[string]func(w http.ResponseWriter, r *http.Request){
 			"a cut": func(w http.ResponseWriter, r *http.Request) { cut(w, r, want, at) },
 			"a reset": func(w http.ResponseWriter, r *http.Request) {
-				defer func() {
-					_ = recover()
-					conn, _, err := w.(http.Hijacker).Hijack()
-					if err != nil {
-						panic(http.ErrAbortHandler)
-					}
-					_ = conn.Close()
-				}()
-				cut(w, r, want, at)
+				reset(w, r, want, at, func() bool { return took() >= int64(at) })
 			},
 		} {
 			t.Run(fmt.Sprintf("%s after %d bytes", name, at), func(t *testing.T) {
@@ -255,6 +265,7 @@ func TestAFetchGoesOnAfterACutAtAnyPoint(t *testing.T) {
 					}
 					file(want)(w, r)
 				})
+				took = b.partSize
 				result := b.whole(want)
 				if len(asked) != 2 {
 					t.Fatalf("it asked %v", asked)

@@ -39,13 +39,17 @@ type part struct {
 	size                        int64
 	received                    int64
 	every                       int64
+	// placed says that the file got its name already and nothing is left to do; size and sum are that file's.
+	placed bool
+	write  func(f *os.File, b []byte) (int, error)
+	rename func(from, to string) error
 }
 
 // openPart opens what an earlier fetch of the same source left, up to the last byte that is known to be safe, or an empty part.
 func openPart(destination, source string, every int64) (_ *part, err error) {
 	p := &part{
 		destination: destination, path: destination + fetch.PartSuffix, markPath: destination + fetch.MarkSuffix,
-		hash: sha256.New(), every: every,
+		hash: sha256.New(), every: every, write: (*os.File).Write, rename: os.Rename,
 	}
 	p.file, err = os.OpenFile(p.path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -72,6 +76,11 @@ func openPart(destination, source string, every int64) (_ *part, err error) {
 	// The process that held the lock may have put this very file in its place meanwhile; then it is a part no more.
 	if now, err := os.Lstat(p.path); err != nil || !os.SameFile(info, now) {
 		return nil, &fetch.Error{Kind: fetch.Busy, Message: fmt.Sprintf("another process has just fetched to %s", destination)}
+	}
+	if info.Size() == 0 && p.mark.isWhole() {
+		if p.placed, err = p.readPlaced(); err != nil || p.placed {
+			return p, err
+		}
 	}
 	if p.mark.Safe > info.Size() {
 		p.mark = mark{Source: source}
@@ -116,7 +125,7 @@ func (p *part) begin(validator string, total int64) error {
 
 // Write takes in bytes that follow upon those that are there.
 func (p *part) Write(b []byte) (int, error) {
-	n, err := p.file.Write(b)
+	n, err := p.write(p.file, b)
 	p.hash.Write(b[:n])
 	p.size += int64(n)
 	p.received += int64(n)
@@ -158,18 +167,31 @@ func (p *part) writeMark() error {
 
 func (p *part) sum() string { return hex.EncodeToString(p.hash.Sum(nil)) }
 
-// finish checks the whole file and lets it appear at its destination.
-func (p *part) finish(expect fetch.Expect) error {
+// check compares the whole file with what is known of it.
+func (p *part) check(expect fetch.Expect) error {
 	if expect.Size > 0 && p.size != expect.Size {
 		return &fetch.Error{Kind: fetch.Mismatch, Message: fmt.Sprintf("%s has %d bytes, expected are %d", p.mark.Source, p.size, expect.Size)}
 	}
 	if got := p.sum(); expect.SHA256 != "" && got != expect.SHA256 {
 		return &fetch.Error{Kind: fetch.Mismatch, Message: fmt.Sprintf("%s has the sha256 %s, expected is %s: it is another file, or was changed on the way", p.mark.Source, got, expect.SHA256)}
 	}
+	return nil
+}
+
+// finish checks the whole file and lets it appear at its destination.
+func (p *part) finish(expect fetch.Expect) error {
+	if err := p.check(expect); err != nil {
+		return err
+	}
+	// Whoever comes after a death right before or after the file gets its name sees by the mark that nothing is left to fetch.
 	if err := p.file.Sync(); err != nil {
 		return diskError("write "+p.path, err)
 	}
-	if err := os.Rename(p.path, p.destination); err != nil {
+	p.mark.Safe, p.mark.Total = p.size, p.size
+	if err := p.writeMark(); err != nil {
+		return err
+	}
+	if err := p.rename(p.path, p.destination); err != nil {
 		return fmt.Errorf("put %s in its place: %w", p.destination, err)
 	}
 	if err := syncDir(filepath.Dir(p.destination)); err != nil {

@@ -144,7 +144,8 @@ func writeOperation(b *strings.Builder, o *v1alpha1.ClusterOperation) error {
 		return err
 	}
 	if tr := o.Status.Traffic; tr != nil {
-		fmt.Fprintf(b, "  %d connections, %d requests (at most %d to one host), %s of content\n", tr.Connections, tr.Requests, tr.MaxRequestsPerHost, progress.Bytes(tr.ContentBytes))
+		fmt.Fprintf(b, "  %d connections, %d requests (at most %d to one host), %s of content, %s of it over SSH\n",
+			tr.Connections, tr.Requests, tr.MaxRequestsPerHost, progress.Bytes(tr.ContentBytes), progress.Bytes(tr.ContentBytesOverSSH))
 	}
 	if len(o.Status.Problems) > 0 {
 		b.WriteString("\nProblems\n")
