@@ -16,6 +16,6 @@ func runnerOptions() provision.Options {
 		_, _ = os.Stderr.WriteString("Error: " + err.Error() + "\n")
 		os.Exit(2)
 	}
-	killer := faults.Killer{Points: points, Kill: faults.KillThisProcess}
+	killer := &faults.Killer{Points: points, Kill: faults.KillThisProcess}
 	return provision.Options{Sink: killer, AfterApply: killer.AfterApply}
 }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -80,7 +81,9 @@ func fromCheck(check *v1alpha1.ClusterOperation) *finding {
 	case check.Status.Phase == v1alpha1.OperationFailed:
 		return &finding{metav1.ConditionUnknown, ReasonNotCompared, "the hosts could not be compared with the spec: " + failure(check)}
 	case len(check.Status.Plan) > 0:
-		return &finding{metav1.ConditionFalse, ReasonDrifted, differences(check.Status.Plan, int(check.Status.PlanLeftOut))}
+		return &finding{metav1.ConditionFalse, ReasonDrifted, differences(check.Status.Plan, int(check.Status.PlanLeftOut)) + leftOutNote("; ", check)}
+	case len(leftOut(check)) > 0:
+		return &finding{metav1.ConditionUnknown, ReasonNotCompared, "the hosts that could be reached are as the spec says" + leftOutNote("; ", check)}
 	}
 	return &finding{metav1.ConditionTrue, ReasonCompared, ""}
 }
@@ -100,4 +103,33 @@ func differences(plan []v1alpha1.PlannedChange, leftOut int) string {
 		named = append(named, fmt.Sprintf("and %d more hosts", more))
 	}
 	return fmt.Sprintf("%d differences on %d hosts: %s", len(plan)+leftOut, len(count), strings.Join(named, "; "))
+}
+
+// leftOut names the hosts that a Check which came to a result could not reach and so did not compare.
+func leftOut(check *v1alpha1.ClusterOperation) []string {
+	var hosts []string
+	for _, problem := range check.Status.Problems {
+		if check.Status.Phase == v1alpha1.OperationSucceeded && !slices.Contains(hosts, problem.Host) {
+			hosts = append(hosts, problem.Host)
+		}
+	}
+	return hosts
+}
+
+// leftOutNote names the first of them, and why, as the end of a sentence; empty when there are none.
+func leftOutNote(before string, check *v1alpha1.ClusterOperation) string {
+	hosts := leftOut(check)
+	if len(hosts) == 0 {
+		return ""
+	}
+	more := len(hosts) - min(maxNamedHosts, len(hosts)) + int(check.Status.ProblemsLeftOut)
+	var named []string
+	for _, host := range hosts[:min(maxNamedHosts, len(hosts))] {
+		i := slices.IndexFunc(check.Status.Problems, func(p v1alpha1.HostProblem) bool { return p.Host == host })
+		named = append(named, fmt.Sprintf("%s (%s)", host, check.Status.Problems[i].Reason))
+	}
+	if more > 0 {
+		named = append(named, fmt.Sprintf("and %d more hosts", more))
+	}
+	return before + "not reached and not compared: " + strings.Join(named, ", ")
 }

@@ -25,6 +25,13 @@ func TestWhatIsKnownOfDifferences(t *testing.T) {
 	differs := func(o *v1alpha1.ClusterOperation) {
 		o.Status.Plan = []v1alpha1.PlannedChange{{Host: "w1", Step: "kubelet/config", Why: "maxPods is 110, want 60"}}
 	}
+	unreached := func(hosts ...string) func(*v1alpha1.ClusterOperation) {
+		return func(o *v1alpha1.ClusterOperation) {
+			for _, h := range hosts {
+				o.Status.Problems = append(o.Status.Problems, v1alpha1.HostProblem{Host: h, Step: "host/connect", Reason: "Unreachable"})
+			}
+		}
+	}
 	corrects := func(o *v1alpha1.ClusterOperation) { setAnnotation(o, correctsAnnotation, "demo-check-1") }
 	hop := func(o *v1alpha1.ClusterOperation) { setAnnotation(o, v1alpha1.HopAnnotation, "1 of 2") }
 	const succeeded, failed, running, cancelled = v1alpha1.OperationSucceeded, v1alpha1.OperationFailed, v1alpha1.OperationRunning, v1alpha1.OperationCancelled
@@ -44,6 +51,10 @@ func TestWhatIsKnownOfDifferences(t *testing.T) {
 		"a comparison with differences":                     {operations: []v1alpha1.ClusterOperation{installed, drifted}, reason: ReasonDrifted, says: "1 differences on 1 hosts: w1: kubelet/config: maxPods is 110, want 60", correct: true},
 		"a comparison without the records of before":        {operations: []v1alpha1.ClusterOperation{drifted}, reason: ReasonDrifted, correct: true},
 		"a comparison that did not come about":              {operations: []v1alpha1.ClusterOperation{installed, op("demo-check-1", 1, failed, check, at(10))}, reason: ReasonNotCompared, says: "gave no reason"},
+		"a comparison without hosts that were off does not say that all is well": {operations: []v1alpha1.ClusterOperation{installed, op("demo-check-1", 1, succeeded, check, unreached("w2"), at(10))},
+			reason: ReasonNotCompared, says: "the hosts that could be reached are as the spec says; not reached and not compared: w2 (Unreachable)"},
+		"differences are told though hosts were off, and corrected when those are back": {operations: []v1alpha1.ClusterOperation{installed, op("demo-check-1", 1, succeeded, check, differs, unreached("w2", "w3", "w4", "w5"), at(10))},
+			reason: ReasonDrifted, says: "w1: kubelet/config: maxPods is 110, want 60; not reached and not compared: w2 (Unreachable), w3 (Unreachable), w4 (Unreachable), and 1 more hosts"},
 		"a comparison under way says nothing":               {operations: []v1alpha1.ClusterOperation{installed, drifted, op("demo-check-2", 1, running, check)}, reason: ReasonDrifted, correct: true},
 		"a comparison that gave way says nothing":           {operations: []v1alpha1.ClusterOperation{installed, drifted, op("demo-check-2", 1, cancelled, check, at(20))}, reason: ReasonDrifted, correct: true},
 		"the tenth comparison is newer than the ninth":      {operations: []v1alpha1.ClusterOperation{installed, op("demo-check-10", 1, succeeded, check, at(20)), op("demo-check-9", 1, succeeded, check, differs, at(10))}, reason: ReasonCompared},

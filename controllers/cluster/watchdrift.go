@@ -112,10 +112,14 @@ func checking(cluster *v1alpha1.Cluster, operations []v1alpha1.ClusterOperation)
 	return false
 }
 
-// uncorrected is the Check whose differences nothing was done about yet; nil when there is none.
+// uncorrected is the Check whose differences nothing was done about yet and can be now; nil when there is none.
 func uncorrected(cluster *v1alpha1.Cluster, operations []v1alpha1.ClusterOperation) *v1alpha1.ClusterOperation {
 	check := newestComparison(cluster, operations)
 	if check == nil || check.Status.Phase != v1alpha1.OperationSucceeded || len(check.Status.Plan) == 0 {
+		return nil
+	}
+	// An operation that changes something does not go on without a host, so that it would only fail, and the cluster stall, until that is back.
+	if len(leftOut(check)) > 0 {
 		return nil
 	}
 	if last := newest(cluster, operations, v1alpha1.OperationType.BringsAbout); last != nil && outdated(check, last) {

@@ -40,6 +40,7 @@ func TestKilledAtSomeStepsOfEveryOperation(t *testing.T) {
 // TestKilledAtEveryStepOfEveryOperation is the matrix without upgrades.
 func TestKilledAtEveryStepOfEveryOperation(t *testing.T) {
 	requireWholeMatrix(t)
+	t.Parallel()
 	w := newWorld(t, "killed", 5)
 	w.killAll(t, 1, []deed{
 		{"install", shape{newest, []string{"n1"}, []string{"n4"}}},
@@ -51,7 +52,8 @@ func TestKilledAtEveryStepOfEveryOperation(t *testing.T) {
 
 func TestKilledAtEveryStepOfAnUpgrade(t *testing.T) {
 	requireWholeMatrix(t)
-	w := newWorld(t, "killed", 4)
+	t.Parallel()
+	w := newWorld(t, "killed-upgrade", 4)
 	w.requireVersions(t, older, newest)
 	w.before = shape{older, []string{"n1", "n2", "n3"}, []string{"n4"}}
 	w.killAll(t, 1, []deed{{"upgrade", shape{newest, []string{"n1", "n2", "n3"}, []string{"n4"}}}})
@@ -68,12 +70,13 @@ func requireWholeMatrix(t *testing.T) {
 // by the same command. What comes of it must be what an undisturbed run leads to. Only every so many of the boundaries are taken.
 func (w *world) killAll(t *testing.T, every int, all []deed) {
 	t.Helper()
-	wanted, steps := w.undisturbed(t, all)
+	wanted, steps, applies := w.undisturbed(t, all)
 	w.ready(t)
 	for k, d := range all {
 		ok := t.Run(d.name, func(t *testing.T) {
 			chosen := points(steps[d.name], every, k)
-			reached, out := w.killed(t, chosen, d)
+			kills, out := w.kills(t, slices.Clone(chosen), d)
+			reached := pointsOf(kills)
 			t.Logf("measured: %d steps, killed %d times, then it ended well", len(steps[d.name]), len(reached))
 			t.Run("every step was killed at its beginning", func(t *testing.T) {
 				for _, point := range chosen {
@@ -81,6 +84,9 @@ func (w *world) killAll(t *testing.T, every int, all []deed) {
 						t.Errorf("%s was not reached; the last run said\n%s", point, tail(out, 40))
 					}
 				}
+			})
+			t.Run("every step that does something was killed right after it had", func(t *testing.T) {
+				requireApplied(t, chosen, applies[d.name], kills)
 			})
 			t.Run("the end is that of an undisturbed run", func(t *testing.T) {
 				if diff := cmp.Diff(wanted[d.name], w.end(t)); diff != "" {
@@ -98,6 +104,30 @@ func (w *world) killAll(t *testing.T, every int, all []deed) {
 	}
 }
 
+// readOnly are steps that apply something, as connecting, which changes no host. They end as done, like those that had nothing to do.
+var readOnly = []string{"host/connect", "host/compare"}
+
+// requireApplied wants that the program died after the Apply of every step that has one, as far as that was among the chosen points. Only a step
+// that was in hand when the program died of another one may be missing: what it had begun went on on its host, and was found done afterwards.
+func requireApplied(t *testing.T, chosen, applies []string, kills []kill) {
+	t.Helper()
+	reached := pointsOf(kills)
+	var hit, excused []string
+	for _, step := range applies {
+		point := "kill:applied:" + step
+		switch {
+		case !slices.Contains(chosen, point):
+		case slices.Contains(reached, point):
+			hit = append(hit, step)
+		case slices.ContainsFunc(kills, func(k kill) bool { return k.step() != step && slices.Contains(k.inHand, step) }):
+			excused = append(excused, step)
+		default:
+			t.Errorf("%s was not reached, though the step did something in the undisturbed run and was never in hand when another one was killed", point)
+		}
+	}
+	t.Logf("measured: killed right after %d steps had done something; %d were done while another one was killed %v", len(hit), len(excused), excused)
+}
+
 // ready boots hosts and brings them to where the first operation begins.
 func (w *world) ready(t *testing.T) {
 	t.Helper()
@@ -105,10 +135,10 @@ func (w *world) ready(t *testing.T) {
 	w.ensure(t, w.before)
 }
 
-// undisturbed carries all operations out once, and returns what each led to and the steps it went through.
-func (w *world) undisturbed(t *testing.T, all []deed) (ends map[string]any, steps map[string][]string) {
+// undisturbed carries all operations out once, and returns what each led to, the steps it went through, and those that did something.
+func (w *world) undisturbed(t *testing.T, all []deed) (ends map[string]any, steps, applies map[string][]string) {
 	t.Helper()
-	ends, steps = map[string]any{}, map[string][]string{}
+	ends, steps, applies = map[string]any{}, map[string][]string{}, map[string][]string{}
 	w.ready(t)
 	for _, d := range all {
 		out, err := w.do(t, w.Program, d)
@@ -116,12 +146,12 @@ func (w *world) undisturbed(t *testing.T, all []deed) (ends map[string]any, step
 			t.Fatalf("%s, undisturbed: %v\n%s", d.name, err, tail(out, 60))
 		}
 		w.now = d.to
-		ends[d.name], steps[d.name] = w.end(t), stepsOf(out)
-		if len(steps[d.name]) == 0 {
-			t.Fatalf("no steps can be read from\n%s", out)
+		ends[d.name], steps[d.name], applies[d.name] = w.end(t), stepsOf(out), appliesOf(out)
+		if len(steps[d.name]) == 0 || len(applies[d.name]) == 0 {
+			t.Fatalf("no steps, or none that did something, can be read from\n%s", out)
 		}
 	}
-	return ends, steps
+	return ends, steps, applies
 }
 
 // do carries an operation out with a program.
@@ -146,24 +176,59 @@ func (w *world) do(t *testing.T, program string, d deed, env ...string) (string,
 	return r.Wait()
 }
 
-var died = regexp.MustCompile(`fault: killed at (kill:[a-z]+:[^@\s]+)@`)
+var (
+	died = regexp.MustCompile(`fault: killed at (kill:[a-z]+:[^@\s]+)@`)
+	held = regexp.MustCompile(`(?m)^fault: in hand: (.+)$`)
+)
 
-// killed carries an operation out with a program that dies at the first of the points it comes to, again and again, with the point it
-// died at left out the next time.
+// kill is one death of the program.
+type kill struct {
+	// point it died at, without the host.
+	point string
+	// inHand are the steps that were under way on any host.
+	inHand []string
+}
+
+func (k kill) step() string { return k.point[strings.LastIndex(k.point, ":")+1:] }
+
+func pointsOf(kills []kill) []string {
+	var points []string
+	for _, k := range kills {
+		points = append(points, k.point)
+	}
+	return points
+}
+
+// killed is kills for those who ask only where the program died.
 func (w *world) killed(t *testing.T, points []string, d deed) (reached []string, last string) {
+	t.Helper()
+	kills, last := w.kills(t, points, d)
+	return pointsOf(kills), last
+}
+
+// kills carries an operation out with a program that dies at the first of the points it comes to, again and again, with the point it
+// died at left out the next time.
+func (w *world) kills(t *testing.T, points []string, d deed) (all []kill, last string) {
 	t.Helper()
 	program := w.faulty(t)
 	for {
 		out, err := w.do(t, program, d, "KUBEWRIGHT_FAULT="+strings.Join(points, ","))
 		if err == nil {
 			w.now = d.to
-			return reached, out
+			return all, out
 		}
 		at := died.FindStringSubmatch(out)
 		if at == nil {
-			t.Fatalf("after %d kills, the last at %v, it failed by itself: %v\n%s", len(reached), reached[max(0, len(reached)-1):], err, tail(out, 60))
+			t.Fatalf("after %d kills, the last at %v, it failed by itself: %v\n%s", len(all), all[max(0, len(all)-1):], err, tail(out, 60))
 		}
-		reached = append(reached, at[1])
+		one := kill{point: at[1]}
+		if in := held.FindStringSubmatch(out); in != nil {
+			for _, pair := range strings.Fields(in[1]) {
+				step, _, _ := strings.Cut(pair, "@")
+				one.inHand = append(one.inHand, step)
+			}
+		}
+		all = append(all, one)
 		points = slices.DeleteFunc(points, func(p string) bool { return p == at[1] })
 	}
 }
@@ -188,6 +253,17 @@ func stepsOf(output string) []string {
 	seen := map[string]bool{}
 	for _, found := range stepLine.FindAllStringSubmatch(output, -1) {
 		seen[found[1]] = true
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+// appliesOf are the steps of a run that did something, on any host.
+func appliesOf(output string) []string {
+	seen := map[string]bool{}
+	for _, found := range endOfStep.FindAllStringSubmatch(output, -1) {
+		if found[4] == "changed" || slices.Contains(readOnly, found[3]) {
+			seen[found[3]] = true
+		}
 	}
 	return slices.Sorted(maps.Keys(seen))
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // endOfStep is a line that says that a step has ended well on hosts, and how long it took.
-var endOfStep = regexp.MustCompile(`(?m)^(\d\d:\d\d:\d\d)  (\S+) +(\S+) +(?:done|changed)(?: (\d\S*))?(?: |$)`)
+var endOfStep = regexp.MustCompile(`(?m)^(\d\d:\d\d:\d\d)  (\S+) +(\S+) +(done|changed)(?: (\d\S*))?(?: |$)`)
 
 // span is when a step was in hand on a host.
 type span struct{ began, ended time.Time }
@@ -34,8 +34,8 @@ func spans(t *testing.T, out, step string) map[string]span {
 			continue
 		}
 		var took time.Duration
-		if m[4] != "" {
-			if took, err = time.ParseDuration(m[4]); err != nil {
+		if m[5] != "" {
+			if took, err = time.ParseDuration(m[5]); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -52,7 +52,7 @@ func (b *builder) cluster() error {
 	b.steps = append(b.steps,
 		Step{ID: StepNodes, Title: "See nodes Ready", Hosts: b.all, Needs: append(onSame(StepControlPlane, StepJoin, StepPodNetwork, StepCPReturn, StepWorkerReturn), initialised...),
 			Action: node},
-		Step{ID: StepMembers, Title: "See etcd members healthy", Hosts: at, Needs: append(onAll(StepControlPlane, StepForget, StepLeaveMember), initialised...), Action: AwaitEtcd{b.controlPlanes}},
+		Step{ID: StepMembers, Title: "See etcd members healthy", Hosts: at, Needs: append(onAll(StepControlPlane, StepForget, StepLeaveMember), initialised...), Action: AwaitEtcd{Members: b.controlPlanes, LeftOut: b.in.LeftOut}},
 	)
 	if !flannel {
 		return nil
@@ -61,8 +61,11 @@ func (b *builder) cluster() error {
 	if err != nil {
 		return err
 	}
+	// Some of their pods belong on every node, and those of a node that is out of reach are not there however long one waits.
+	if len(b.in.LeftOut) == 0 {
+		b.steps = append(b.steps, Step{ID: StepWorkloads, Title: "See system workloads available", Hosts: at, Needs: onAll(StepNodes, StepNetwork), Action: AwaitWorkloads{workloads}})
+	}
 	b.steps = append(b.steps,
-		Step{ID: StepWorkloads, Title: "See system workloads available", Hosts: at, Needs: onAll(StepNodes, StepNetwork), Action: AwaitWorkloads{workloads}},
 		Step{ID: StepDNS, Title: "See cluster DNS answer", Hosts: at, Needs: onAll(StepWorkloads), Action: AwaitDNS{Server: dns, Name: kubernetesHostname + c.Network.DNSDomain + "."}},
 	)
 	if c.MetricsServer {

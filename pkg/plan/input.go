@@ -31,6 +31,8 @@ type Input struct {
 	Scope []string
 	// Via is the control plane through which the cluster is used when Scope leaves all of them out.
 	Via string
+	// LeftOut names hosts outside Scope that nobody could reach. What only comes about with them is not awaited.
+	LeftOut []string
 	// SpecDigest identifies everything of the spec but which hosts there are; it is kept in the cluster once it was brought about.
 	SpecDigest string
 	// Backup is the snapshot to take before the control plane is changed; without a recipient none is taken.

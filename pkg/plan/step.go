@@ -106,8 +106,8 @@ type ResetHost struct{}
 // DeleteNode removes a host's node from the cluster.
 type DeleteNode struct{}
 
-// AwaitEtcd waits until exactly these members vote and are healthy.
-type AwaitEtcd struct{ Members []string }
+// AwaitEtcd waits until exactly these members vote and are healthy. How those of LeftOut are is no matter: their hosts are out of reach.
+type AwaitEtcd struct{ Members, LeftOut []string }
 
 // Workload names a Deployment or DaemonSet.
 type Workload struct{ Kind, Namespace, Name string }

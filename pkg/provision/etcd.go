@@ -177,6 +177,11 @@ func (k *kube) awaitEtcd(ctx context.Context, a plan.AwaitEtcd) (engine.Verdict,
 	if err != nil {
 		return unknown(err), nil
 	}
+	return asAwaited(members, a), nil
+}
+
+// asAwaited compares members with those that are awaited.
+func asAwaited(members []member, a plan.AwaitEtcd) engine.Verdict {
 	verdict := engine.Verdict{State: engine.Done}
 	var names []string
 	for _, m := range members {
@@ -184,7 +189,7 @@ func (k *kube) awaitEtcd(ctx context.Context, a plan.AwaitEtcd) (engine.Verdict,
 		if m.Learner {
 			verdict.Why = append(verdict.Why, "member "+m.Name+" is still a learner")
 		}
-		if m.Problem != "" {
+		if m.Problem != "" && !slices.Contains(a.LeftOut, m.Name) {
 			verdict.Why = append(verdict.Why, "member "+m.Name+": "+m.Problem)
 		}
 	}
@@ -195,5 +200,5 @@ func (k *kube) awaitEtcd(ctx context.Context, a plan.AwaitEtcd) (engine.Verdict,
 	if len(verdict.Why) > 0 {
 		verdict.State = engine.Unknown
 	}
-	return verdict, nil
+	return verdict
 }

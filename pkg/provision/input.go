@@ -19,7 +19,7 @@ import (
 func (x *execution) input() (plan.Input, error) {
 	in := plan.Input{
 		Cluster: x.desired, Bundle: x.request.Bundle.Config().Name, Facts: x.facts, Material: map[string]plan.Material{}, State: x.state,
-		Scope: x.scope, Via: x.via, SpecDigest: x.specDigest, Backup: x.backupOf(),
+		Scope: x.scope, Via: x.via, LeftOut: x.leftOut, SpecDigest: x.specDigest, Backup: x.backupOf(),
 	}
 	for _, l := range x.leaving {
 		in.Leaving = append(in.Leaving, plan.Leaving{Name: l.Name, ControlPlane: l.ControlPlane, Orphan: l.Orphan})

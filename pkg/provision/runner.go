@@ -85,6 +85,8 @@ type execution struct {
 	// scope names the hosts of the spec that are looked at, nil for all; via is the control plane used when none is among them.
 	scope []string
 	via   string
+	// leftOut names the hosts that a Check goes on without, because they could not be reached.
+	leftOut []string
 	// removed is what became of the hosts that leave.
 	removed removals
 	// serving is true once content is served.
@@ -252,6 +254,9 @@ func (x *execution) survey(ctx context.Context, outcome *Outcome) error {
 	_, connectErr := x.run(ctx, []engine.Step{x.connectStep(names, outcome)}, nil, engine.ModeApply)
 	if ctx.Err() != nil {
 		return connectErr
+	}
+	if connectErr != nil && x.leaveOut() {
+		connectErr = nil
 	}
 	for _, h := range x.inScope() {
 		if x.facts[h.Name] != nil {

@@ -4,9 +4,11 @@ package faults
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/kubewright/kubewright/pkg/engine"
@@ -54,27 +56,55 @@ func Parse(text string) ([]Point, error) {
 // Killer watches operations and kills when one reaches a point.
 type Killer struct {
 	Points []Point
-	// Kill is told where; it does not return in the program.
-	Kill func(reached Point)
+	// Kill is told where, and what else was under way, as STEP@HOST; it does not return in the program.
+	Kill func(reached Point, inHand []string)
+
+	mu sync.Mutex
+	// running are the pairs under way.
+	running map[string]bool
 }
 
 // Emit sees every event of an operation.
-func (k Killer) Emit(e engine.Event) {
+func (k *Killer) Emit(e engine.Event) {
+	k.note(e)
 	if e.State == engine.StateRunning && e.Try == 1 {
 		k.reach(Begin, e.Step, e.Host)
 	}
 }
 
-// AfterApply is called between Apply and the observation of its effect.
-func (k Killer) AfterApply(step, host string) { k.reach(Applied, step, host) }
+// note keeps what is under way: what a step has begun on its host goes on when the program dies of another one.
+func (k *Killer) note(e engine.Event) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.running == nil {
+		k.running = map[string]bool{}
+	}
+	pair := e.Step + "@" + e.Host
+	switch {
+	case e.State == engine.StateRunning, e.State == engine.StateRetrying:
+		k.running[pair] = true
+	case e.State.Final():
+		delete(k.running, pair)
+	}
+}
 
-func (k Killer) reach(moment Moment, step, host string) {
+// AfterApply is called between Apply and the observation of its effect.
+func (k *Killer) AfterApply(step, host string) { k.reach(Applied, step, host) }
+
+func (k *Killer) reach(moment Moment, step, host string) {
 	for _, p := range k.Points {
 		if p.Moment == moment && p.Step == step && (p.Host == "" || p.Host == host) {
-			k.Kill(Point{Moment: moment, Step: step, Host: host})
+			k.Kill(Point{Moment: moment, Step: step, Host: host}, k.inHand(step+"@"+host))
 			return
 		}
 	}
+}
+
+// inHand lists what is under way besides one pair.
+func (k *Killer) inHand(besides string) []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(k.running)), func(pair string) bool { return pair == besides })
 }
 
 // Line is what the program says before it dies, so that a test knows which point it was.
@@ -82,8 +112,11 @@ func (p Point) Line() string {
 	return fmt.Sprintf("fault: killed at kill:%s:%s@%s", p.Moment, p.Step, p.Host)
 }
 
-// KillThisProcess says where and sends SIGKILL to this process.
-func KillThisProcess(reached Point) {
+// KillThisProcess says where, and what was under way besides, and sends SIGKILL to this process.
+func KillThisProcess(reached Point, inHand []string) {
+	if len(inHand) > 0 {
+		_, _ = os.Stderr.WriteString("fault: in hand: " + strings.Join(inHand, " ") + "\n")
+	}
 	_, _ = os.Stderr.WriteString(reached.Line() + "\n")
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	select {}

@@ -30,7 +30,7 @@ func TestParseReadsPointsAndNamesWhatIsNone(t *testing.T) {
 
 func TestKillerDiesAtItsPointsOnly(t *testing.T) {
 	var died []Point
-	k := Killer{Points: []Point{{Begin, "a/b", ""}, {Applied, "a/b", "n2"}}, Kill: func(p Point) { died = append(died, p) }}
+	k := &Killer{Points: []Point{{Begin, "a/b", ""}, {Applied, "a/b", "n2"}}, Kill: func(p Point, _ []string) { died = append(died, p) }}
 	for _, e := range []engine.Event{
 		{Step: "a/b", Host: "n1", State: engine.StatePending},
 		{Step: "a/c", Host: "n1", State: engine.StateRunning, Try: 1},
@@ -43,5 +43,24 @@ func TestKillerDiesAtItsPointsOnly(t *testing.T) {
 	k.AfterApply("a/b", "n2")
 	if want := []Point{{Begin, "a/b", "n3"}, {Applied, "a/b", "n2"}}; !slices.Equal(died, want) {
 		t.Errorf("died at %v, want %v", died, want)
+	}
+}
+
+func TestKillerTellsWhatWasUnderWayBesides(t *testing.T) {
+	var inHand []string
+	k := &Killer{Points: []Point{{Applied, "a/b", ""}}, Kill: func(_ Point, besides []string) { inHand = besides }}
+	for _, e := range []engine.Event{
+		{Step: "a/b", Host: "n1", State: engine.StateRunning, Try: 1},
+		{Step: "a/c", Host: "n1", State: engine.StatePending},
+		{Step: "a/c", Host: "n2", State: engine.StateRunning, Try: 1},
+		{Step: "a/c", Host: "n3", State: engine.StateRunning, Try: 1},
+		{Step: "a/d", Host: "n3", State: engine.StateRetrying, Try: 1},
+		{Step: "a/c", Host: "n3", State: engine.StateChanged},
+	} {
+		k.Emit(e)
+	}
+	k.AfterApply("a/b", "n1")
+	if want := []string{"a/c@n2", "a/d@n3"}; !slices.Equal(inHand, want) {
+		t.Errorf("under way were %v, want %v", inHand, want)
 	}
 }
