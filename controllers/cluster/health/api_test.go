@@ -188,7 +188,10 @@ func TestWhyAClusterDoesNotAnswerIsSaidInTheSameWordsEachTime(t *testing.T) {
 		"it sends us elsewhere": {handler: func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
 		}, says: "SERVER answered /readyz with 302"},
-		"it hangs": {handler: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"it hangs": {handler: func(_ http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			panic(http.ErrAbortHandler) // coming to an end would be an answer
+		},
 			says: "SERVER did not answer within 300ms"},
 		"it breaks off": {handler: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 			says: "SERVER: EOF"},
