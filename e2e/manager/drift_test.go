@@ -31,12 +31,14 @@ var shown = map[string][]string{
 	site[1]: {"/var/lib/kubelet/config.yaml", "net.ipv4.ip_forward"},
 }
 
-// placed prints what Kubewright and kubeadm have put on a host, by content: programs, units, configuration, certificates, kernel parameters. Left
-// out are the copies that kubeadm keeps of what it replaces, and etcd's manifest, which loses the flags for joining when kubeadm first writes
-// static pods anew.
+// placed prints what Kubewright and kubeadm have put on a host, by content: programs, units, configuration, authorities, kernel parameters. Left
+// out is what kubeadm makes anew with static pods: certificates below authorities and what holds them, its own copies of what it replaces, and the
+// flags for joining in etcd's manifest.
 const placed = `
 find /etc/kubernetes /etc/containerd /etc/systemd/system /etc/sysctl.d /etc/modules-load.d /usr/local/bin /opt -xdev -type f \
-  -not -path '/etc/kubernetes/tmp/*' -not -path /etc/kubernetes/manifests/etcd.yaml -exec sha256sum {} + | sort
+  -not -path '/etc/kubernetes/tmp/*' -not -path '/etc/kubernetes/pki/*' -not -path '/etc/kubernetes/*admin.conf' -not -path /etc/kubernetes/manifests/etcd.yaml \
+  -exec sha256sum {} + | sort
+find /etc/kubernetes/pki \( -name '*ca.crt' -o -name '*ca.key' -o -name 'sa.*' \) -exec sha256sum {} + | sort
 sha256sum /var/lib/kubelet/config.yaml /var/lib/kubelet/kubeadm-flags.env
 for key in net/ipv4/ip_forward net/ipv4/conf/all/forwarding; do echo "sysctl $key $(cat /proc/sys/$key)"; done
 `
