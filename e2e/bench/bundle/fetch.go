@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -48,14 +47,13 @@ func fetchAndImport(ctx context.Context, file, scratch string) (_ outcome, err e
 	if err := b.Close(); err != nil {
 		return outcome{}, err
 	}
-	counts := filepath.Join(scratch, "fetch.counts")
 	incoming, place := filepath.Join(scratch, "incoming", "k.bundle"), filepath.Join(scratch, "k.bundle")
 	start := time.Now()
 	before, err := readIO()
 	if err != nil {
 		return outcome{}, err
 	}
-	result, err := (&pkgfetch.Program{Path: self, Args: []string{"count", program, counts}}).Fetch(ctx, pkgfetch.Request{
+	result, err := (&pkgfetch.Program{Path: program}).Fetch(ctx, pkgfetch.Request{
 		Source: url, Destination: incoming, Limits: pkgfetch.Limits{MaxBytes: 1 << 40},
 		Network: pkgfetch.Network{AllowHTTP: true, AllowLoopback: true},
 	}, nil)
@@ -81,49 +79,14 @@ func fetchAndImport(ctx context.Context, file, scratch string) (_ outcome, err e
 	if err != nil {
 		return outcome{}, err
 	}
-	child, peak, err := readCounts(counts)
-	if err != nil {
-		return outcome{}, err
+	// The kernel adds what a child that has ended asked for, and its peak, to its parent's. What came over the network was not read from a disk.
+	done.io = &ioCount{read: after.read - before.read - result.Received, written: after.written - before.written}
+	var children unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_CHILDREN, &children); err != nil {
+		return outcome{}, fmt.Errorf("ask what %s used: %w", fetchProgram, err)
 	}
-	// What came over the network was not read from a disk.
-	done.io = &ioCount{read: after.read - before.read + max(child.read-result.Received, 0), written: after.written - before.written + child.written}
-	done.peakOfChild = peak
+	done.peakOfChild = children.Maxrss << 10
 	return done, nil
-}
-
-// countChild runs a program in the place of this one and writes down what it cost. It looks when the program has ended and is not yet
-// forgotten: before that a program that forbids looking into it does not tell.
-func countChild(program, counts string) (code int, err error) {
-	cmd := exec.Command(program) //nolint:gosec // the installation's; it ends with this process' standard input and output
-	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Env = os.Stdin, os.Stdout, os.Stderr, []string{}
-	if err := cmd.Start(); err != nil {
-		return 1, err
-	}
-	for {
-		err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, unix.EINTR) {
-			return 1, fmt.Errorf("wait for %s: %w", program, err)
-		}
-	}
-	io, err := readIOOf(fmt.Sprint(cmd.Process.Pid))
-	if err != nil {
-		return 1, err
-	}
-	_ = cmd.Wait() // how it ended is in the state
-	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if !ok {
-		return 1, fmt.Errorf("the system does not tell what %s used", program)
-	}
-	text := fmt.Sprintf("read: %d\nwritten: %d\npeak: %d\n", io.read, io.written, usage.Maxrss<<10)
-	return cmd.ProcessState.ExitCode(), os.WriteFile(counts, []byte(text), 0o600)
-}
-
-func readCounts(path string) (ioCount, int64, error) {
-	fields, err := procFields(path)
-	return ioCount{read: fields["read"], written: fields["written"]}, fields["peak"], err
 }
 
 // startServer starts a plain HTTP server with the file in a process of its own, so that what it reads is not counted.

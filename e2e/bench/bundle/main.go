@@ -60,15 +60,8 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	switch {
-	case len(args) == 2 && args[0] == "serve-file":
+	if len(args) == 2 && args[0] == "serve-file" {
 		return serveFile(args[1])
-	case len(args) == 3 && args[0] == "count":
-		code, err := countChild(args[1], args[2])
-		if err == nil && code != 0 {
-			os.Exit(code) // what went wrong was said on the standard output already
-		}
-		return err
 	}
 	switch len(args) {
 	case 1:

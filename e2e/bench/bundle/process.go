@@ -11,11 +11,8 @@ import (
 // in it.
 type ioCount struct{ read, written int64 }
 
-func readIO() (ioCount, error) { return readIOOf("self") }
-
-// readIOOf is what a process asked for, by its number.
-func readIOOf(process string) (ioCount, error) {
-	fields, err := procFields("/proc/" + process + "/io")
+func readIO() (ioCount, error) {
+	fields, err := procFields("/proc/self/io")
 	if err != nil {
 		return ioCount{}, err
 	}
