@@ -56,6 +56,11 @@ func prepare(t *testing.T, ctx context.Context, name string, o fixture.Options) 
 			t.Errorf("take the fleet down: %v", err)
 		}
 	})
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(fleet.Evidence(context.Background()))
+		}
+	})
 	i := &kubewright.Installation{Program: program, Bundle: bundle, Dir: t.TempDir(), Name: name}
 	o.Version = version
 	if err := i.Describe(fleet, o); err != nil {

@@ -300,6 +300,7 @@ func (w *world) explain(t *testing.T) {
 			t.Logf("what %s said before it ended: %v\n%s", pod[1], err, out)
 		}
 	}
+	t.Log(w.fleet.Evidence(ctx))
 }
 
 func tail(text string, lines int) string {

@@ -248,4 +248,5 @@ func (w *world) explain(t *testing.T) {
 		out, err := w.Kubectl(ctx, "", args...)
 		t.Logf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
+	t.Log(w.fleet.Evidence(ctx))
 }

@@ -202,6 +202,9 @@ type Command struct {
 	Removes []string `json:"removes,omitempty"`
 	// Begun says how to go on when an attempt that was cut off, by a loss of power say, got as far as making a certain file.
 	Begun *Begun `json:"begun,omitempty"`
+	// StaticPods are those in kube-system, without the node's name, that the command waits for. When it fails, what they said last goes
+	// into the error, and what kubelet says where there is no such pod.
+	StaticPods []string `json:"staticPods,omitempty"`
 	// TimeoutSeconds bounds the run; 0 means 600.
 	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
 }

@@ -191,6 +191,11 @@ func (c *Command) validate() error {
 			return err
 		}
 	}
+	for _, p := range c.StaticPods {
+		if err := match(commandName, "static pod", p); err != nil {
+			return err
+		}
+	}
 	return c.validateCovers()
 }
 

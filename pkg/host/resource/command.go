@@ -134,7 +134,7 @@ func (t *Task) runCommand(ctx context.Context, r *api.Resource, c *api.Command) 
 			return err
 		}
 		if result.Key == c.Key {
-			return t.commandEnded(c, result)
+			return t.commandEnded(ctx, c, result)
 		}
 		// It was a run for other inputs; ours comes next.
 	}
@@ -162,7 +162,7 @@ func (t *Task) runCommand(ctx context.Context, r *api.Resource, c *api.Command) 
 	if err != nil {
 		return err
 	}
-	return t.commandEnded(c, result)
+	return t.commandEnded(ctx, c, result)
 }
 
 func (t *Task) follow(ctx context.Context, r *api.Resource, name string) (*detach.Result, error) {
@@ -174,14 +174,14 @@ func (t *Task) follow(ctx context.Context, r *api.Resource, name string) (*detac
 	return result, err
 }
 
-func (t *Task) commandEnded(c *api.Command, result *detach.Result) error {
+func (t *Task) commandEnded(ctx context.Context, c *api.Command, result *detach.Result) error {
 	if result.ExitCode == 0 {
 		return nil
 	}
 	e := &api.ResourceError{
 		Reason: api.ReasonCommandFailed, Retryable: true, ExitCode: result.ExitCode,
 		Message: fmt.Sprintf("command %s failed", c.Name),
-		Output:  t.Runs.LastLines(c.Name, commandLines),
+		Output:  append(t.Runs.LastLines(c.Name, commandLines), t.staticPodsSaid(ctx, c.StaticPods)...),
 	}
 	switch {
 	case result.TimedOut:

@@ -131,7 +131,7 @@ func (t *Task) unitRun(ctx context.Context, name string, s unitState) *api.UnitR
 		run.Since = t.Sys.Now().Add(time.Duration(s.entered)*time.Microsecond - time.Duration(now.Nano())).UnixMicro()
 	}
 	if run.Since == 0 || s.restarts > 0 && t.Sys.Now().Sub(time.UnixMicro(run.Since)) < unitFresh {
-		run.Output = t.unitJournal(ctx, name)
+		run.Output = t.unitJournal(ctx, name, unitLogLines)
 	}
 	return run
 }
@@ -308,16 +308,16 @@ func (t *Task) start(ctx context.Context, r *api.Resource, s unitState) error {
 
 // unitFailed makes the error of a unit, with the end of its journal.
 func (t *Task) unitFailed(ctx context.Context, r *api.Resource, reason api.Reason, message string) error {
-	return &api.ResourceError{Reason: reason, Retryable: true, Message: message, Output: t.unitJournal(ctx, r.Unit.Name)}
+	return &api.ResourceError{Reason: reason, Retryable: true, Message: message, Output: t.unitJournal(ctx, r.Unit.Name, unitLogLines)}
 }
 
-// unitJournal is the end of a unit's journal, redacted; nil where there is no journalctl.
-func (t *Task) unitJournal(ctx context.Context, name string) []string {
-	out, err := t.Sys.Runner.Run(ctx, "journalctl", "--no-pager", "--quiet", "--output=cat", "--lines="+fmt.Sprint(unitLogLines), "--unit="+name)
+// unitJournal is the end of a unit's journal, so many lines at most, redacted; nil where there is no journalctl.
+func (t *Task) unitJournal(ctx context.Context, name string, lines int) []string {
+	out, err := t.Sys.Runner.Run(ctx, "journalctl", "--no-pager", "--quiet", "--output=cat", "--lines="+fmt.Sprint(lines), "--unit="+name)
 	if err != nil || out.ExitCode != 0 {
 		return nil
 	}
-	return redact.New().Lines(sys.LastLines(out.Stdout, unitLogLines))
+	return redact.New().Lines(sys.LastLines(out.Stdout, lines))
 }
 
 func (t *Task) systemctl(ctx context.Context, r *api.Resource, args ...string) error {

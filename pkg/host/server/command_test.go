@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/host/client"
@@ -119,6 +121,37 @@ func TestACommandThatSaysItIsDoneButIsNotFails(t *testing.T) {
 	var re *api.ResourceError
 	if !errors.As(err, &re) || re.Reason != api.ReasonNotDone {
 		t.Fatalf("got %#v", err)
+	}
+}
+
+func TestAFailedCommandTellsWhatTheStaticPodsSaidThatItWaitedFor(t *testing.T) {
+	h := hosttest.New(t)
+	h.System.Fail("journalctl --no-pager --quiet --output=cat --lines=200 --unit=kubelet.service", sys.Output{
+		Stdout: "I1129 10:00:00 all is well\nE1129 10:00:01 cannot start kube-apiserver, token: hunter2-hunter2\n",
+	})
+	pods := "/var/log/pods/kube-system_etcd-n2_"
+	h.Write(t, pods+"old/etcd/0.log", "2026-11-29T10:00:00.1Z stderr F an older pod\n")
+	h.Write(t, pods+"new/etcd/3.log", "2026-11-29T10:00:00.1Z stderr F cannot bind: address in use\n")
+	long := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(h.Path(pods+"old/etcd/0.log"), long, long); err != nil {
+		t.Fatal(err)
+	}
+	s := h.Connect(t, "op", nil)
+	lease(t, s)
+	r := command(h, "k", "echo waited in vain; exit 1", func(c *api.Command) { c.StaticPods = []string{"etcd", "kube-apiserver"} })
+	_, err := s.Apply(t.Context(), api.ApplyRequest{Owner: owner, Resources: []api.Resource{r}}, nil)
+	var re *api.ResourceError
+	if !errors.As(err, &re) {
+		t.Fatalf("got %#v", err)
+	}
+	said := regexp.MustCompile(`of \S+ ago`).ReplaceAllString(strings.Join(re.Output, "\n"), "of some time ago")
+	want := `waited in vain
+-- static pod etcd, last heard of some time ago:
+cannot bind: address in use
+-- static pod kube-apiserver has said nothing on this host; kubelet's last errors:
+E1129 10:00:01 cannot start kube-apiserver, token: [redacted]`
+	if said != want {
+		t.Errorf("it says\n%s\nwant\n%s", said, want)
 	}
 }
 

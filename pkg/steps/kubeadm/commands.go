@@ -41,6 +41,7 @@ func InitResource(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) 
 		{Path: dir + "/patches/kubeletconfiguration0+merge.json", Content: patch},
 	}, "/etc/kubernetes/admin.conf", "/etc/kubernetes/manifests/etcd.yaml")
 	r.Command.Covers = covers
+	r.Command.StaticPods = append([]string{etcdPod}, controlPlanePods...)
 	return r, nil
 }
 
@@ -60,17 +61,17 @@ func JoinPrepare(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.
 
 // JoinEtcd is the second third: the host's etcd becomes a learner and is promoted. Only one may do so at a time.
 func JoinEtcd(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.Resource, error) {
-	return join(JoinEtcdCommand, c, h, discovery, []string{
+	return awaiting(etcdPod)(join(JoinEtcdCommand, c, h, discovery, []string{
 		"preflight", "control-plane-prepare", "check-etcd", kubeletStart, "kubelet-wait-bootstrap", "control-plane-join", "wait-control-plane",
-	}, "/etc/kubernetes/manifests/etcd.yaml")
+	}, "/etc/kubernetes/manifests/etcd.yaml"))
 }
 
 // JoinFinish is the last third: the static pods of the control plane, kubelet's registration, the node's role.
 func JoinFinish(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.Resource, error) {
-	return covering(c, h)(join(JoinFinishCommand, c, h, discovery, []string{
+	return awaiting(controlPlanePods...)(covering(c, h)(join(JoinFinishCommand, c, h, discovery, []string{
 		"preflight", "control-plane-prepare/download-certs", "control-plane-prepare/certs", "control-plane-prepare/kubeconfig",
 		"check-etcd", kubeletStart, "etcd-join",
-	}, kubeletConf, "/etc/kubernetes/manifests/kube-apiserver.yaml"))
+	}, kubeletConf, "/etc/kubernetes/manifests/kube-apiserver.yaml")))
 }
 
 const (
@@ -116,6 +117,22 @@ func covering(c *desired.Cluster, h desired.Host) func(hostapi.Resource, error) 
 			return r, err
 		}
 		r.Command.Covers, err = joinCovers(c, h)
+		return r, err
+	}
+}
+
+// Static pods that commands wait for, as kubeadm names them without the node's name.
+const etcdPod = "etcd"
+
+// controlPlanePods are those of a control plane besides etcd.
+var controlPlanePods = []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"}
+
+// awaiting names the static pods that a command waits for.
+func awaiting(pods ...string) func(hostapi.Resource, error) (hostapi.Resource, error) {
+	return func(r hostapi.Resource, err error) (hostapi.Resource, error) {
+		if err == nil {
+			r.Command.StaticPods = pods
+		}
 		return r, err
 	}
 }
