@@ -21,11 +21,14 @@ import (
 // stages are steps of an installation in the order in which they begin. An installation goes on for longer than a moment after the last.
 var stages = []string{
 	"host/connect", "host/preflight", "content/blobs", "host/tools", "host/kernel", "control-plane/authorities", "runtime/containerd",
-	"runtime/images", "node/kubelet", "node/apiserver-proxy", "control-plane/init", "control-plane/prepare", "control-plane/etcd",
-	"control-plane/join", "node/join", "node/pod-network",
+	"runtime/images", "node/kubelet", "node/apiserver-proxy", "control-plane/init", "node/join", "control-plane/prepare", "control-plane/etcd",
+	"control-plane/join", "node/pod-network",
 }
 
 const (
+	// joined is told of when all hosts have joined. What a killed run began goes on on hosts, so that a stage can be over before the next run
+	// tells of it.
+	joined = "cluster/etcd-members"
 	// kills is how often one installation is killed.
 	kills = 10
 	// mostLife is the longest that kubewright lives after a stage was told of.
@@ -69,15 +72,15 @@ func TestAnInstallationKilledAgainAndAgainConverges(t *testing.T) {
 	})
 }
 
-// killAfter runs up and kills it so long after it told of a step for the first time. Ending before is a failure: it should have been
-// killed.
+// killAfter runs up and kills it so long after it told of a step for the first time, or of all hosts having joined. Ending before is a
+// failure: it should have been killed.
 func killAfter(t *testing.T, ctx context.Context, i *kubewright.Installation, step string, life time.Duration) (last string) {
 	t.Helper()
 	up, err := i.Start(i.UpCommand(ctx))
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d\s+\S+\s+` + step + `\s`)
+	told := regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d\s+\S+\s+(` + step + `|` + joined + `)\s`)
 	if _, err := up.Await(ctx, told); err != nil {
 		t.Fatalf("kubewright up before it was killed: %v", err)
 	}

@@ -140,6 +140,72 @@ func TestUpgradeThatIsBlockedAndCancelled(t *testing.T) {
 	})
 }
 
+func TestPatchUpgradeBringsAnotherRuntimeAndPodNetwork(t *testing.T) {
+	begin := shape{patched, []string{"n1"}, []string{"n2", "n3"}}
+	w := newWorld(t, "patch", 3)
+	w.requireVersions(t, patched, newest)
+	w.tell(t, []scenario{{"1 control plane and 2 workers from a patch to a later one, with another containerd and flannel", begin, upgradePatch}})
+}
+
+// upgradePatch changes the version by a patch. The bundle's older release has an older containerd and an older flannel, so both are exchanged.
+func upgradePatch(t *testing.T, w *world) {
+	t.Run("it begins with the older ones", func(t *testing.T) { w.requireRuntimeAndNetwork(t, "2.2.9", "v0.28.4") })
+	w.deployLasting(t)
+	to := w.now
+	to.version = newest
+	w.must(t, to)
+	w.requireWhole(t)
+	t.Run("every component is of the new version", func(t *testing.T) { w.requireComponents(t, newest, "3.6.8-0", "v1.14.2") })
+	t.Run("every node runs the newer containerd, and the newer flannel", func(t *testing.T) { w.requireRuntimeAndNetwork(t, "2.3.4", "v0.28.10") })
+	t.Run("a pod that runs on every node and is not drained was not begun anew", w.requireLasted)
+	t.Run("running again changes nothing", w.requireNothingToDo)
+}
+
+// lasting is a pod on each node that a drain leaves where it is, as those of DaemonSets are.
+const lasting = `
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: lasting, namespace: default}
+spec:
+  selector: {matchLabels: {app: lasting}}
+  template:
+    metadata: {labels: {app: lasting}}
+    spec:
+      tolerations: [{operator: Exists}]
+      containers:
+      - {name: lasting, image: "docker.io/kubewright/netcheck:v1", args: [serve]}
+`
+
+func (w *world) deployLasting(t *testing.T) {
+	t.Helper()
+	if _, err := w.Kubectl(t.Context(), lasting, "apply", "-f", "-"); err != nil {
+		t.Fatal(err)
+	}
+	w.kubectl(t, "rollout", "status", "daemonset/lasting", "--timeout=120s")
+}
+
+// requireLasted wants that containers outlived the exchange of containerd below them.
+func (w *world) requireLasted(t *testing.T) {
+	restarts := strings.Fields(w.kubectl(t, "get", "pods", "-l", "app=lasting", "-o", "jsonpath={.items[*].status.containerStatuses[0].restartCount}"))
+	if len(restarts) != len(w.now.hosts()) || slices.ContainsFunc(restarts, func(n string) bool { return n != "0" }) {
+		t.Errorf("restarts are %v, want one pod on each node that was never begun anew", restarts)
+	}
+}
+
+// requireRuntimeAndNetwork asks nodes and pods for the versions of containerd and flannel.
+func (w *world) requireRuntimeAndNetwork(t *testing.T, containerd, flannel string) {
+	t.Helper()
+	for _, n := range w.nodes(t) {
+		if have, want := n.Status.NodeInfo.ContainerRuntimeVersion, "containerd://"+containerd; strings.ReplaceAll(have, "//v", "//") != want {
+			t.Errorf("%s runs %s, want %s", n.Name, have, want)
+		}
+	}
+	images := strings.Fields(w.kubectl(t, "-n", "kube-flannel", "get", "pods", "-o", "jsonpath={.items[*].spec.containers[*].image}"))
+	if want := "ghcr.io/flannel-io/flannel:" + flannel; len(images) != len(w.now.hosts()) || slices.ContainsFunc(images, func(image string) bool { return image != want }) {
+		t.Errorf("pods of the network run %v, want %s on each node", images, want)
+	}
+}
+
 // stubborn is a pod whose budget allows no disruption at all.
 const stubborn = `
 apiVersion: v1

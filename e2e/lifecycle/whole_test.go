@@ -3,6 +3,7 @@
 package lifecycle
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -151,13 +153,30 @@ func (w *world) leader(t *testing.T) (leader string, ids map[string]uint64) {
 	return leader, ids
 }
 
+// election bounds the wait for etcd's members to agree on a leader; they do so within seconds, even on a machine that has much to do.
+const election = time.Minute
+
+// elected is leader as soon as there is one: members that stood still for a moment elect one first.
+func (w *world) elected(t *testing.T) (leader string, ids map[string]uint64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), election)
+	defer cancel()
+	for {
+		if leader, ids = w.leader(t); leader != "" {
+			return leader, ids
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("no control plane leads etcd %s after it was asked for", election)
+		case <-time.After(again):
+		}
+	}
+}
+
 // lead makes the member of a control plane the leader of etcd.
 func (w *world) lead(t *testing.T, host string) {
 	t.Helper()
-	now, ids := w.leader(t)
-	if now == "" {
-		t.Fatal("no control plane leads etcd")
-	}
+	now, ids := w.elected(t)
 	if now != host {
 		w.etcdctl(t, now, "move-leader", strconv.FormatUint(ids[host], 16))
 	}

@@ -21,9 +21,10 @@ import (
 
 // Versions that the bundle of the whole test holds; the one for development holds the newest alone.
 const (
-	oldest = "v1.34.4"
-	older  = "v1.35.4"
-	newest = "v1.36.3"
+	oldest  = "v1.34.4"
+	older   = "v1.35.4"
+	patched = "v1.36.1"
+	newest  = "v1.36.3"
 )
 
 // patience bounds what no test should come near to.

@@ -127,6 +127,18 @@ func TestBuildingTwiceInDifferentPlacesGivesTheSameDigest(t *testing.T) {
 	}
 }
 
+func TestOnlyInAManifestTheVersionIsReplaced(t *testing.T) {
+	for kind, want := range map[bundle.FileKind]string{
+		bundle.FileManifest: "image: registry.test/a:v1.2.3 # v1.2.3",
+		bundle.FileBinary:   "image: registry.test/a:{version} # {version}",
+	} {
+		f := File{Kind: kind, Version: "v1.2.3"}
+		if got := string(f.content([]byte("image: registry.test/a:{version} # {version}"))); got != want {
+			t.Errorf("in a %s it becomes %q, want %q", kind, got, want)
+		}
+	}
+}
+
 func read(t *testing.T, path string) []byte {
 	t.Helper()
 	raw, err := os.ReadFile(path)

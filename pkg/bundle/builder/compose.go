@@ -59,7 +59,7 @@ func (b *build) compose(targets []*target) (*bundle.Config, map[digest.Digest]bu
 		if err != nil {
 			return nil, nil, err
 		}
-		d, blob := bundle.BytesBlob(raw)
+		d, blob := bundle.BytesBlob(f.content(raw))
 		blobs[d] = blob
 		r.Files = append(r.Files, bundle.File{
 			Name: f.Name, Kind: f.Kind, Component: f.Component, Version: f.Version, Digest: d, Size: blob.Size, Mode: 0o644,

@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -37,7 +38,7 @@ type Definition struct {
 	Downloads []Download `json:"downloads,omitempty"`
 	// Mirrors say where downloads and images to pull are to be had instead.
 	Mirrors upstream.Mirrors `json:"mirrors,omitempty"`
-	// Files are taken as they are.
+	// Files are taken as they are, manifests but for the version in them.
 	Files []File `json:"files,omitempty"`
 	// Tools are programs out of Debian packages that run on hosts as they are.
 	Tools []Tools `json:"tools,omitempty"`
@@ -103,6 +104,14 @@ type File struct {
 	Kind      bundle.FileKind `json:"kind"`
 	Component string          `json:"component"`
 	Version   string          `json:"version"`
+}
+
+// content is what goes into the bundle. In a manifest {version} stands for the version, so that several versions of a component can share it.
+func (f *File) content(raw []byte) []byte {
+	if f.Kind != bundle.FileManifest {
+		return raw
+	}
+	return bytes.ReplaceAll(raw, []byte("{version}"), []byte(f.Version))
 }
 
 // Tools are programs of Debian packages for hosts of any distribution: they become files of the bundle together with every library
