@@ -39,9 +39,7 @@ func TestABaseAndADeltaInstallHostsThatReachNothing(t *testing.T) {
 		t.Fatalf("the delta by itself should be refused as bad input, with --base as the way out: %v\n%s", err, out)
 	}
 	i.Bases = []string{base}
-	if out, err = i.Up(ctx); err != nil {
-		t.Fatalf("kubewright up: %v\n%s", err, out)
-	}
+	out = mustUp(t, ctx, fleet, i)
 	t.Log(tail(out, 10))
 	if moved := requireContent(t, out, i, len(fleet.Hosts())); moved.OverSSH == 0 {
 		t.Errorf("of %d bytes none went over SSH, though the hosts reach nobody but each other", moved.All)

@@ -31,10 +31,7 @@ func TestThreeControlPlanesAndAWorkerComeUpFromOneBundle(t *testing.T) {
 	for _, h := range fleet.Hosts() {
 		before[h.Name] = traces(t, ctx, fleet, h.Name)
 	}
-	out, err := i.Up(ctx)
-	if err != nil {
-		t.Fatalf("kubewright up: %v\n%s", err, out)
-	}
+	out := mustUp(t, ctx, fleet, i)
 	t.Log(tail(out, 12))
 	requireWholeCluster(t, ctx, fleet, i)
 	requireContent(t, out, i, len(fleet.Hosts()))
@@ -102,10 +99,7 @@ func TestThreeControlPlanesAndAWorkerComeUpFromOneBundle(t *testing.T) {
 	})
 	t.Run("the same command again changes nothing and costs at most 3 requests per host", func(t *testing.T) {
 		before := kubectl(t, ctx, i, "get", "nodes,deployments,daemonsets", "-A", "-o", "jsonpath={range .items[*]}{.metadata.uid} {.metadata.generation}{\"\\n\"}{end}")
-		out, err := i.Up(ctx)
-		if err != nil {
-			t.Fatalf("kubewright up: %v\n%s", err, out)
-		}
+		out := mustUp(t, ctx, fleet, i)
 		t.Log(tail(out, 10))
 		if !strings.Contains(out, "nothing had to be changed") {
 			t.Errorf("something was changed:\n%s", out)

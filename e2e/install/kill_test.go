@@ -48,24 +48,18 @@ func TestAnInstallationKilledAgainAndAgainConverges(t *testing.T) {
 	made := authorities{}
 	for n, stage := range chosen {
 		life := time.Duration(random.Int64N(int64(mostLife)))
-		last := killAfter(t, ctx, i, stages[stage], life)
+		last := killAfter(t, ctx, fleet, i, stages[stage], life)
 		t.Logf("kill %d, %s after it told of %s; last lines:\n%s", n+1, life, stages[stage], last)
 		made.look(t, ctx, fleet)
 	}
-	out, err := i.Up(ctx)
-	if err != nil {
-		t.Fatalf("kubewright up after the kills: %v\n%s", err, out)
-	}
+	out := mustUp(t, ctx, fleet, i)
 	t.Log(tail(out, 12))
 	made.look(t, ctx, fleet)
 	made.requireOnce(t)
 	requireWholeCluster(t, ctx, fleet, i)
 	requireOneAuthority(t, ctx, i)
 	t.Run("and then there is nothing left to do", func(t *testing.T) {
-		out, err := i.Up(ctx)
-		if err != nil {
-			t.Fatalf("kubewright up: %v\n%s", err, out)
-		}
+		out := mustUp(t, ctx, fleet, i)
 		if !strings.Contains(out, "nothing had to be changed") {
 			t.Errorf("something was changed:\n%s", out)
 		}
@@ -74,7 +68,7 @@ func TestAnInstallationKilledAgainAndAgainConverges(t *testing.T) {
 
 // killAfter runs up and kills it so long after it told of a step for the first time, or of all hosts having joined. Ending before is a
 // failure: it should have been killed.
-func killAfter(t *testing.T, ctx context.Context, i *kubewright.Installation, step string, life time.Duration) (last string) {
+func killAfter(t *testing.T, ctx context.Context, fleet *hosts.Fleet, i *kubewright.Installation, step string, life time.Duration) (last string) {
 	t.Helper()
 	up, err := i.Start(i.UpCommand(ctx))
 	if err != nil {
@@ -82,6 +76,7 @@ func killAfter(t *testing.T, ctx context.Context, i *kubewright.Installation, st
 	}
 	told := regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d\s+\S+\s+(` + step + `|` + joined + `)\s`)
 	if _, err := up.Await(ctx, told); err != nil {
+		t.Log(fleet.Evidence(ctx))
 		t.Fatalf("kubewright up before it was killed: %v", err)
 	}
 	if !up.Outlives(life) {

@@ -54,10 +54,7 @@ func TestABundleOfWhatProjectsReleaseInstalls(t *testing.T) {
 	}
 
 	i.Bundle = released
-	out, err := i.Up(ctx)
-	if err != nil {
-		t.Fatalf("kubewright up: %v\n%s", err, out)
-	}
+	out := mustUp(t, ctx, fleet, i)
 	t.Log(tail(out, 10))
 	if nodes := kubectl(t, ctx, i, "get", "nodes", "--no-headers"); strings.Count(nodes, " Ready ") != 2 || strings.Count(nodes, version) != 2 {
 		t.Errorf("nodes are\n%s", nodes)

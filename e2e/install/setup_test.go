@@ -56,17 +56,23 @@ func prepare(t *testing.T, ctx context.Context, name string, o fixture.Options) 
 			t.Errorf("take the fleet down: %v", err)
 		}
 	})
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(fleet.Evidence(context.Background()))
-		}
-	})
 	i := &kubewright.Installation{Program: program, Bundle: bundle, Dir: t.TempDir(), Name: name}
 	o.Version = version
 	if err := i.Describe(fleet, o); err != nil {
 		t.Fatal(err)
 	}
 	return fleet, i
+}
+
+// mustUp runs `kubewright up` to its end. When it fails, so does the test, with what hosts say of it before what kubewright says.
+func mustUp(t *testing.T, ctx context.Context, fleet *hosts.Fleet, i *kubewright.Installation) string {
+	t.Helper()
+	out, err := i.Up(ctx)
+	if err != nil {
+		t.Log(fleet.Evidence(ctx))
+		t.Fatalf("kubewright up: %v\n%s", err, out)
+	}
+	return out
 }
 
 // run executes a program on a host and fails the test when it fails.
