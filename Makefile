@@ -10,8 +10,8 @@ export KUBEWRIGHT_BUNDLE
 
 TOOL := go tool -modfile=tools/go.mod
 
-# Every version of Kubernetes that upgrades are tested with, and the one bundle that holds them all.
-VERSIONS := 1.34 1.35 1.36
+# Every version of Kubernetes that upgrades are tested with, and the one bundle that holds them all. 1.36 is the latest patch.
+VERSIONS := 1.34 1.35 1.36.1 1.36
 BUNDLE_ALL := $(shell hack/bundle-path.sh kubernetes-all)
 
 # The manager's image has the chart's appVersion.
