@@ -43,6 +43,9 @@ func upgradeChain(t *testing.T, w *world) {
 	reports := load.end(t)
 	t.Logf("measured: upgraded 5 nodes over 2 minor versions in %s", took.Round(time.Second))
 	requireServed(t, reports)
+	t.Logf("what was done when:\n%s", out)
+	t.Logf("what became of pods of the system when:\n%s", w.kubectl(t, "get", "events", "--namespace", "kube-system", "--sort-by=.lastTimestamp", "-o",
+		`jsonpath={range .items[?(@.involvedObject.kind=="Pod")]}{.lastTimestamp} {.involvedObject.name} {.reason} {.source.host}{"\n"}{end}`))
 	t.Run("it was a chain of two operations", func(t *testing.T) {
 		for _, v := range []string{older, newest} {
 			if !strings.Contains(out, v) {
