@@ -6,10 +6,17 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
 func main() {
+	// kubeadm looks at a cluster's health before an upgrade by running `pause -v` in a Job, and waits for it to end
+	// (cmd/kubeadm/app/phases/upgrade/health.go).
+	if slices.Contains(os.Args[1:], "-v") {
+		fmt.Println("pause, built by Kubewright")
+		return
+	}
 	if os.Getpid() != 1 {
 		fmt.Fprintln(os.Stderr, "pause: not process 1, children of others will not be reaped")
 	}
