@@ -110,6 +110,10 @@ func (s *secondDay) addWorker(ctx context.Context) error {
 	if err := s.join(ctx, r, s.seed.Host); err != nil {
 		return err
 	}
+	// kubeadm ends when kubelet has its certificate, which is before there is a node that could be waited for.
+	if _, err := s.seed.script(ctx, kubectl+" wait --for=create node/"+newWorker+" --timeout "+settle+"\n"); err != nil {
+		return wrap("wait for the node to be there", err)
+	}
 	return s.settled(ctx, s.seed)
 }
 
