@@ -36,17 +36,20 @@ func main() {
 	first := flag.String("first", floorRun, "what to run first: floor or kubewright; run both orders to see what the order does")
 	only := flag.String("only", bothRuns, "what to run at all: both, floor or kubewright")
 	fleet := flag.String("fleet", "bench", "name of the container hosts, which are removed before and after each run")
-	what := flag.String("what", "install", "what to measure: install, or lifecycle (upgrading, growing, resetting a cluster that runs)")
+	what := flag.String("what", "install", "what to measure: install, lifecycle (upgrading, growing, resetting a cluster that runs), or grow (the same without the upgrade, in a few minutes)")
 	verbose := flag.Bool("v", false, "show everything that the runs print")
 	flag.Parse()
 	b := bench{out: os.Stdout, fleet: *fleet, verbose: *verbose, lifecycle: newLifecycleResults()}
 	switch *what {
 	case "install":
 		b.count, b.runs, b.print = 4, sides{b.floor, b.kubewright}, b.results.print
-	case "lifecycle":
+	case "lifecycle", "grow":
+		if b.begin = olderVersion; *what == "grow" {
+			b.begin = version
+		}
 		b.count, b.runs, b.print = 5, sides{b.lifecycleFloor, b.lifecycleKubewright}, b.lifecycle.print
 	default:
-		fmt.Fprintf(os.Stderr, "bench: -what %q: say install or lifecycle\n", *what)
+		fmt.Fprintf(os.Stderr, "bench: -what %q: say install, lifecycle or grow\n", *what)
 		os.Exit(2)
 	}
 	if err := b.run(ctx, *first, *only); err != nil {
@@ -60,6 +63,8 @@ type bench struct {
 	fleet   string
 	verbose bool
 	results results
+	// begin is the version that a cluster has before its second day.
+	begin string
 	// lifecycle holds the results of a cluster that runs already.
 	lifecycle lifecycleResults
 	// count of hosts, what to run on them, and how to print what came of it.
