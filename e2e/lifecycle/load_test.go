@@ -111,10 +111,7 @@ spec:
 // up does not count.
 func (w *world) deployWorkload(t *testing.T) {
 	t.Helper()
-	if _, err := w.Kubectl(t.Context(), workload, "apply", "-f", "-"); err != nil {
-		t.Fatal(err)
-	}
-	w.kubectl(t, "-n", "load", "rollout", "status", "deployment/echo", "--timeout=180s")
+	w.deploy(t, workload, "load", "deployment/echo")
 	w.kubectl(t, "-n", "load", "rollout", "restart", "daemonset/client")
 	w.kubectl(t, "-n", "load", "rollout", "status", "daemonset/client", "--timeout=180s")
 }

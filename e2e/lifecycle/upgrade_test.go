@@ -153,7 +153,7 @@ func TestPatchUpgradeBringsAnotherRuntimeAndPodNetwork(t *testing.T) {
 // upgradePatch changes the version by a patch. The bundle's older release has an older containerd and an older flannel, so both are exchanged.
 func upgradePatch(t *testing.T, w *world) {
 	t.Run("it begins with the older ones", func(t *testing.T) { w.requireRuntimeAndNetwork(t, "2.2.9", "v0.28.4") })
-	w.deployLasting(t)
+	w.deploy(t, lasting, "default", "daemonset/lasting")
 	to := w.now
 	to.version = newest
 	w.must(t, to)
@@ -178,14 +178,6 @@ spec:
       containers:
       - {name: lasting, image: "docker.io/kubewright/netcheck:v1", args: [serve]}
 `
-
-func (w *world) deployLasting(t *testing.T) {
-	t.Helper()
-	if _, err := w.Kubectl(t.Context(), lasting, "apply", "-f", "-"); err != nil {
-		t.Fatal(err)
-	}
-	w.kubectl(t, "rollout", "status", "daemonset/lasting", "--timeout=120s")
-}
 
 // requireLasted wants that containers outlived the exchange of containerd below them.
 func (w *world) requireLasted(t *testing.T) {
@@ -258,14 +250,6 @@ spec:
       - {name: slow, image: "docker.io/kubewright/netcheck:v1", args: [serve, -grace, 12s]}
 `
 
-func (w *world) deploySlow(t *testing.T) {
-	t.Helper()
-	if _, err := w.Kubectl(t.Context(), slow, "apply", "-f", "-"); err != nil {
-		t.Fatal(err)
-	}
-	w.kubectl(t, "-n", "slow", "rollout", "status", "deployment/slow", "--timeout=120s")
-}
-
 // lagPool upgrades the control plane and holds the pool of workers where it is, as skew allows.
 func (w *world) lagPool(t *testing.T, to shape) {
 	t.Helper()
@@ -327,9 +311,7 @@ func drainPolicy(timeout, onTimeout string) fixture.Edit {
 func (w *world) upgradeByForce(t *testing.T, to shape) {
 	t.Helper()
 	w.kubectl(t, "-n", "slow", "rollout", "status", "deployment/slow", "--timeout=180s")
-	if _, err := w.Kubectl(t.Context(), guardSlow, "apply", "-f", "-"); err != nil {
-		t.Fatal(err)
-	}
+	w.apply(t, guardSlow)
 	w.kubectl(t, "-n", "slow", "wait", "--for=jsonpath={.status.currentHealthy}=3", "pdb/slow", "--timeout=120s")
 	last := ""
 	for name, v := range w.versionsOfNodes(t) {
@@ -360,10 +342,7 @@ func (w *world) upgradeByForce(t *testing.T, to shape) {
 }
 
 func upgradeBlocked(t *testing.T, w *world) {
-	if _, err := w.Kubectl(t.Context(), stubborn, "apply", "-f", "-"); err != nil {
-		t.Fatal(err)
-	}
-	w.kubectl(t, "-n", "stubborn", "rollout", "status", "deployment/stubborn", "--timeout=120s")
+	w.deploy(t, stubborn, "stubborn", "deployment/stubborn")
 	to := w.now
 	to.version = newest
 	w.lagPool(t, to)
@@ -399,7 +378,7 @@ func upgradeBlocked(t *testing.T, w *world) {
 
 	t.Run("cancelled while a worker is in hand, it carries that one through and begins no other", func(t *testing.T) {
 		w.describe(t, to, drainPolicy("3m", "Abort"))
-		w.deploySlow(t)
+		w.deploy(t, slow, "slow", "deployment/slow")
 		up := w.start(t)
 		w.await(t, up, `n[23] +worker/drain +running`)
 		if out, err := w.call(t, "cancel", w.Name); err != nil {

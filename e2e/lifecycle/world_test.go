@@ -216,6 +216,21 @@ func (w *world) kubectl(t *testing.T, args ...string) string {
 	return out
 }
 
+// apply hands objects to the cluster.
+func (w *world) apply(t *testing.T, objects string) {
+	t.Helper()
+	if _, err := w.Kubectl(t.Context(), objects, "apply", "-f", "-"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// deploy applies objects and waits until one of them, a workload, runs as it says.
+func (w *world) deploy(t *testing.T, objects, namespace, workload string) {
+	t.Helper()
+	w.apply(t, objects)
+	w.kubectl(t, "-n", namespace, "rollout", "status", workload, "--timeout=180s")
+}
+
 // exec runs a program on a host and fails the test when it fails.
 func (w *world) exec(t *testing.T, host string, argv ...string) string {
 	t.Helper()
