@@ -79,11 +79,7 @@ func (w *world) killAll(t *testing.T, every int, all []deed) {
 			reached := pointsOf(kills)
 			t.Logf("measured: %d steps, killed %d times, then it ended well", len(steps[d.name]), len(reached))
 			t.Run("every step was killed at its beginning", func(t *testing.T) {
-				for _, point := range chosen {
-					if strings.HasPrefix(point, "kill:begin:") && !slices.Contains(reached, point) {
-						t.Errorf("%s was not reached; the last run said\n%s", point, tail(out, 40))
-					}
-				}
+				requireBegun(t, chosen, reached, applies[d.name], out)
 			})
 			t.Run("every step that does something was killed right after it had", func(t *testing.T) {
 				requireApplied(t, chosen, applies[d.name], kills)
@@ -101,6 +97,27 @@ func (w *world) killAll(t *testing.T, every int, all []deed) {
 			w.explain(t)
 			t.Fatalf("what comes after %s would only repeat its failure", d.name)
 		}
+	}
+}
+
+// requireBegun wants that the program died at the beginning of every step, as far as that was among the chosen points. Only a step that did
+// nothing in the undisturbed run may be missing, if the last run left it out: one that finds the nodes finished does not look at hosts again
+// whose operation was cut off right before.
+func requireBegun(t *testing.T, chosen, reached, applies []string, last string) {
+	t.Helper()
+	var left []string
+	for _, point := range chosen {
+		step, ok := strings.CutPrefix(point, "kill:begin:")
+		switch {
+		case !ok || slices.Contains(reached, point):
+		case !slices.Contains(applies, step) && !slices.Contains(stepsOf(last), step):
+			left = append(left, step)
+		default:
+			t.Errorf("%s was not reached; the last run said\n%s", point, tail(last, 40))
+		}
+	}
+	if len(left) > 0 {
+		t.Logf("measured: %d steps that had nothing to do were left out by the last run %v", len(left), left)
 	}
 }
 
