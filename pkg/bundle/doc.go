@@ -9,5 +9,4 @@
 // with it.
 package bundle
 
-// Digests are computed by what is linked in: without this, a program that imports nothing else refuses every blob.
-import _ "crypto/sha256"
+import _ "crypto/sha256" // digests are computed by what is linked in: without this, a program that imports nothing else refuses every blob
