@@ -37,12 +37,12 @@ func goals() map[act]float64 { return map[act]float64{actUpgrade: 1.3, actAdd: 1
 func acts() []act { return []act{actUpgrade, actAdd, actNothing, actReset} }
 
 // skips says whether an act is left out: who begins with the version that the second day leads to has no upgrade to do.
-func (b *bench) skips(one act) bool { return one == actUpgrade && b.begin == version }
+func (b *bench) skips(one act) bool { return one == actUpgrade && b.lifecycle.begin == version }
 
 // lifecycleFloor installs the version to begin with by script, which is not measured, and then does each act by hand.
 func (b *bench) lifecycleFloor(ctx context.Context, fleet *hosts.Fleet, opened *bundle.Bundle) error {
-	return b.withFloor(ctx, fleet, opened, b.begin, func(f *floor) error {
-		b.say("==> scripted kubeadm %s, not measured", b.begin)
+	return b.withFloor(ctx, fleet, opened, b.lifecycle.begin, func(f *floor) error {
+		b.say("==> scripted kubeadm %s, not measured", b.lifecycle.begin)
 		s := &secondDay{floor: f}
 		defer s.close()
 		if err := s.install(ctx); err != nil {
@@ -80,11 +80,11 @@ func (b *bench) lifecycleKubewright(ctx context.Context, fleet *hosts.Fleet, bun
 	}
 	defer done()
 	o := options()
-	o.Version = b.begin
+	o.Version = b.lifecycle.begin
 	if err := installation.Describe(fleet, o); err != nil {
 		return err
 	}
-	b.say("==> kubewright up of %s, not measured", b.begin)
+	b.say("==> kubewright up of %s, not measured", b.lifecycle.begin)
 	if output, err := installation.Up(ctx); err != nil {
 		return withOutput(err, output)
 	}
@@ -149,7 +149,11 @@ func (b *bench) installation(bundlePath string) (i *kubewright.Installation, don
 }
 
 // lifecycleResults are what both sides took for each act.
-type lifecycleResults struct{ floor, kubewright map[act]*result }
+type lifecycleResults struct {
+	floor, kubewright map[act]*result
+	// begin is the version that a cluster has before its second day.
+	begin string
+}
 
 func newLifecycleResults() lifecycleResults {
 	return lifecycleResults{floor: map[act]*result{}, kubewright: map[act]*result{}}
@@ -158,7 +162,7 @@ func newLifecycleResults() lifecycleResults {
 // print writes a line for each act.
 func (r lifecycleResults) print(w io.Writer) error {
 	t := newTable(w)
-	_, _ = fmt.Fprintf(t, "\n3 CONTROL PLANES + 1 WORKER, %s TO %s\tFLOOR\tKUBEWRIGHT\tRATIO\tGOAL\tLOAD BEFORE EACH (1, 5, 15 MIN)\tCONNECTIONS/REQUESTS PER HOST\n", olderVersion, version)
+	_, _ = fmt.Fprintf(t, "\n3 CONTROL PLANES + 1 WORKER, %s TO %s\tFLOOR\tKUBEWRIGHT\tRATIO\tGOAL\tLOAD BEFORE EACH (1, 5, 15 MIN)\tCONNECTIONS/REQUESTS PER HOST\n", r.begin, version)
 	for _, one := range acts() {
 		floor, kubewright := r.floor[one], r.kubewright[one]
 		goal := ""

@@ -44,8 +44,8 @@ func main() {
 	case "install":
 		b.count, b.runs, b.print = 4, sides{b.floor, b.kubewright}, b.results.print
 	case "lifecycle", "grow":
-		if b.begin = olderVersion; *what == "grow" {
-			b.begin = version
+		if b.lifecycle.begin = olderVersion; *what == "grow" {
+			b.lifecycle.begin = version
 		}
 		b.count, b.runs, b.print = 5, sides{b.lifecycleFloor, b.lifecycleKubewright}, b.lifecycle.print
 	default:
@@ -63,8 +63,6 @@ type bench struct {
 	fleet   string
 	verbose bool
 	results results
-	// begin is the version that a cluster has before its second day.
-	begin string
 	// lifecycle holds the results of a cluster that runs already.
 	lifecycle lifecycleResults
 	// count of hosts, what to run on them, and how to print what came of it.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/kubewright/kubewright/pkg/host/redact"
@@ -31,18 +32,21 @@ var (
 
 // staticPodsSaid is, redacted, what the static pods that a command waited for said last. kubeadm only says that it waited in vain.
 func (t *Task) staticPodsSaid(ctx context.Context, pods []string) []string {
-	var lines []string
+	var lines, silent []string
 	for _, pod := range pods {
 		said, age := t.staticPodSaid(pod)
 		if len(said) == 0 {
-			lines = append(lines, fmt.Sprintf("-- static pod %s has said nothing on this host; kubelet's last errors:", pod))
-			lines = append(lines, t.kubeletErrors(ctx)...)
+			silent = append(silent, pod)
 			continue
 		}
 		lines = append(lines, fmt.Sprintf("-- static pod %s, last heard of %s ago:", pod, age))
 		lines = append(lines, said...)
 	}
-	return lines
+	if len(silent) == 0 {
+		return lines
+	}
+	lines = append(lines, fmt.Sprintf("-- nothing was said on this host by static pod %s; kubelet's last errors:", strings.Join(silent, ", ")))
+	return append(lines, t.kubeletErrors(ctx)...)
 }
 
 // staticPodSaid is the end of the newest log of a static pod, and how long ago it was written.

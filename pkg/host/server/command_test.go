@@ -138,7 +138,7 @@ func TestAFailedCommandTellsWhatTheStaticPodsSaidThatItWaitedFor(t *testing.T) {
 	}
 	s := h.Connect(t, "op", nil)
 	lease(t, s)
-	r := command(h, "k", "echo waited in vain; exit 1", func(c *api.Command) { c.StaticPods = []string{"etcd", "kube-apiserver"} })
+	r := command(h, "k", "echo waited in vain; exit 1", func(c *api.Command) { c.StaticPods = []string{"etcd", "kube-apiserver", "kube-scheduler"} })
 	_, err := s.Apply(t.Context(), api.ApplyRequest{Owner: owner, Resources: []api.Resource{r}}, nil)
 	var re *api.ResourceError
 	if !errors.As(err, &re) {
@@ -148,7 +148,7 @@ func TestAFailedCommandTellsWhatTheStaticPodsSaidThatItWaitedFor(t *testing.T) {
 	want := `waited in vain
 -- static pod etcd, last heard of some time ago:
 cannot bind: address in use
--- static pod kube-apiserver has said nothing on this host; kubelet's last errors:
+-- nothing was said on this host by static pod kube-apiserver, kube-scheduler; kubelet's last errors:
 E1129 10:00:01 cannot start kube-apiserver, token: [redacted]`
 	if said != want {
 		t.Errorf("it says\n%s\nwant\n%s", said, want)

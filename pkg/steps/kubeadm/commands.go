@@ -41,7 +41,7 @@ func InitResource(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) 
 		{Path: dir + "/patches/kubeletconfiguration0+merge.json", Content: patch},
 	}, "/etc/kubernetes/admin.conf", "/etc/kubernetes/manifests/etcd.yaml")
 	r.Command.Covers = covers
-	r.Command.StaticPods = append([]string{etcdPod}, controlPlanePods...)
+	r.Command.StaticPods = controlPlanePods
 	return r, nil
 }
 
@@ -61,14 +61,14 @@ func JoinPrepare(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.
 
 // JoinEtcd is the second third: the host's etcd becomes a learner and is promoted. Only one may do so at a time.
 func JoinEtcd(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.Resource, error) {
-	return awaiting(etcdPod)(join(JoinEtcdCommand, c, h, discovery, []string{
+	return awaiting(controlPlanePods[:1]...)(join(JoinEtcdCommand, c, h, discovery, []string{
 		"preflight", "control-plane-prepare", "check-etcd", kubeletStart, "kubelet-wait-bootstrap", "control-plane-join", "wait-control-plane",
 	}, "/etc/kubernetes/manifests/etcd.yaml"))
 }
 
 // JoinFinish is the last third: the static pods of the control plane, kubelet's registration, the node's role.
 func JoinFinish(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.Resource, error) {
-	return awaiting(controlPlanePods...)(covering(c, h)(join(JoinFinishCommand, c, h, discovery, []string{
+	return awaiting(controlPlanePods[1:]...)(covering(c, h)(join(JoinFinishCommand, c, h, discovery, []string{
 		"preflight", "control-plane-prepare/download-certs", "control-plane-prepare/certs", "control-plane-prepare/kubeconfig",
 		"check-etcd", kubeletStart, "etcd-join",
 	}, kubeletConf, "/etc/kubernetes/manifests/kube-apiserver.yaml")))
@@ -121,11 +121,8 @@ func covering(c *desired.Cluster, h desired.Host) func(hostapi.Resource, error) 
 	}
 }
 
-// Static pods that commands wait for, as kubeadm names them without the node's name.
-const etcdPod = "etcd"
-
-// controlPlanePods are those of a control plane besides etcd.
-var controlPlanePods = []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"}
+// controlPlanePods are the static pods that commands wait for, as kubeadm names them without the node's name. etcd comes first.
+var controlPlanePods = []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}
 
 // awaiting names the static pods that a command waits for.
 func awaiting(pods ...string) func(hostapi.Resource, error) (hostapi.Resource, error) {

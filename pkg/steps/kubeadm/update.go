@@ -61,7 +61,7 @@ func ControlPlane(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) 
 	if err != nil {
 		return hostapi.Resource{}, err
 	}
-	return awaiting(append([]string{etcdPod}, controlPlanePods...)...)(upgradePhase(h, cover, "control-plane"))
+	return awaiting(controlPlanePods...)(upgradePhase(h, cover, "control-plane"))
 }
 
 // KubeletConfig writes kubelet's configuration on a host out of what the cluster keeps for all, and the host's own part.
