@@ -53,9 +53,12 @@ const evictAgain = 5 * time.Second
 
 // applyDrain makes the node unschedulable and evicts its pods. When that takes longer than the policy allows, the node either becomes
 // schedulable again and the step fails, or what is left is deleted. Only the time decides about that: a question that an API server did not
-// answer is asked again.
+// answer is asked again. No pod is moved while no controller manager leads, unless the policy is to force it.
 func (k *kube) applyDrain(ctx context.Context, a plan.Drain, host, operation string, report func(string)) error {
 	if err := k.cordon(ctx, host, operation); err != nil {
+		return err
+	}
+	if err := k.ledDrain(ctx, a.Policy, host, report); err != nil {
 		return err
 	}
 	late := k.evict(ctx, a.Policy, host, false, report)
@@ -81,6 +84,28 @@ func (k *kube) applyDrain(ctx context.Context, a plan.Drain, host, operation str
 		"%d pods could not be moved away within %s: %s%s; the node takes pods again and was left as it was: "+
 			"see what their PodDisruptionBudgets allow, raise spec.rollout.drain.timeout, or set spec.rollout.drain.onTimeout to Force (%w)",
 		len(left), a.Policy.Timeout.Duration, names(left), guarded, late), engine.Detail{Reason: "DrainTimeout"}))
+}
+
+// ledDrain sees that somebody looks after the pods that are about to move. A node without any does not wait for that.
+func (k *kube) ledDrain(ctx context.Context, policy v1alpha1.Drain, host string, report func(string)) error {
+	if pods, err := k.movable(ctx, host); err != nil || len(pods) == 0 {
+		return engine.Retryable(err)
+	}
+	err := k.awaitLeader(ctx, report)
+	if !errors.Is(err, errNoLeader) {
+		return engine.Retryable(err)
+	}
+	if policy.OnTimeout == v1alpha1.ForceDrain {
+		report(err.Error() + "; the node is drained all the same")
+		return nil
+	}
+	if undo := k.uncordon(ctx, host); undo != nil {
+		return engine.Retryable(errors.Join(err, undo))
+	}
+	return engine.NeedsHuman(engine.WithDetail(fmt.Errorf(
+		"%w after %s, so nobody would replace the pods of node %s; the node takes pods again and was left as it was: "+
+			"see why kube-controller-manager does not run on any control plane, or set spec.rollout.drain.onTimeout to Force",
+		err, leaderPatience, host), engine.Detail{Reason: "NoLeader"}))
 }
 
 // evict moves pods away and waits until they are gone. What fails on the way is tried again until the policy's time is over; the error says

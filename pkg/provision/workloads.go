@@ -36,6 +36,8 @@ func (k *kube) awaitWorkloads(ctx context.Context, a plan.AwaitWorkloads) (engin
 	return verdict, nil
 }
 
+// unavailable says what a workload lacks; empty when it lacks nothing. What its controller tells of it may be of a time before nodes and
+// pods went, as long as no controller manager leads; so the pods are counted too, whose readiness comes from their own nodes.
 func unavailable(ctx context.Context, objects client.Client, w plan.Workload) (string, error) {
 	key := client.ObjectKey{Namespace: w.Namespace, Name: w.Name}
 	var want, have, observed, generation int64
@@ -61,12 +63,16 @@ func unavailable(ctx context.Context, objects client.Client, w plan.Workload) (s
 		}
 		observed, generation, selector = d.Status.ObservedGeneration, d.Generation, d.Spec.Selector
 	}
-	switch {
-	case observed < generation:
+	if observed < generation {
 		return "its controller has not seen the newest version yet", nil
-	case have < want:
+	}
+	pods, err := podsOf(ctx, objects, w.Namespace, selector)
+	if err != nil {
+		return "", err
+	}
+	if have = min(have, ready(pods)); have < want {
 		text := fmt.Sprintf("%d of %d available", have, want)
-		if why := podTrouble(ctx, objects, w.Namespace, selector); why != "" {
+		if why := podTrouble(pods); why != "" {
 			text += ": " + why
 		}
 		return text, nil
@@ -74,19 +80,33 @@ func unavailable(ctx context.Context, objects client.Client, w plan.Workload) (s
 	return "", nil
 }
 
-// podTrouble says of the first pod that does not run why it does not, as its node tells; empty when none says anything, or when that
-// cannot be read: it only explains.
-func podTrouble(ctx context.Context, objects client.Client, namespace string, selector *metav1.LabelSelector) string {
+func podsOf(ctx context.Context, objects client.Client, namespace string, selector *metav1.LabelSelector) ([]corev1.Pod, error) {
 	labels, err := metav1.LabelSelectorAsSelector(selector)
 	if err != nil {
-		return ""
+		return nil, fmt.Errorf("read its selector: %w", err)
 	}
 	var pods corev1.PodList
 	if err := objects.List(ctx, &pods, client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: labels}); err != nil {
-		return ""
+		return nil, fmt.Errorf("list its pods: %w", err)
 	}
-	for i := range pods.Items {
-		p := &pods.Items[i]
+	return pods.Items, nil
+}
+
+// ready counts the pods that are Ready and stay.
+func ready(pods []corev1.Pod) int64 {
+	n := int64(0)
+	for i := range pods {
+		if pods[i].DeletionTimestamp == nil && isReady(&pods[i]) {
+			n++
+		}
+	}
+	return n
+}
+
+// podTrouble says of the first pod that does not run why it does not, as its node tells; empty when none says anything.
+func podTrouble(pods []corev1.Pod) string {
+	for i := range pods {
+		p := &pods[i]
 		for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
 			if c.State.Waiting == nil || c.State.Waiting.Reason == "ContainerCreating" || c.State.Waiting.Reason == "PodInitializing" {
 				continue
