@@ -107,6 +107,7 @@ func testCreateCluster(t *testing.T, env *testenv.Env) {
 			s.ControlPlane.Endpoint = v1alpha1.ControlPlaneEndpoint{Type: v1alpha1.ExternalEndpoint, Host: "192.0.2.256"}
 		}, []string{"spec.controlPlane.endpoint.host"}},
 		{"a port beyond 65535 is refused", func(s *spec) { s.ControlPlane.Endpoint.Port = 65536 }, []string{"spec.controlPlane.endpoint.port"}},
+		{"a local proxy on a port that etcd listens on is refused", func(s *spec) { s.ControlPlane.Endpoint.Port = 2379 }, []string{"spec.controlPlane.endpoint", "choose another one"}},
 		{"an unknown endpoint type is refused", func(s *spec) { s.ControlPlane.Endpoint.Type = "VIP" }, []string{"spec.controlPlane.endpoint.type", "LocalProxy"}},
 
 		{"names, wildcards and addresses are accepted in certSANs", func(s *spec) {

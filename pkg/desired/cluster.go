@@ -21,6 +21,12 @@ import (
 // APIServerPort is where every API server listens, kubeadm's default.
 const APIServerPort = 6443
 
+// EtcdPort is where every member of etcd answers clients, kubeadm's default.
+const EtcdPort = 2379
+
+// EtcdProxyPort is where the local proxy of a control plane leads its API server to the members of etcd on the others.
+const EtcdProxyPort = 7379
+
 // proxyPort is where the local proxy listens unless the spec says otherwise.
 const proxyPort = 7443
 

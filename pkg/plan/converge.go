@@ -322,10 +322,11 @@ func (b *builder) node() error {
 	}); err != nil {
 		return err
 	}
+	proxied := b.all
 	if b.in.Cluster.Endpoint.Type != v1alpha1.LocalProxyEndpoint {
-		return nil
+		proxied = b.roleInScope(v1alpha1.ControlPlaneRole)
 	}
-	return b.add(Step{ID: StepProxy, Title: "Run the local proxy to the API", Hosts: b.all, Needs: append(onAll(StepContent), onSame(StepTools)...)}, func(h desired.Host) ([]hostapi.Resource, error) {
+	return b.add(Step{ID: StepProxy, Title: "Run the local proxy", Hosts: proxied, Needs: append(onAll(StepContent), onSame(StepTools)...)}, func(h desired.Host) ([]hostapi.Resource, error) {
 		return proxy.Resources(b.files(h), proxy.Config(b.in.Cluster.Endpoint, b.in.Cluster.ControlPlanes(), h.Name)), nil
 	})
 }

@@ -321,10 +321,15 @@ func TestABundleThatLacksWhatAHostNeedsIsRefusedWithEverythingThatIsLacking(t *t
 			in.Cluster.MetricsServer = false
 			without(in, "", "metrics-server")
 		}, nil},
-		{"the proxy is neither wanted nor there", func(in *plan.Input) {
+		{"the proxy is not there for workers, which an external endpoint spares it", func(in *plan.Input) {
+			in.Cluster.Endpoint.Type = v1alpha1.ExternalEndpoint
+			forARM(in, "w1")
+			without(in, arm, "haproxy")
+		}, nil},
+		{"the proxy is not there for control planes, whose API servers need it for etcd", func(in *plan.Input) {
 			in.Cluster.Endpoint.Type = v1alpha1.ExternalEndpoint
 			without(in, "", "haproxy")
-		}, nil},
+		}, []string{"hosts cp1, cp2, cp3 are linux/amd64; the bundle test holds no file haproxy for them"}},
 		{"ip is not there, and one host has no default route", func(in *plan.Input) {
 			for _, h := range []string{"cp1", "cp2", "cp3"} {
 				in.Facts[h].DefaultRoute4 = "192.0.2.254"

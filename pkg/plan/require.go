@@ -43,7 +43,7 @@ func (b *builder) require(h desired.Host) requirement {
 	if c.MetricsServer {
 		r.images = append(r.images, "metrics-server")
 	}
-	proxied, routed := c.Endpoint.Type == v1alpha1.LocalProxyEndpoint, b.in.Facts[h.Name].DefaultRoute4 == ""
+	proxied, routed := c.Endpoint.Type == v1alpha1.LocalProxyEndpoint || h.IsControlPlane(), b.in.Facts[h.Name].DefaultRoute4 == ""
 	if proxied {
 		file(bundle.FileTool, "haproxy")
 	}

@@ -288,7 +288,7 @@ func (k *kube) patchNode(ctx context.Context, node *corev1.Node, change map[stri
 }
 
 // checkReturn is done when the node is Ready with the wanted kubelet, which runs since then and is well, and takes pods again. On a control
-// plane, whatever its kubelet has begun anew must run, and its own API server answer at the wanted version and reach etcd.
+// plane, whatever its kubelet has begun anew must run, its own API server answer at the wanted version, and its own member of etcd take part.
 func (k *kube) checkReturn(ctx context.Context, a plan.Return, host string, since time.Time) (engine.Verdict, error) {
 	node, err := k.node(ctx, host)
 	switch {
@@ -317,6 +317,9 @@ func (k *kube) checkReturn(ctx context.Context, a plan.Return, host string, sinc
 		}
 		if err := k.apiServerReady(ctx, host); err != nil {
 			return unknown(fmt.Errorf("its API server is not ready: %w", err)), nil
+		}
+		if err := k.memberServes(ctx, host); err != nil {
+			return unknown(fmt.Errorf("its member of etcd does not answer: %w", err)), nil
 		}
 	}
 	if node.Annotations[v1alpha1.CordonedByAnnotation] != "" {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -83,6 +84,23 @@ func (k *kube) membersVia(ctx context.Context, config *tls.Config, via desired.H
 	return list, nil
 }
 
+// memberServes asks the member of one control plane, and no other, whether it takes part: it lists members in agreement with the rest only.
+func (k *kube) memberServes(ctx context.Context, host string) error {
+	config, err := k.etcdTLS()
+	if err != nil {
+		return err
+	}
+	client, err := k.etcdClient(config, desired.Host{Name: host}, "127.0.0.1")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
+	defer cancel()
+	_, err = client.MemberList(ctx)
+	return err
+}
+
 // hostOf names the host a member is of. A member has its host's name only once it has started, and kubeadm knows members by their address
 // alone: one that bears the name of no host is that of the host at its address.
 func (k *kube) hostOf(name string, peers []string) string {
@@ -119,7 +137,7 @@ func (k *kube) status(ctx context.Context, config *tls.Config, via desired.Host,
 	defer func() { _ = client.Close() }()
 	ctx, cancel := context.WithTimeout(ctx, etcdTimeout)
 	defer cancel()
-	status, err := client.Status(ctx, "https://"+net.JoinHostPort(host, "2379"))
+	status, err := client.Status(ctx, "https://"+net.JoinHostPort(host, strconv.Itoa(desired.EtcdPort)))
 	switch {
 	case err != nil:
 		return 0, err
@@ -133,7 +151,7 @@ func (k *kube) status(ctx context.Context, config *tls.Config, via desired.Host,
 
 func (k *kube) etcdClient(config *tls.Config, via desired.Host, address string) (*clientv3.Client, error) {
 	client, err := clientv3.New(clientv3.Config{
-		Endpoints:   []string{"https://" + net.JoinHostPort(address, "2379")},
+		Endpoints:   []string{"https://" + net.JoinHostPort(address, strconv.Itoa(desired.EtcdPort))},
 		TLS:         config,
 		DialTimeout: etcdTimeout,
 		Logger:      zap.NewNop(),

@@ -53,7 +53,8 @@ func staticPodsRun(pods []corev1.Pod) error {
 	return nil
 }
 
-// apiServerReady asks the API server of one control plane whether it is ready, which it is not without etcd.
+// apiServerReady asks the API server of one control plane whether it is ready, which it is not without any member of
+// etcd that it knows.
 func (k *kube) apiServerReady(ctx context.Context, host string) error {
 	config, err := k.restOf(host)
 	if err != nil {

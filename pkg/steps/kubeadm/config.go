@@ -6,7 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net"
+	"net/netip"
 	"slices"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
@@ -89,7 +92,23 @@ func ClusterConfiguration(c *desired.Cluster) (map[string]any, error) {
 	if err := setDefaultArg(config, "apiServer", "extraArgs", field, "shutdown-delay-duration", apiServerDelay); err != nil {
 		return nil, err
 	}
-	return config, setDefaultArg(config, "apiServer", "extraArgs", field, "shutdown-watch-termination-grace-period", apiServerWatches)
+	if err := setDefaultArg(config, "apiServer", "extraArgs", field, "shutdown-watch-termination-grace-period", apiServerWatches); err != nil {
+		return nil, err
+	}
+	if members, _ := config["etcd"].(map[string]any); members["external"] != nil {
+		return config, nil
+	}
+	return config, setDefaultArg(config, "apiServer", "extraArgs", field, "etcd-servers", etcdServers(c))
+}
+
+// etcdServers are the member of etcd beside an API server, where kubeadm would leave it at (phases/controlplane, getAPIServerCommand), and
+// the others through the local proxy: without them an API server whose member is exchanged answers nobody for 20 seconds and more.
+func etcdServers(c *desired.Cluster) string {
+	own := "127.0.0.1"
+	if address, err := netip.ParseAddr(c.ControlPlanes()[0].Address); err == nil && address.Is6() {
+		own = "::1"
+	}
+	return "https://" + net.JoinHostPort(own, strconv.Itoa(desired.EtcdPort)) + ",https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(desired.EtcdProxyPort))
 }
 
 // apiServerDelay is how long an API server that was told to end goes on answering while its /readyz says no, so that the nodes' proxies,

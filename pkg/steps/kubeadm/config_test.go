@@ -184,6 +184,39 @@ func TestAnAPIServerEndsSlowlyUnlessToldHowLong(t *testing.T) {
 	}
 }
 
+func TestAnAPIServerKnowsOtherMembersOfEtcdUnlessToldOtherwise(t *testing.T) {
+	for name, test := range map[string]struct {
+		override, address string
+		want              []string
+	}{
+		"by default":                    {`{}`, "192.0.2.1", []string{"https://127.0.0.1:2379,https://127.0.0.1:7379"}},
+		"on hosts with IPv6":            {`{}`, "2001:db8::1", []string{"https://[::1]:2379,https://127.0.0.1:7379"}},
+		"when the user says which":      {`{"apiServer":{"extraArgs":[{"name":"etcd-servers","value":"https://127.0.0.1:2379"}]}}`, "192.0.2.1", []string{"https://127.0.0.1:2379"}},
+		"when etcd is somewhere else":   {`{"etcd":{"external":{"endpoints":["https://192.0.2.50:2379"]}}}`, "192.0.2.1", nil},
+		"when etcd is told where to be": {`{"etcd":{"local":{"dataDir":"/data"}}}`, "192.0.2.1", []string{"https://127.0.0.1:2379,https://127.0.0.1:7379"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := cluster(t, func(c *v1alpha1.Cluster) { c.Spec.Overrides.Kubeadm = raw(test.override) })
+			for i := range c.Hosts {
+				c.Hosts[i].Address = test.address
+			}
+			config, err := kubeadm.ClusterConfiguration(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, a := range config["apiServer"].(map[string]any)["extraArgs"].([]any) {
+				if arg := a.(map[string]any); arg["name"] == "etcd-servers" {
+					got = append(got, arg["value"].(string))
+				}
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 func TestAJoinThatHadStartedKubeletDoesNotStartItAgain(t *testing.T) {
 	c := cluster(t, nil)
 	for name, r := range map[string]func(*desired.Cluster, desired.Host, []byte) (hostapi.Resource, error){"worker": kubeadm.JoinWorker, "control plane": kubeadm.JoinPrepare} {

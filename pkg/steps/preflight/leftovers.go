@@ -43,7 +43,7 @@ func ports(j *judge) {
 	}
 	wanted := []int{10250, 10256}
 	if j.host.IsControlPlane() {
-		wanted = append(wanted, desired.APIServerPort, 2379, 2380, 10257, 10259)
+		wanted = append(wanted, desired.APIServerPort, desired.EtcdPort, 2380, desired.EtcdProxyPort, 10257, 10259)
 	}
 	if j.cluster.Endpoint.Type == v1alpha1.LocalProxyEndpoint {
 		wanted = append(wanted, j.cluster.Endpoint.Port)

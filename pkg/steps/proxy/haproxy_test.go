@@ -11,10 +11,12 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/steps/proxy"
 	"github.com/kubewright/kubewright/pkg/testenv"
@@ -107,14 +109,14 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// startProxy runs the haproxy of the bundle on the configuration of a worker, and returns its endpoint.
-func startProxy(t *testing.T, servers map[string]string) string {
+// startProxy runs the haproxy of the bundle on the configuration of a worker, or of one of the control planes, and returns its endpoint.
+func startProxy(t *testing.T, self string, servers map[string]string) string {
 	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	endpoint := desired.Endpoint{Host: "127.0.0.1", Port: free.Addr().(*net.TCPAddr).Port}
+	endpoint := desired.Endpoint{Type: v1alpha1.LocalProxyEndpoint, Host: "127.0.0.1", Port: free.Addr().(*net.TCPAddr).Port}
 	_ = free.Close()
 	var controlPlanes []desired.Host
 	for name, address := range servers {
@@ -122,7 +124,7 @@ func startProxy(t *testing.T, servers map[string]string) string {
 	}
 	dir := t.TempDir()
 	config := filepath.Join(dir, "proxy.cfg")
-	if err := os.WriteFile(config, proxy.Config(endpoint, controlPlanes, "w1"), 0o600); err != nil {
+	if err := os.WriteFile(config, proxy.Config(endpoint, controlPlanes, self), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	command, err := testenv.Tool(t.Context(), dir, "haproxy", "-db", "-f", config)
@@ -158,7 +160,7 @@ func answers(endpoint string, times int) map[string]int {
 
 func TestWhoIsAboutToEndKeepsSessionsAndWhoDoesNotWorkLosesThem(t *testing.T) {
 	first, second := startAPIServer(t, "127.0.0.2", "first"), startAPIServer(t, "127.0.0.3", "second")
-	endpoint := startProxy(t, map[string]string{"first": "127.0.0.2", "second": "127.0.0.3"})
+	endpoint := startProxy(t, "w1", map[string]string{"first": "127.0.0.2", "second": "127.0.0.3"})
 	const times = 6
 	both := func() bool {
 		got := answers(endpoint, times)
@@ -197,4 +199,66 @@ func TestWhoIsAboutToEndKeepsSessionsAndWhoDoesNotWorkLosesThem(t *testing.T) {
 	eventually(t, "both answer once more", both)
 	second.Close()
 	eventually(t, "nobody is led to the one that is gone", func() bool { return answers(endpoint, times)["first"] == times })
+}
+
+// startMember stands for a member of etcd: it says its name to whoever comes, and keeps the connection.
+func startMember(t *testing.T, address, name string) net.Listener {
+	t.Helper()
+	listener, err := net.Listen("tcp", net.JoinHostPort(address, strconv.Itoa(desired.EtcdPort)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+			_, _ = fmt.Fprintln(conn, name)
+		}
+	}()
+	return listener
+}
+
+// member returns the name of the member that a new connection leads to.
+func member() string {
+	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(desired.EtcdProxyPort)), 5*time.Second)
+	if err != nil {
+		return ""
+	}
+	defer conn.Close() //nolint:errcheck // only read from
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return ""
+	}
+	name, _ := bufio.NewReader(conn).ReadString('\n')
+	return strings.TrimSpace(name)
+}
+
+func TestAnAPIServerIsLedToMembersElsewhereAndPastOneThatIsGone(t *testing.T) {
+	startMember(t, "127.0.0.2", "own")
+	second := startMember(t, "127.0.0.3", "second")
+	startMember(t, "127.0.0.4", "third")
+	startProxy(t, "own", map[string]string{"own": "127.0.0.2", "second": "127.0.0.3", "third": "127.0.0.4"})
+	seen := map[string]int{}
+	eventually(t, "both other members are led to", func() bool {
+		seen[member()]++
+		return seen["second"] > 0 && seen["third"] > 0
+	})
+	if seen["own"] > 0 {
+		t.Error("a connection led back to the member beside the proxy")
+	}
+	_ = second.Close()
+	for range 6 {
+		if name := member(); name != "third" {
+			t.Errorf("with the second gone, a connection led to %q", name)
+		}
+	}
+}
+
+func TestAnAPIServerAloneIsLedToItsOwnMember(t *testing.T) {
+	startMember(t, "127.0.0.2", "own")
+	startProxy(t, "own", map[string]string{"own": "127.0.0.2"})
+	eventually(t, "the own member is led to", func() bool { return member() == "own" })
 }
