@@ -11,12 +11,19 @@ import (
 	"time"
 )
 
-// How often a Check is asked that has not come to the wanted verdict yet: quickly at first, because most things settle at once,
-// then rarely enough that hundreds of hosts asking cost nothing.
+// How often a Check is asked that has not come to the wanted verdict yet: quickly at first, because most things settle at once, then more
+// rarely the more hosts may ask side by side, so that hundreds of them cost nothing and one that joins is not kept waiting.
 const (
-	firstPoll = 100 * time.Millisecond
-	lastPoll  = 2 * time.Second
+	firstPoll   = 100 * time.Millisecond
+	pollPerHost = 50 * time.Millisecond
+	// The longest time between two questions lies between these.
+	leastLastPoll, mostLastPoll = 500 * time.Millisecond, 2 * time.Second
 )
+
+// lastPoll is the longest time between two questions of a step on so many hosts.
+func lastPoll(hosts int) time.Duration {
+	return min(max(time.Duration(hosts)*pollPerHost, leastLastPoll), mostLastPoll)
+}
 
 // work carries one step through on one host. It is used by one goroutine and owns the pair until do returns.
 type work struct {
@@ -156,7 +163,7 @@ func (w *work) poll(ctx context.Context, enough func(Verdict) bool, patient bool
 	defer cancel()
 	var last Verdict
 	var lastErr error
-	for wait := firstPoll; ; wait = min(2*wait, lastPoll) {
+	for wait := firstPoll; ; wait = min(2*wait, lastPoll(len(w.step.Hosts))) {
 		v, err := w.check(pctx)
 		switch {
 		case err == nil && enough(v):
