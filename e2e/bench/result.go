@@ -17,7 +17,7 @@ type result struct {
 	load string
 	// costs are "host connections/requests" as kubewright prints them; nil where nothing was printed.
 	costs []string
-	// parts are moments on the way.
+	// parts are moments on the way, or steps with what they took.
 	parts []string
 }
 
@@ -29,6 +29,9 @@ var costLine = regexp.MustCompile(`(?m)^\s*Connections/requests\s+(.+)$`)
 // slowLine is the line of kubewright's summary with the slowest steps.
 var slowLine = regexp.MustCompile(`(?m)^\s*Slowest steps\s+(.+)$`)
 
+// ownLine is the line that tells when the control plane of kubewright itself was up, which the floor has no need of.
+var ownLine = regexp.MustCompile(`(?m)^Control plane on this machine is up after ([^,]+),`)
+
 func measured(began time.Time, load, output string) *result {
 	r := &result{took: time.Since(began).Round(100 * time.Millisecond), load: load}
 	if found := costLine.FindStringSubmatch(output); found != nil {
@@ -36,6 +39,9 @@ func measured(began time.Time, load, output string) *result {
 	}
 	if found := slowLine.FindStringSubmatch(output); found != nil {
 		r.parts = strings.Split(strings.TrimSpace(found[1]), ", ")
+	}
+	if found := ownLine.FindStringSubmatch(output); found != nil {
+		r.parts = append(r.parts, "its own control plane "+found[1])
 	}
 	return r
 }

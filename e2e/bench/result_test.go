@@ -8,6 +8,7 @@ import (
 )
 
 const summary = `
+Control plane on this machine is up after 3.4s, state in /state
 Cluster default/bench is ready: 4 of 4 nodes at v1.36.3, 3 etcd members, after 1m41s.
   Slowest steps         cluster/nodes 60s, control-plane/join 23s
   Traffic               2 connections, 5 requests (at most 3 to one host), 0 B of content, 0 B of it over SSH
@@ -17,14 +18,18 @@ Cluster default/bench is ready: 4 of 4 nodes at v1.36.3, 3 etcd members, after 1
 func TestMeasuredReadsWhatKubewrightPrints(t *testing.T) {
 	for _, c := range []struct {
 		name, output string
-		costs        []string
+		costs, parts []string
 	}{
-		{"a summary names every host", summary, []string{"n1 1/3", "n2 1/2"}},
-		{"without a summary nothing is made up", "stopped\n", nil},
+		{"a summary names every host", summary, []string{"n1 1/3", "n2 1/2"}, []string{"cluster/nodes 60s", "control-plane/join 23s", "its own control plane 3.4s"}},
+		{"without a summary nothing is made up", "stopped\n", nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := measured(time.Now(), "", c.output); !slices.Equal(got.costs, c.costs) {
+			got := measured(time.Now(), "", c.output)
+			if !slices.Equal(got.costs, c.costs) {
 				t.Errorf("costs are %q, want %q", got.costs, c.costs)
+			}
+			if !slices.Equal(got.parts, c.parts) {
+				t.Errorf("parts are %q, want %q", got.parts, c.parts)
 			}
 		})
 	}
