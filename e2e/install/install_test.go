@@ -120,6 +120,9 @@ func TestThreeControlPlanesAndAWorkerComeUpFromOneBundle(t *testing.T) {
 			t.Errorf("objects changed from\n%sto\n%s", before, after)
 		}
 	})
+	t.Run("an API server answers while the member of etcd beside it is gone", func(t *testing.T) {
+		requireAnswersWithoutMember(t, ctx, fleet, "n2")
+	})
 	t.Run("the loss of the first control plane cuts off no worker", func(t *testing.T) {
 		if err := fleet.Kill(ctx, "n1"); err != nil {
 			t.Fatal(err)

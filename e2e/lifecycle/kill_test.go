@@ -40,7 +40,6 @@ func TestKilledAtSomeStepsOfEveryOperation(t *testing.T) {
 // TestKilledAtEveryStepOfEveryOperation is the matrix without upgrades.
 func TestKilledAtEveryStepOfEveryOperation(t *testing.T) {
 	requireWholeMatrix(t)
-	t.Parallel()
 	w := newWorld(t, "killed", 5)
 	w.killAll(t, 1, []deed{
 		{"install", shape{newest, []string{"n1"}, []string{"n4"}}},
@@ -52,7 +51,6 @@ func TestKilledAtEveryStepOfEveryOperation(t *testing.T) {
 
 func TestKilledAtEveryStepOfAnUpgrade(t *testing.T) {
 	requireWholeMatrix(t)
-	t.Parallel()
 	w := newWorld(t, "killed-upgrade", 4)
 	w.requireVersions(t, older, newest)
 	w.before = shape{older, []string{"n1", "n2", "n3"}, []string{"n4"}}
