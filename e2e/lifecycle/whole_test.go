@@ -70,7 +70,8 @@ func (w *world) state(t *testing.T) state {
 // atRest prints what shall not be left on a host between two operations, and what ties it to its cluster.
 const atRest = `
 sha256sum < /etc/kubernetes/pki/ca.crt
-grep -o 'server [a-z0-9-]* [0-9.]*:[0-9]*' /etc/kubewright/apiserver-proxy.cfg | sort
+grep -o 'server [a-z0-9-]* [0-9.]*:6443' /etc/kubewright/apiserver-proxy.cfg | sort
+grep -o 'server [a-z0-9-]* [0-9.]*:2379' /etc/kubewright/apiserver-proxy.cfg | sed 's/^server/member/' | sort
 ls /etc/kubernetes/manifests 2>/dev/null | sed 's/^/manifest /'
 grep -h 'image: ' /etc/kubernetes/manifests/*.yaml 2>/dev/null | sort -u
 ls /run/systemd/transient | grep '^kubewright-' | sed 's/^/unit /'
@@ -245,10 +246,13 @@ func (w *world) requireAtRest(t *testing.T, host string, lines []string) {
 	if want := "trusts the authority of " + w.now.hosts()[0]; lines[0] != want {
 		t.Errorf("%s %s", host, lines[0])
 	}
-	var servers []string
+	var servers, members []string
 	for _, line := range lines {
 		if server, ok := strings.CutPrefix(line, "server "); ok {
 			servers = append(servers, server)
+		}
+		if member, ok := strings.CutPrefix(line, "member "); ok {
+			members = append(members, member)
 		}
 		for _, bad := range []string{"unit ", "failed ", "a helper runs", "the lease is held"} {
 			if strings.HasPrefix(line, bad) {
@@ -258,5 +262,12 @@ func (w *world) requireAtRest(t *testing.T, host string, lines []string) {
 	}
 	if diff := cmp.Diff(slices.Sorted(slices.Values(w.now.controlPlanes)), servers); diff != "" {
 		t.Errorf("the proxy of %s knows other control planes (-want +have):\n%s", host, diff)
+	}
+	var elsewhere []string
+	if all := slices.Sorted(slices.Values(w.now.controlPlanes)); slices.Contains(all, host) {
+		elsewhere = slices.DeleteFunc(all, func(name string) bool { return name == host && len(all) > 1 })
+	}
+	if diff := cmp.Diff(elsewhere, members); diff != "" {
+		t.Errorf("the proxy of %s leads to other members of etcd (-want +have):\n%s", host, diff)
 	}
 }
