@@ -159,6 +159,17 @@ func TestTimeoutsHoldForUpgradesToo(t *testing.T) {
 	}
 }
 
+// apiServerArg lists the values that an argument of API servers is given in a ClusterConfiguration.
+func apiServerArg(config map[string]any, name string) []string {
+	var values []string
+	for _, a := range config["apiServer"].(map[string]any)["extraArgs"].([]any) {
+		if arg := a.(map[string]any); arg["name"] == name {
+			values = append(values, arg["value"].(string))
+		}
+	}
+	return values
+}
+
 func TestAnAPIServerEndsSlowlyUnlessToldHowLong(t *testing.T) {
 	for override, want := range map[string]string{
 		`{}`:                 "5s",
@@ -171,13 +182,7 @@ func TestAnAPIServerEndsSlowlyUnlessToldHowLong(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var got []string
-			for _, a := range config["apiServer"].(map[string]any)["extraArgs"].([]any) {
-				if arg := a.(map[string]any); arg["name"] == "shutdown-delay-duration" {
-					got = append(got, arg["value"].(string))
-				}
-			}
-			if !slices.Equal(got, []string{want}) {
+			if got := apiServerArg(config, "shutdown-delay-duration"); !slices.Equal(got, []string{want}) {
 				t.Errorf("the delays are %q, want only %q", got, want)
 			}
 		})
@@ -204,13 +209,7 @@ func TestAnAPIServerKnowsOtherMembersOfEtcdUnlessToldOtherwise(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var got []string
-			for _, a := range config["apiServer"].(map[string]any)["extraArgs"].([]any) {
-				if arg := a.(map[string]any); arg["name"] == "etcd-servers" {
-					got = append(got, arg["value"].(string))
-				}
-			}
-			if !slices.Equal(got, test.want) {
+			if got := apiServerArg(config, "etcd-servers"); !slices.Equal(got, test.want) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
