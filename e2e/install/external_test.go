@@ -47,10 +47,14 @@ func TestAnExternalEndpointIsWhatNodesAndPeopleUse(t *testing.T) {
 	if server := run(t, ctx, fleet, "n2", "grep", "server:", "/etc/kubernetes/kubelet.conf"); !strings.Contains(server, endpoint) {
 		t.Errorf("the kubelet of n2 uses %s, want %s", server, endpoint)
 	}
-	for _, host := range []string{"n1", "n2"} {
-		if out, err := fleet.Exec(ctx, host, "pgrep", "haproxy"); err == nil {
-			t.Errorf("%s runs a proxy that nobody needs: %s", host, out)
-		}
+	const proxyUnit = "kubewright-apiserver-proxy"
+	if out, err := fleet.Exec(ctx, "n2", "systemctl", "is-active", proxyUnit); err == nil {
+		t.Errorf("n2 runs a proxy that nobody needs: %s", out)
+	}
+	// Its API server reaches members of etcd through it, and nobody reaches API servers.
+	run(t, ctx, fleet, "n1", "systemctl", "is-active", proxyUnit)
+	if frontends := run(t, ctx, fleet, "n1", "grep", "^frontend", "/etc/kubewright/apiserver-proxy.cfg"); strings.TrimSpace(frontends) != "frontend etcd" {
+		t.Errorf("the proxy of n1 has %s", frontends)
 	}
 	if balancer.carried.Load() == 0 {
 		t.Error("nobody came through the load balancer")
