@@ -74,7 +74,7 @@ defaults
 //
 // Health is asked of /readyz over TLS without verifying who answers: only whether to send bytes there depends on it, and clients
 // verify the server themselves. An API server that is about to end says so there; it gets no new sessions and keeps the ones it has
-// (haproxy's L7OKC) until it ends them itself. Sessions to one that does not answer, or cannot reach its etcd, are closed, so that clients
+// (haproxy's L7OKC) until it ends them itself. Sessions to one that does not answer, or reaches no member of etcd, are closed, so that clients
 // with long watches notice at once.
 func writeAPIServers(b *strings.Builder, endpoint desired.Endpoint, controlPlanes []desired.Host, self string, local bool) {
 	fmt.Fprintf(b, `
