@@ -10,12 +10,21 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// nodeListAge is how old a list of nodes may be. Hosts that wait side by side share one list instead of asking each for itself.
-const nodeListAge = 400 * time.Millisecond
+// How old a list of nodes may be. Hosts that wait side by side share one list instead of asking each for itself; the fewer there are, the
+// fresher it is, so that nobody waits for a node that has long been Ready.
+const (
+	nodeListAgePerNode = 10 * time.Millisecond
+	mostNodeListAge    = 400 * time.Millisecond
+)
 
 type nodeList struct {
 	at    time.Time
 	items map[string]corev1.Node
+}
+
+// old tells that the nodes have to be listed anew.
+func (l nodeList) old(now time.Time) bool {
+	return now.Sub(l.at) > min(time.Duration(len(l.items))*nodeListAgePerNode, mostNodeListAge)
 }
 
 func (k *kube) node(ctx context.Context, name string) (*corev1.Node, error) {
@@ -25,7 +34,7 @@ func (k *kube) node(ctx context.Context, name string) (*corev1.Node, error) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if time.Since(k.nodes.at) > nodeListAge {
+	if k.nodes.old(time.Now()) {
 		var list corev1.NodeList
 		if err := objects.List(ctx, &list); err != nil {
 			return nil, fmt.Errorf("list nodes: %w", err)

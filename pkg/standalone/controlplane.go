@@ -30,9 +30,7 @@ const (
 	// pollEvery is how often a socket file or /readyz is looked at while starting.
 	pollEvery = 20 * time.Millisecond
 
-	// The API server keeps nothing in memory that matters, and waits for open watches when asked to end, so it gets little time.
-	apiServerGrace = 2 * time.Second
-	etcdGrace      = 5 * time.Second
+	etcdGrace = 5 * time.Second
 )
 
 // servedAPIs leaves out every API that neither Kubewright uses nor the API server itself. Registering and describing the others is half of
@@ -137,7 +135,8 @@ func (c *ControlPlane) Wait(ctx context.Context) error {
 func (c *ControlPlane) Stop() error {
 	c.stopOnce.Do(func() {
 		if c.apiServer != nil {
-			c.apiServer.stop(apiServerGrace)
+			// What it answered for is in etcd. Asked to end, it would take a second for nothing that anybody waits for.
+			c.apiServer.kill()
 		}
 		if c.etcd != nil {
 			c.etcd.stop(etcdGrace)
@@ -209,6 +208,8 @@ func (c *ControlPlane) startAPIServer(ctx context.Context, path string, creds *c
 			"DefaultTolerationSeconds,DefaultStorageClass,StorageObjectInUseProtection,PersistentVolumeClaimResize,RuntimeClass," +
 			"DefaultIngressClass,CertificateApproval,CertificateSigning,ClusterTrustBundleAttest,CertificateSubjectRestriction",
 		"--enable-priority-and-fairness=false",
+		// Few ask here, and what they ask first would wait a second for a cache of it.
+		"--watch-cache=false",
 		"--profiling=false",
 		"--v=0",
 	}

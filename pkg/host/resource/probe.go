@@ -18,7 +18,7 @@ const (
 	// probeTry bounds one try.
 	probeTry = 5 * time.Second
 	// probeInterval is between two tries of an Apply that waits.
-	probeInterval = 250 * time.Millisecond
+	probeInterval = 100 * time.Millisecond
 )
 
 func checkProbe(ctx context.Context, t *Task, r *api.Resource) (finding, error) {
