@@ -46,7 +46,8 @@ spec:
   ports: [{port: 80, targetPort: 8080}]
 `
 
-// question is a Job that asks the Service by its DNS name.
+// question is a Job that asks the Service by its DNS name. It begins with the first answer: kube-proxy writes rules once a second at most, so
+// a node may learn of a Service after the pods behind it are ready and the one that asks has started.
 const question = `
 apiVersion: batch/v1
 kind: Job
@@ -59,7 +60,7 @@ spec:
       containers:
       - name: ask
         image: ` + netcheckImage + `
-        args: [ask, -url, "http://echo.netcheck.svc.cluster.local", -count, "40", -interval, 20ms]
+        args: [ask, -url, "http://echo.netcheck.svc.cluster.local", -count, "40", -interval, 20ms, -await, 30s]
 `
 
 // settleTimeout bounds how long a working cluster may take to show it.

@@ -22,6 +22,7 @@ type asking struct {
 	interval time.Duration
 	timeout  time.Duration
 	every    time.Duration
+	await    time.Duration
 	ca       string
 	cert     string
 	key      string
@@ -40,6 +41,7 @@ func ask(ctx context.Context, args []string, out io.Writer) error {
 	flags.DurationVar(&a.interval, "interval", 100*time.Millisecond, "time between two questions")
 	flags.DurationVar(&a.timeout, "timeout", 2*time.Second, "how long to wait for an answer")
 	flags.DurationVar(&a.every, "every", 0, "print what was found so far each time this has passed; 0 means only at the end")
+	flags.DurationVar(&a.await, "await", 0, "wait this long for a first answer before anything counts; 0 means to count from the start")
 	flags.StringVar(&a.ca, "ca", "", "file with the certificate authority of https servers")
 	flags.StringVar(&a.cert, "cert", "", "file with the client certificate")
 	flags.StringVar(&a.key, "key", "", "file with its key (default: the same file)")
@@ -54,6 +56,11 @@ func ask(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	client := &http.Client{Timeout: a.timeout, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: tlsConfig}}
+	if a.await > 0 {
+		if err := a.awaitAnswer(ctx, client); err != nil {
+			return err
+		}
+	}
 	l := newLedger(time.Now())
 	stopped := make(chan struct{})
 	if a.every > 0 {
@@ -79,6 +86,25 @@ func ask(ctx context.Context, args []string, out io.Writer) error {
 		return fmt.Errorf("%d of %d questions got no answer", report.Failed, report.Asked)
 	}
 	return nil
+}
+
+// awaitAnswer asks until somebody answers: nodes learn a moment late of a Service whose pods have just become ready.
+func (a asking) awaitAnswer(ctx context.Context, client *http.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, a.await)
+	defer cancel()
+	ticker := time.NewTicker(a.interval)
+	defer ticker.Stop()
+	for {
+		_, err := askAny(client, a.urls)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("no answer within %s: %w", a.await, err)
+		case <-ticker.C:
+		}
+	}
 }
 
 // run asks at every tick, without waiting for the answers to earlier questions, and returns when all have been answered or given up.

@@ -3,9 +3,12 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -74,6 +77,45 @@ func TestAskTriesTheNextServerWhenOneDoesNotAnswer(t *testing.T) {
 			}
 			if got.Asked != 3 || got.Failed != c.failed || c.failed == 0 && got.Answers["me"] != 3 {
 				t.Errorf("report is %+v", got)
+			}
+		})
+	}
+}
+
+func TestNothingCountsBeforeTheFirstAnswerThatIsAwaited(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		await   string
+		silence int32
+		failed  int
+		fails   string
+	}{
+		{"an answer comes while it is awaited", "10s", 3, 0, ""},
+		{"nothing is awaited", "0s", 3, 3, "3 of 20 questions got no answer"},
+		{"no answer comes while it is awaited", "50ms", math.MaxInt32, 0, "no answer within 50ms: "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var asked atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if asked.Add(1) <= c.silence {
+					w.WriteHeader(http.StatusServiceUnavailable)
+				}
+			}))
+			defer server.Close()
+			var out strings.Builder
+			err := ask(t.Context(), []string{"-url", server.URL, "-count", "20", "-interval", "5ms", "-await", c.await}, &out)
+			if got := fmt.Sprint(err); c.fails == "" && err != nil || !strings.HasPrefix(got, c.fails) && c.fails != "" {
+				t.Fatalf("error is %v, want one that begins with %q", err, c.fails)
+			}
+			if strings.HasPrefix(c.fails, "no answer") {
+				return
+			}
+			var got report
+			if err := json.Unmarshal([]byte(out.String()), &got); err != nil {
+				t.Fatal(err)
+			}
+			if got.Asked != 20 || got.Failed != c.failed {
+				t.Errorf("report is %+v, want 20 questions of which %d failed", got, c.failed)
 			}
 		})
 	}
