@@ -114,7 +114,15 @@ func (s *secondDay) addWorker(ctx context.Context) error {
 	if _, err := s.seed.script(ctx, kubectl+" wait --for=create node/"+newWorker+" --timeout "+settle+"\n"); err != nil {
 		return wrap("wait for the node to be there", err)
 	}
-	return s.settled(ctx, s.seed)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		// Ready, and with flannel's pod running, a node has no network for pods yet: flannel's configuration was put there beforehand.
+		_, err := r.script(ctx, "until [ -e /run/flannel/subnet.env ]; do sleep 0.05; done\n")
+		s.mark("pod network of " + r.Name)
+		return wrap("wait for the pod network", err)
+	})
+	group.Go(func() error { return s.settled(ctx, s.seed) })
+	return group.Wait()
 }
 
 // reset is kubeadm's, on all hosts at once, with what it leaves behind removed by hand.
