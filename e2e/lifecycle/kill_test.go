@@ -60,7 +60,7 @@ func TestKilledAtEveryStepOfAnUpgrade(t *testing.T) {
 func requireWholeMatrix(t *testing.T) {
 	t.Helper()
 	if os.Getenv("KUBEWRIGHT_E2E_KILL") == "" {
-		t.Skip("it takes most of an hour: run `make e2e-kill`")
+		t.Skip("it takes half an hour: run `make e2e-kill`")
 	}
 }
 
