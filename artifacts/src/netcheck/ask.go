@@ -56,7 +56,7 @@ func ask(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	client := &http.Client{Timeout: a.timeout, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: tlsConfig, DialContext: dialAlone}}
+	client := &http.Client{Timeout: a.timeout, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: tlsConfig, DialContext: alone(nil)}}
 	if a.await > 0 {
 		if err := a.awaitAnswer(ctx, client); err != nil {
 			return err
@@ -89,10 +89,13 @@ func ask(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// dialAlone looks a name up for one connection only. A resolver has all that look the same name up at the same time wait for one lookup, so one
-// packet lost on the way to a DNS server would hold up every question of the next 5 seconds and not just its own.
-func dialAlone(ctx context.Context, network, address string) (net.Conn, error) {
-	return (&net.Dialer{Resolver: &net.Resolver{}}).DialContext(ctx, network, address)
+// alone dials so that each connection looks its name up for itself, through dns if given. A resolver has all that look the same name up at the
+// same time wait for one lookup, so one packet lost on the way to a DNS server would hold up every question of the next 5 seconds and not just
+// its own.
+func alone(dns func(ctx context.Context, network, address string) (net.Conn, error)) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		return (&net.Dialer{Resolver: &net.Resolver{PreferGo: true, Dial: dns}}).DialContext(ctx, network, address)
+	}
 }
 
 // awaitAnswer asks until somebody answers: nodes learn a moment late of a Service whose pods have just become ready.

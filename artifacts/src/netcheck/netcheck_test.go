@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -119,4 +122,33 @@ func TestNothingCountsBeforeTheFirstAnswerThatIsAwaited(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestQuestionsAskedAtTheSameTimeLookTheNameUpEachForItself(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	// Nobody answers: each lookup asks for both kinds of addresses, and waits until both questions have.
+	var queries atomic.Int32
+	all := make(chan struct{})
+	dial := alone(func(context.Context, string, string) (net.Conn, error) {
+		if queries.Add(1) == 4 {
+			close(all)
+		}
+		select {
+		case <-all:
+		case <-ctx.Done():
+		}
+		return nil, errors.New("no DNS server here")
+	})
+	var questions sync.WaitGroup
+	for range 2 {
+		questions.Go(func() { _, _ = dial(ctx, "tcp", "name.test:80") })
+	}
+	select {
+	case <-all:
+	case <-ctx.Done():
+		t.Errorf("%d queries for two questions, want 4", queries.Load())
+	}
+	cancel()
+	questions.Wait()
 }
