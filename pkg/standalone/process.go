@@ -12,10 +12,6 @@ import (
 	"time"
 )
 
-// startupGC has a child collect garbage rarely: while it starts it makes much and holds little, and collecting it is a sixth of an API
-// server's start.
-const startupGC = "GOGC=400"
-
 // tailBytes is how much of a log is shown when a program ended.
 const tailBytes = 1500
 
@@ -43,7 +39,7 @@ func startProcess(program, path string, args []string, dir, logPath string) (*pr
 	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = log, log
 	// The environment is not handed on: proxies and certificates of the user's shell have no business between the two children.
-	cmd.Env = []string{"PATH=" + filepath.Dir(path), startupGC}
+	cmd.Env = []string{"PATH=" + filepath.Dir(path)}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Pdeathsig: syscall.SIGKILL,
 		// A group of its own, so that Ctrl-C reaches only this process, which stops its children in order.
@@ -89,13 +85,13 @@ func (p *process) stop(grace time.Duration) {
 	select {
 	case <-p.done:
 	case <-timer.C:
-		_ = p.cmd.Process.Kill()
-		<-p.done
+		p.kill()
 	}
 }
 
 // kill ends the child at once.
 func (p *process) kill() {
+	// An error means that it has ended already, which is what is wanted.
 	_ = p.cmd.Process.Kill()
 	<-p.done
 }
