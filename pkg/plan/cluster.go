@@ -64,7 +64,7 @@ func (b *builder) cluster() error {
 	// Some of their pods belong on every node, and those of a node that is out of reach are not there however long one waits. Those that were
 	// on a node that leaves have to come up elsewhere first.
 	if len(b.in.LeftOut) == 0 {
-		b.steps = append(b.steps, Step{ID: StepWorkloads, Title: "See system workloads available", Hosts: at, Needs: onAll(StepNodes, StepNetwork, StepLeaveNode), Action: AwaitWorkloads{workloads}})
+		b.steps = append(b.steps, Step{ID: StepWorkloads, Title: "See system workloads available", Hosts: at, Needs: onAll(StepNodes, StepNetwork, StepLeaveNode), Action: AwaitWorkloads{Workloads: workloads}})
 	}
 	b.steps = append(b.steps,
 		Step{ID: StepDNS, Title: "See cluster DNS answer", Hosts: at, Needs: onAll(StepWorkloads), Action: AwaitDNS{Server: dns, Name: kubernetesHostname + c.Network.DNSDomain + "."}},

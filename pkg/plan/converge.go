@@ -239,8 +239,10 @@ func (b *builder) content() error {
 	})
 }
 
+// host prepares hosts. Where the container runtime does not run yet, it comes first: a host places one step's files at a time, and images
+// are unpacked meanwhile.
 func (b *builder) host() error {
-	if err := b.add(Step{ID: StepTools, Title: "Place tools", Hosts: b.all, Needs: onAll(StepContent)}, b.tools); err != nil {
+	if err := b.add(Step{ID: StepTools, Title: "Place tools", Hosts: b.all, Needs: append(onAll(StepContent), onSame(StepContainerd)...)}, b.tools); err != nil {
 		return err
 	}
 	if err := b.add(Step{ID: StepKernel, Title: "Set up the kernel", Hosts: b.all, Needs: onAll(StepContent)}, func(h desired.Host) ([]hostapi.Resource, error) {
@@ -316,7 +318,7 @@ func (b *builder) image(component string) (string, error) {
 }
 
 func (b *builder) node() error {
-	if err := b.add(Step{ID: StepKubelet, Title: "Place kubelet and its plugins", Hosts: b.fresh, Needs: onAll(StepContent)}, func(h desired.Host) ([]hostapi.Resource, error) {
+	if err := b.add(Step{ID: StepKubelet, Title: "Place kubelet and its plugins", Hosts: b.fresh, Needs: append(onAll(StepContent), onSame(StepContainerd)...)}, func(h desired.Host) ([]hostapi.Resource, error) {
 		resources, err := b.kubelet(h)
 		return append(resources, kubelet.Prepared()), err
 	}); err != nil {

@@ -113,7 +113,11 @@ type AwaitEtcd struct{ Members, LeftOut []string }
 type Workload struct{ Kind, Namespace, Name string }
 
 // AwaitWorkloads waits until every replica of the workloads is available.
-type AwaitWorkloads struct{ Workloads []Workload }
+type AwaitWorkloads struct {
+	Workloads []Workload
+	// Exchanged waits also until none of the pods that were replaced answers any more.
+	Exchanged bool
+}
 
 // AwaitDNS waits until the cluster's DNS answers for a name, asked from a node over its Service address.
 type AwaitDNS struct{ Server, Name string }

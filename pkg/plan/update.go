@@ -157,7 +157,8 @@ func (b *builder) nodeUpdate(h desired.Host) ([]hostapi.Resource, error) {
 // addons brings CoreDNS and kube-proxy to version and configuration once every control plane is there. kubeadm init does so itself.
 //
 // One is there before the other is begun, and both before workers are: while the kube-proxy of a node starts anew, that node does not
-// learn where pods have gone, so nothing else moves pods meanwhile.
+// learn where pods have gone, so nothing else moves pods meanwhile. A pod of the older CoreDNS answers for some seconds after it was told
+// to end, and a kube-proxy that is exchanged in those would send questions to it until long after.
 func (b *builder) addons() error {
 	if b.in.Via != "" {
 		return nil
@@ -174,7 +175,7 @@ func (b *builder) addons() error {
 	}
 	if await {
 		b.steps = append(b.steps, Step{ID: StepCoreDNSReady, Title: "See CoreDNS exchanged", Hosts: at, Needs: onAll(StepCoreDNS), When: &When{Steps: []string{StepCoreDNS}},
-			Action: AwaitWorkloads{[]Workload{{"Deployment", kubeSystem, "coredns"}}}})
+			Action: AwaitWorkloads{Workloads: []Workload{{"Deployment", kubeSystem, "coredns"}}, Exchanged: true}})
 	}
 	if update {
 		if err := b.add(Step{ID: StepKubeProxy, Title: "Apply kube-proxy", Hosts: at, Needs: onAll(StepCoreDNS, StepCoreDNSReady)},
@@ -191,7 +192,7 @@ func (b *builder) addons() error {
 		Action: Rollout{Workload: proxy, Digest: digest}})
 	if await {
 		b.steps = append(b.steps, Step{ID: StepKubeProxyReady, Title: "See kube-proxy exchanged", Hosts: at, Needs: onAll(StepKubeProxy, StepKubeProxyStart),
-			When: &When{Steps: []string{StepKubeProxy}}, Action: AwaitWorkloads{[]Workload{proxy}}})
+			When: &When{Steps: []string{StepKubeProxy}}, Action: AwaitWorkloads{Workloads: []Workload{proxy}}})
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ func (k *kube) awaitWorkloads(ctx context.Context, a plan.AwaitWorkloads) (engin
 	}
 	verdict := engine.Verdict{State: engine.Done}
 	for _, w := range a.Workloads {
-		why, err := unavailable(ctx, objects, w)
+		why, err := unavailable(ctx, objects, w, a.Exchanged)
 		if err != nil {
 			why = err.Error()
 		}
@@ -37,8 +37,9 @@ func (k *kube) awaitWorkloads(ctx context.Context, a plan.AwaitWorkloads) (engin
 }
 
 // unavailable says what a workload lacks; empty when it lacks nothing. What its controller tells of it may be of a time before nodes and
-// pods went, as long as no controller manager leads; so the pods are counted too, whose readiness comes from their own nodes.
-func unavailable(ctx context.Context, objects client.Client, w plan.Workload) (string, error) {
+// pods went, as long as no controller manager leads; so the pods are counted too, whose readiness comes from their own nodes. When it has
+// to be exchanged, a pod too many that is Ready is one of those it replaces: told to end already or not, it still answers.
+func unavailable(ctx context.Context, objects client.Client, w plan.Workload, exchanged bool) (string, error) {
 	key := client.ObjectKey{Namespace: w.Namespace, Name: w.Name}
 	var want, have, observed, generation int64
 	var selector *metav1.LabelSelector
@@ -70,12 +71,16 @@ func unavailable(ctx context.Context, objects client.Client, w plan.Workload) (s
 	if err != nil {
 		return "", err
 	}
-	if have = min(have, ready(pods)); have < want {
+	stay, end := ready(pods)
+	if have = min(have, stay); have < want {
 		text := fmt.Sprintf("%d of %d available", have, want)
 		if why := podTrouble(pods); why != "" {
 			text += ": " + why
 		}
 		return text, nil
+	}
+	if older := stay + end - want; exchanged && older > 0 {
+		return fmt.Sprintf("%d of its older pods still answer", older), nil
 	}
 	return "", nil
 }
@@ -92,15 +97,18 @@ func podsOf(ctx context.Context, objects client.Client, namespace string, select
 	return pods.Items, nil
 }
 
-// ready counts the pods that are Ready and stay.
-func ready(pods []corev1.Pod) int64 {
-	n := int64(0)
+// ready counts the pods that are Ready: those that stay, and those that have been told to end.
+func ready(pods []corev1.Pod) (stay, end int64) {
 	for i := range pods {
-		if pods[i].DeletionTimestamp == nil && isReady(&pods[i]) {
-			n++
+		switch {
+		case !isReady(&pods[i]):
+		case pods[i].DeletionTimestamp == nil:
+			stay++
+		default:
+			end++
 		}
 	}
-	return n
+	return stay, end
 }
 
 // podTrouble says of the first pod that does not run why it does not, as its node tells; empty when none says anything.

@@ -50,24 +50,37 @@ func TestWorkloadsAreThereWhenTheirPodsSaySoToo(t *testing.T) {
 		p.Status.Conditions = nil
 		p.Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}}}
 	}
+	endsUnready := func(p *corev1.Pod) {
+		ends(p)
+		p.Status.Conditions = nil
+	}
 	for name, test := range map[string]struct {
 		kind    string
 		objects []client.Object
 		says    string
+		// exchanged tells that older pods must have gone as well.
+		exchanged bool
 	}{
-		"a DaemonSet with all its pods":                               {"DaemonSet", []client.Object{set(2, 2, 2), pod("a", nil), pod("b", nil)}, ""},
-		"a DaemonSet that counts the pods of nodes that have gone":    {"DaemonSet", []client.Object{set(3, 3, 3), pod("a", nil), pod("b", nil)}, "2 of 3 available"},
-		"a DaemonSet of which a pod is of the old version":            {"DaemonSet", []client.Object{set(2, 2, 1), pod("a", nil), pod("b", nil)}, "1 of 2 available"},
-		"a DaemonSet that nobody has looked at":                       {"DaemonSet", []client.Object{set(0, 0, 0)}, "0 of 1 available"},
-		"a Deployment with all its pods":                              {"Deployment", []client.Object{deployment(nil), pod("a", nil), pod("b", nil)}, ""},
-		"a Deployment that counts a pod that ends":                    {"Deployment", []client.Object{deployment(nil), pod("a", nil), pod("b", ends)}, "1 of 2 available"},
-		"a Deployment that counts a pod that is not Ready any more":   {"Deployment", []client.Object{deployment(nil), pod("a", nil), pod("b", notReady)}, "1 of 2 available: pod b on : CrashLoopBackOff"},
-		"a Deployment whose newest version its controller has to see": {"Deployment", []client.Object{deployment(func(d *appsv1.Deployment) { d.Generation = 2 }), pod("a", nil), pod("b", nil)}, "its controller has not seen the newest version yet"},
-		"a Deployment that is not there":                              {"Deployment", nil, "not found"},
+		"a DaemonSet with all its pods":                               {"DaemonSet", []client.Object{set(2, 2, 2), pod("a", nil), pod("b", nil)}, "", false},
+		"a DaemonSet that counts the pods of nodes that have gone":    {"DaemonSet", []client.Object{set(3, 3, 3), pod("a", nil), pod("b", nil)}, "2 of 3 available", false},
+		"a DaemonSet of which a pod is of the old version":            {"DaemonSet", []client.Object{set(2, 2, 1), pod("a", nil), pod("b", nil)}, "1 of 2 available", false},
+		"a DaemonSet that nobody has looked at":                       {"DaemonSet", []client.Object{set(0, 0, 0)}, "0 of 1 available", false},
+		"a Deployment with all its pods":                              {"Deployment", []client.Object{deployment(nil), pod("a", nil), pod("b", nil)}, "", false},
+		"a Deployment that counts a pod that ends":                    {"Deployment", []client.Object{deployment(nil), pod("a", nil), pod("b", ends)}, "1 of 2 available", false},
+		"a Deployment that counts a pod that is not Ready any more":   {"Deployment", []client.Object{deployment(nil), pod("a", nil), pod("b", notReady)}, "1 of 2 available: pod b on : CrashLoopBackOff", false},
+		"a Deployment whose newest version its controller has to see": {"Deployment", []client.Object{deployment(func(d *appsv1.Deployment) { d.Generation = 2 }), pod("a", nil), pod("b", nil)}, "its controller has not seen the newest version yet", false},
+		"a Deployment that is not there":                              {"Deployment", nil, "not found", false},
+		"an exchanged Deployment with no other pods than its own":     {"Deployment", []client.Object{deployment(nil), pod("a", nil), pod("b", nil)}, "", true},
+		"an exchanged Deployment of which an older pod ends":          {"Deployment", []client.Object{deployment(nil), pod("a", nil), pod("b", nil), pod("old", ends)}, "1 of its older pods still answer", true},
+		"an exchanged Deployment of which an older pod runs":          {"Deployment", []client.Object{deployment(nil), pod("a", nil), pod("b", nil), pod("old", nil)}, "1 of its older pods still answer", true},
+		"an exchanged Deployment whose older pod's node has died":     {"Deployment", []client.Object{deployment(nil), pod("a", nil), pod("b", nil), pod("old", endsUnready)}, "", true},
+		"a Deployment whose older pods matter to nobody":              {"Deployment", []client.Object{deployment(nil), pod("a", nil), pod("b", nil), pod("old", ends)}, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := &kube{config: &rest.Config{}, client: fakeclient.NewClientBuilder().WithObjects(test.objects...).Build()}
-			verdict, err := k.awaitWorkloads(t.Context(), plan.AwaitWorkloads{Workloads: []plan.Workload{{Kind: test.kind, Namespace: "kube-system", Name: "one"}}})
+			verdict, err := k.awaitWorkloads(t.Context(), plan.AwaitWorkloads{
+				Workloads: []plan.Workload{{Kind: test.kind, Namespace: "kube-system", Name: "one"}}, Exchanged: test.exchanged,
+			})
 			if err != nil || (verdict.State == engine.Done) != (test.says == "") {
 				t.Fatalf("got %+v, %v", verdict, err)
 			}

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -59,8 +60,11 @@ type server struct {
 	operation string
 	holder    string
 
-	// changing lets one request at a time change the host.
-	changing sync.Mutex
+	// changing is held, shared, by whoever applies something, and alone by what undoes it or ends the right to.
+	changing sync.RWMutex
+	// turn lets one request at a time apply something, but for those that only unpack images: containerd does the work, and nothing of it
+	// is what others place.
+	turn sync.Mutex
 }
 
 // Serve answers requests on rw until the other side closes it, falls silent, or ctx ends. The lease, if held, is let go.
@@ -110,12 +114,12 @@ func (s *server) routes() http.Handler {
 	routes.HandleFunc("POST "+api.PathHello, handle(s.hello))
 	routes.HandleFunc("POST "+api.PathFacts, handle(s.facts))
 	routes.HandleFunc("POST "+api.PathCheck, handle(s.check))
-	routes.HandleFunc("POST "+api.PathApply, stream(s, s.apply))
+	routes.HandleFunc("POST "+api.PathApply, stream(s, s.share, s.apply))
 	routes.HandleFunc("POST "+api.PathLeaseAcquire, handle(s.acquire))
 	routes.HandleFunc("POST "+api.PathLeaseRelease, handle(s.release))
 	routes.HandleFunc("POST "+api.PathLogs, handle(s.logs))
 	routes.HandleFunc("POST "+api.PathOperations, handle(s.operations))
-	routes.HandleFunc("POST "+api.PathReset, stream(s, s.reset))
+	routes.HandleFunc("POST "+api.PathReset, stream(s, s.exclude, s.reset))
 	routes.HandleFunc("POST "+api.PathPublicFile, handle(s.publicFile))
 	return routes
 }
@@ -169,16 +173,35 @@ func refuse(w http.ResponseWriter, err error) {
 	_ = json.NewEncoder(w).Encode(api.ReplyOf(err))
 }
 
-// stream answers with events. The request must carry the token of the lease; one at a time is served.
-func stream[In any](s *server, f func(context.Context, *In, func(api.Progress)) (*api.Result, *api.ErrorReply)) http.HandlerFunc {
+// share waits until a request may apply something.
+func (s *server) share(req *api.ApplyRequest) (done func()) {
+	if !slices.ContainsFunc(req.Resources, func(r api.Resource) bool { return r.Kind() != api.KindImage }) {
+		s.changing.RLock()
+		return s.changing.RUnlock
+	}
+	s.turn.Lock()
+	s.changing.RLock()
+	return func() {
+		s.changing.RUnlock()
+		s.turn.Unlock()
+	}
+}
+
+// exclude waits until nobody else changes the host.
+func (s *server) exclude(*api.ResetRequest) (done func()) {
+	s.changing.Lock()
+	return s.changing.Unlock
+}
+
+// stream answers with events. The request must carry the token of the lease; wait holds it back until it may change the host.
+func stream[In any](s *server, wait func(*In) (done func()), f func(context.Context, *In, func(api.Progress)) (*api.Result, *api.ErrorReply)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		in := new(In)
 		if err := decode(r, in); err != nil {
 			refuse(w, err)
 			return
 		}
-		s.changing.Lock()
-		defer s.changing.Unlock()
+		defer wait(in)()
 		if err := s.verify(r); err != nil {
 			refuse(w, err)
 			return
