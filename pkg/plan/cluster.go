@@ -5,7 +5,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/desired"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/steps/cni"
@@ -17,7 +16,7 @@ func (b *builder) cluster() error {
 	c := b.in.Cluster
 	at := []string{b.at()}
 	initialised := append(onAll(StepCPReturn, StepKubeProxy), b.initialised()...)
-	flannel := c.Network.CNI.Type == v1alpha1.FlannelCNI
+	flannel := b.opensNodes()
 	var workloads []Workload
 	if flannel {
 		if err := cni.SetFlannel(b.in.Flannel, c.Network, c.Endpoint); err != nil {
@@ -33,7 +32,7 @@ func (b *builder) cluster() error {
 		}
 	}
 	if flannel {
-		if err := b.add(Step{ID: StepPodNetwork, Title: "Open nodes to pods", Hosts: b.all, Needs: append(onSame(StepControlPlane, StepJoin), append(initialised, onAll(StepNetwork)...)...)},
+		if err := b.add(Step{ID: StepPodNetwork, Title: "Open nodes to pods", Hosts: b.all, Needs: append(onSame(StepImages, StepControlPlane, StepJoin), append(initialised, onAll(StepNetwork)...)...)},
 			func(h desired.Host) ([]hostapi.Resource, error) {
 				// Joining has started kubelet by now; what with is written down, so that a change of it is noticed later.
 				running, err := b.kubeletRuns(h)

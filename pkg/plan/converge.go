@@ -285,10 +285,23 @@ func (b *builder) runtime() error {
 	if err := b.add(Step{ID: StepContainerd, Title: "Run the container runtime", Hosts: b.fresh, Needs: append(onAll(StepContent), onSame(StepKernel)...)}, b.containerd); err != nil {
 		return err
 	}
-	return b.add(Step{ID: StepImages, Title: "Unpack images", Hosts: b.all, Needs: append(onAll(StepContent), onSame(StepContainerd)...)}, func(h desired.Host) ([]hostapi.Resource, error) {
-		return images.Resources(b.images(h)), nil
+	var early []string
+	if b.opensNodes() {
+		early = b.fresh
+	}
+	if err := b.add(Step{ID: StepNodeImages, Title: "Unpack images that a node begins with", Hosts: early, Needs: onSame(StepContainerd)}, func(h desired.Host) ([]hostapi.Resource, error) {
+		return images.Resources(slices.DeleteFunc(b.images(h), func(i layout.Image) bool { return !layout.NodeImage(i.Component) })), nil
+	}); err != nil {
+		return err
+	}
+	return b.add(Step{ID: StepImages, Title: "Unpack images", Hosts: b.all, Needs: append(onAll(StepContent), onSame(StepContainerd, StepNodeImages, StepKubelet)...)}, func(h desired.Host) ([]hostapi.Resource, error) {
+		return images.Resources(slices.DeleteFunc(b.images(h), func(i layout.Image) bool { return slices.Contains(early, h.Name) && layout.NodeImage(i.Component) })), nil
 	})
 }
+
+// opensNodes tells that it is this project which decides when a node takes pods, by configuring their network. Until then a node gets by
+// with few images, and joins while the others are unpacked.
+func (b *builder) opensNodes() bool { return b.in.Cluster.Network.CNI.Type == v1alpha1.FlannelCNI }
 
 func (b *builder) containerd(h desired.Host) ([]hostapi.Resource, error) {
 	pause, err := b.image("pause")
@@ -318,7 +331,7 @@ func (b *builder) image(component string) (string, error) {
 }
 
 func (b *builder) node() error {
-	if err := b.add(Step{ID: StepKubelet, Title: "Place kubelet and its plugins", Hosts: b.fresh, Needs: append(onAll(StepContent), onSame(StepContainerd)...)}, func(h desired.Host) ([]hostapi.Resource, error) {
+	if err := b.add(Step{ID: StepKubelet, Title: "Place kubelet and its plugins", Hosts: b.fresh, Needs: append(onAll(StepContent), onSame(StepContainerd, StepProxy)...)}, func(h desired.Host) ([]hostapi.Resource, error) {
 		resources, err := b.kubelet(h)
 		return append(resources, kubelet.Prepared()), err
 	}); err != nil {
@@ -347,8 +360,12 @@ func (b *builder) kubeletRuns(h desired.Host) (hostapi.Resource, error) {
 }
 
 // ready lists what a host must have before kubeadm runs on it.
-func ready() []engine.Need {
-	return onSame(StepTools, StepKernel, StepAuthorities, StepImages, StepKubelet, StepProxy)
+func (b *builder) ready() []engine.Need {
+	unpacked := StepImages
+	if b.opensNodes() {
+		unpacked = StepNodeImages
+	}
+	return onSame(StepTools, StepKernel, StepAuthorities, unpacked, StepKubelet, StepProxy)
 }
 
 func (b *builder) controlPlane() error {
@@ -358,7 +375,7 @@ func (b *builder) controlPlane() error {
 		if b.live {
 			guard = ""
 		}
-		if err := b.add(Step{ID: StepInit, Title: "Initialise the first control plane", Hosts: []string{b.initial}, Needs: ready(), Guard: guard},
+		if err := b.add(Step{ID: StepInit, Title: "Initialise the first control plane", Hosts: []string{b.initial}, Needs: b.ready(), Guard: guard},
 			one(func(h desired.Host) (hostapi.Resource, error) { return kubeadm.InitResource(c, h) })); err != nil {
 			return err
 		}
@@ -383,7 +400,7 @@ func (b *builder) controlPlane() error {
 
 func (b *builder) afterInit() []engine.Need {
 	// Nobody joins a control plane that is being brought to another version: a kubelet must not be newer than the API servers.
-	list := append(ready(), onAll(StepCPReturn, StepForget)...)
+	list := append(b.ready(), onAll(StepCPReturn, StepForget)...)
 	if b.initial != "" {
 		list = append(list, engine.Need{Step: StepInit, Scope: engine.AnyHost})
 	}

@@ -171,6 +171,7 @@ const (
 	StepKernel         = "host/kernel"
 	StepAuthorities    = "control-plane/authorities"
 	StepContainerd     = "runtime/containerd"
+	StepNodeImages     = "runtime/node-images"
 	StepImages         = "runtime/images"
 	StepKubelet        = "node/kubelet"
 	StepProxy          = "node/apiserver-proxy"

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/engine"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
@@ -166,7 +165,7 @@ func (b *builder) addons() error {
 	at := []string{b.at()}
 	update := len(b.updatedControlPlanes) > 0
 	// Without a pod network of ours nobody knows when pods can start.
-	await := update && b.in.Cluster.Network.CNI.Type == v1alpha1.FlannelCNI
+	await := update && b.opensNodes()
 	if update {
 		if err := b.add(Step{ID: StepCoreDNS, Title: "Apply CoreDNS", Hosts: at, Needs: onAll(StepCPReturn)},
 			one(func(h desired.Host) (hostapi.Resource, error) { return kubeadm.CoreDNS(b.in.Cluster, h) })); err != nil {

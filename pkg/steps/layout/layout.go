@@ -60,6 +60,15 @@ func controlPlaneImage(component string) bool {
 	return false
 }
 
+// NodeImage tells images of what runs on a node before the network of its pods does: without them it cannot become one.
+func NodeImage(component string) bool {
+	switch component {
+	case "pause", "kube-proxy", "flannel":
+		return true
+	}
+	return controlPlaneImage(component)
+}
+
 // Files lists what of a release goes onto a host of a platform.
 func Files(release *bundle.Release, platform string, controlPlane bool) []bundle.File {
 	var files []bundle.File
