@@ -34,7 +34,7 @@ func Converge(in Input) (*Graph, error) {
 	}
 	for _, add := range []func() error{
 		b.content, b.host, b.runtime, b.node, b.snapshot, b.forget, b.configuration, b.updateControlPlanes, b.controlPlane,
-		b.addons, b.updateWorkers, b.workers, b.leave, b.cluster, b.unpin, b.record,
+		b.addons, b.updateWorkers, b.workers, b.otherImages, b.leave, b.cluster, b.unpin, b.record,
 	} {
 		if err := add(); err != nil {
 			return nil, err
@@ -285,22 +285,36 @@ func (b *builder) runtime() error {
 	if err := b.add(Step{ID: StepContainerd, Title: "Run the container runtime", Hosts: b.fresh, Needs: append(onAll(StepContent), onSame(StepKernel)...)}, b.containerd); err != nil {
 		return err
 	}
-	var early []string
-	if b.opensNodes() {
-		early = b.fresh
-	}
-	if err := b.add(Step{ID: StepNodeImages, Title: "Unpack images that a node begins with", Hosts: early, Needs: onSame(StepContainerd)}, func(h desired.Host) ([]hostapi.Resource, error) {
-		return images.Resources(slices.DeleteFunc(b.images(h), func(i layout.Image) bool { return !layout.NodeImage(i.Component) })), nil
-	}); err != nil {
-		return err
-	}
-	return b.add(Step{ID: StepImages, Title: "Unpack images", Hosts: b.all, Needs: append(onAll(StepContent), onSame(StepContainerd, StepNodeImages, StepKubelet)...)}, func(h desired.Host) ([]hostapi.Resource, error) {
-		return images.Resources(slices.DeleteFunc(b.images(h), func(i layout.Image) bool { return slices.Contains(early, h.Name) && layout.NodeImage(i.Component) })), nil
+	return b.add(Step{ID: StepImages, Title: "Unpack images", Hosts: b.all, Needs: append(onAll(StepContent), onSame(StepContainerd)...)}, func(h desired.Host) ([]hostapi.Resource, error) {
+		first, _ := b.unpacked(h)
+		return images.Resources(first), nil
 	})
 }
 
-// opensNodes tells that it is this project which decides when a node takes pods, by configuring their network. Until then a node gets by
-// with few images, and joins while the others are unpacked.
+// otherImages unpacks the images that a node does not begin with, while what it begins with starts.
+func (b *builder) otherImages() error {
+	if !b.opensNodes() {
+		return nil
+	}
+	return b.add(Step{ID: StepOtherImages, Title: "Unpack the other images", Hosts: b.fresh, Needs: onSame(StepInit, StepControlPlane, StepJoin)}, func(h desired.Host) ([]hostapi.Resource, error) {
+		_, later := b.unpacked(h)
+		return images.Resources(later), nil
+	})
+}
+
+// unpacked divides a host's images into those it must have first and those that it must have when it opens to pods.
+func (b *builder) unpacked(h desired.Host) (first, later []layout.Image) {
+	for _, i := range b.images(h) {
+		if b.opensNodes() && slices.Contains(b.fresh, h.Name) && !layout.NodeImage(i.Component) {
+			later = append(later, i)
+		} else {
+			first = append(first, i)
+		}
+	}
+	return first, later
+}
+
+// opensNodes tells that it is this project which decides when a node takes pods, by configuring their network.
 func (b *builder) opensNodes() bool { return b.in.Cluster.Network.CNI.Type == v1alpha1.FlannelCNI }
 
 func (b *builder) containerd(h desired.Host) ([]hostapi.Resource, error) {
@@ -331,7 +345,7 @@ func (b *builder) image(component string) (string, error) {
 }
 
 func (b *builder) node() error {
-	if err := b.add(Step{ID: StepKubelet, Title: "Place kubelet and its plugins", Hosts: b.fresh, Needs: append(onAll(StepContent), onSame(StepContainerd, StepProxy)...)}, func(h desired.Host) ([]hostapi.Resource, error) {
+	if err := b.add(Step{ID: StepKubelet, Title: "Place kubelet and its plugins", Hosts: b.fresh, Needs: append(onAll(StepContent), onSame(StepContainerd)...)}, func(h desired.Host) ([]hostapi.Resource, error) {
 		resources, err := b.kubelet(h)
 		return append(resources, kubelet.Prepared()), err
 	}); err != nil {
@@ -360,12 +374,8 @@ func (b *builder) kubeletRuns(h desired.Host) (hostapi.Resource, error) {
 }
 
 // ready lists what a host must have before kubeadm runs on it.
-func (b *builder) ready() []engine.Need {
-	unpacked := StepImages
-	if b.opensNodes() {
-		unpacked = StepNodeImages
-	}
-	return onSame(StepTools, StepKernel, StepAuthorities, unpacked, StepKubelet, StepProxy)
+func ready() []engine.Need {
+	return onSame(StepTools, StepKernel, StepAuthorities, StepImages, StepKubelet, StepProxy)
 }
 
 func (b *builder) controlPlane() error {
@@ -375,7 +385,7 @@ func (b *builder) controlPlane() error {
 		if b.live {
 			guard = ""
 		}
-		if err := b.add(Step{ID: StepInit, Title: "Initialise the first control plane", Hosts: []string{b.initial}, Needs: b.ready(), Guard: guard},
+		if err := b.add(Step{ID: StepInit, Title: "Initialise the first control plane", Hosts: []string{b.initial}, Needs: ready(), Guard: guard},
 			one(func(h desired.Host) (hostapi.Resource, error) { return kubeadm.InitResource(c, h) })); err != nil {
 			return err
 		}
@@ -400,7 +410,7 @@ func (b *builder) controlPlane() error {
 
 func (b *builder) afterInit() []engine.Need {
 	// Nobody joins a control plane that is being brought to another version: a kubelet must not be newer than the API servers.
-	list := append(b.ready(), onAll(StepCPReturn, StepForget)...)
+	list := append(ready(), onAll(StepCPReturn, StepForget)...)
 	if b.initial != "" {
 		list = append(list, engine.Need{Step: StepInit, Scope: engine.AnyHost})
 	}
