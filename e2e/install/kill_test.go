@@ -21,7 +21,7 @@ import (
 // stages are steps of an installation in the order in which they begin. An installation goes on for longer than a moment after the last.
 var stages = []string{
 	"host/connect", "host/preflight", "content/blobs", "host/tools", "host/kernel", "control-plane/authorities", "runtime/containerd",
-	"runtime/images", "node/kubelet", "node/apiserver-proxy", "control-plane/init", "node/join", "control-plane/prepare", "control-plane/etcd",
+	"runtime/images", "node/kubelet", "node/apiserver-proxy", "control-plane/init", "runtime/other-images", "node/join", "control-plane/prepare", "control-plane/etcd",
 	"control-plane/join", "node/pod-network",
 }
 

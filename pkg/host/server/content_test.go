@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/host/hosttest"
@@ -267,6 +269,63 @@ func TestImagesArePulledFromStagedBlobsWhichThenGo(t *testing.T) {
 	}
 	if n := len(h.System.Calls("ctr --namespace k8s.io --connect-timeout 5s images ls")) - lists; n != 1 {
 		t.Errorf("checking %d images asked containerd %d times", len(images), n)
+	}
+}
+
+// slowStore hands one blob out only when it is let.
+type slowStore struct {
+	*store
+	slow         string
+	asked, allow chan struct{}
+}
+
+func (s *slowStore) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasSuffix(r.URL.Path, strings.TrimPrefix(s.slow, "sha256:")) {
+		close(s.asked)
+		<-s.allow
+	}
+	s.store.ServeHTTP(w, r)
+}
+
+func TestImagesAreUnpackedWhileAnotherRequestHasItsTurnAndNothingElseIsDone(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	h := hosttest.New(t)
+	h.Write(t, "/run/containerd/containerd.sock", "")
+	img, contents := testImage("registry.k8s.io/pause:v1", "x")
+	fast, bs := newStore(append(contents, "slow")...)
+	tunnel := &slowStore{store: fast, slow: digestOf("slow"), asked: make(chan struct{}), allow: make(chan struct{})}
+	s := h.Connect(t, "op", tunnel)
+	lease(t, s)
+	apply(t, s, blobs(bs[:len(contents)])...)
+
+	in := func(resources ...api.Resource) chan error {
+		ended := make(chan error, 1)
+		go func() {
+			_, err := s.Apply(ctx, api.ApplyRequest{Owner: owner, Resources: resources}, nil)
+			ended <- err
+		}()
+		return ended
+	}
+	turn := in(blobs(bs[len(contents):])...)
+	<-tunnel.asked
+	if err := <-in(api.Resource{ID: img.Name, Image: img}); err != nil {
+		t.Fatalf("an image while another request has its turn: %v", err)
+	}
+	mixed := in(api.Resource{ID: "again", Image: img}, api.Resource{ID: "file", File: &api.File{Path: "/etc/placed", Content: []byte("x")}})
+	for range 50 {
+		select {
+		case err := <-mixed:
+			t.Fatalf("a file was placed beside another request, with %v", err)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+	close(tunnel.allow)
+	if err := errors.Join(<-turn, <-mixed); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(h.Path("/etc/placed")); err != nil {
+		t.Error(err)
 	}
 }
 
