@@ -10,6 +10,7 @@ import (
 	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/engine"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/steps/cni"
 	"github.com/kubewright/kubewright/pkg/steps/containerd"
 	"github.com/kubewright/kubewright/pkg/steps/content"
 	"github.com/kubewright/kubewright/pkg/steps/images"
@@ -51,6 +52,8 @@ type builder struct {
 	live    bool
 	// all are the hosts looked at, controlPlanes all of the spec.
 	all, controlPlanes []string
+	// closed hosts take no pods yet, which it is up to this project to change.
+	closed []string
 	// fresh hosts have not joined. joining and joiningWorkers are those of them that join; the initial one begins the cluster.
 	fresh, joining, joiningWorkers []string
 	// reinstalled are those joining control planes that etcd has a member of whose data they do not hold.
@@ -75,6 +78,9 @@ func (b *builder) split() {
 		joined := kubeadm.Joined(b.in.Facts[h.Name].Receipts)
 		if !joined {
 			b.fresh = append(b.fresh, h.Name)
+		}
+		if b.opensNodes() && !b.in.Facts[h.Name].Has(cni.ConfPath) {
+			b.closed = append(b.closed, h.Name)
 		}
 		switch {
 		case joined && h.IsControlPlane():
@@ -293,10 +299,7 @@ func (b *builder) runtime() error {
 
 // otherImages unpacks the images that a node does not begin with, while what it begins with starts.
 func (b *builder) otherImages() error {
-	if !b.opensNodes() {
-		return nil
-	}
-	return b.add(Step{ID: StepOtherImages, Title: "Unpack the other images", Hosts: b.fresh, Needs: onSame(StepInit, StepControlPlane, StepJoin)}, func(h desired.Host) ([]hostapi.Resource, error) {
+	return b.add(Step{ID: StepOtherImages, Title: "Unpack the other images", Hosts: b.closed, Needs: onSame(StepImages, StepInit, StepControlPlane, StepJoin)}, func(h desired.Host) ([]hostapi.Resource, error) {
 		_, later := b.unpacked(h)
 		return images.Resources(later), nil
 	})
@@ -305,7 +308,7 @@ func (b *builder) otherImages() error {
 // unpacked divides a host's images into those it must have first and those that it must have when it opens to pods.
 func (b *builder) unpacked(h desired.Host) (first, later []layout.Image) {
 	for _, i := range b.images(h) {
-		if b.opensNodes() && slices.Contains(b.fresh, h.Name) && !layout.NodeImage(i.Component) {
+		if slices.Contains(b.closed, h.Name) && !layout.NodeImage(i.Component) {
 			later = append(later, i)
 		} else {
 			first = append(first, i)

@@ -15,18 +15,22 @@ import (
 func TestANodeHasEveryImageBeforeItTakesPods(t *testing.T) {
 	const begin, others = "image/kube-proxy image/pause image/flannel", "image/coredns image/metrics-server"
 	for name, test := range map[string]struct {
-		cni    v1alpha1.CNIType
-		joined bool
+		cni          v1alpha1.CNIType
+		joined, open bool
 		// first and later are what w1 unpacks in the one step and the other.
 		first, later string
 	}{
-		"one that joins begins with few":                   {v1alpha1.FlannelCNI, false, begin, others},
-		"one that has joined unpacks all at once":          {v1alpha1.FlannelCNI, true, begin + " " + others, ""},
-		"one whose network somebody else brings, likewise": {v1alpha1.NoCNI, false, begin + " " + others, ""},
+		"one that joins begins with few":                   {v1alpha1.FlannelCNI, false, false, begin, others},
+		"one that was cut off after it had joined, too":    {v1alpha1.FlannelCNI, true, false, begin, others},
+		"one that takes pods unpacks all at once":          {v1alpha1.FlannelCNI, true, true, begin + " " + others, ""},
+		"one whose network somebody else brings, likewise": {v1alpha1.NoCNI, false, false, begin + " " + others, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := running(t, "v1.36.3")
 			in.Cluster.Network.CNI.Type = test.cni
+			if !test.open {
+				in.Facts["w1"].Paths = nil
+			}
 			if !test.joined {
 				in.Facts["w1"].Receipts = slices.DeleteFunc(in.Facts["w1"].Receipts, func(r string) bool { return r == kubeadm.JoinCommand })
 			}

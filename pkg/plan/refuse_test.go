@@ -8,8 +8,10 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/bundle"
+	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/plan"
 	"github.com/kubewright/kubewright/pkg/plan/plantest"
+	"github.com/kubewright/kubewright/pkg/steps/cni"
 	"github.com/kubewright/kubewright/pkg/steps/kubeadm"
 )
 
@@ -23,7 +25,7 @@ func running(t *testing.T, version string) plan.Input {
 	in.State = plan.State{Nodes: map[string]plan.Node{}, APIServers: map[string]string{}, MembersKnown: true}
 	for _, h := range in.Cluster.Hosts {
 		in.State.Nodes[h.Name] = plan.Node{Kubelet: version, Ready: true}
-		in.Facts[h.Name].Receipts = []string{kubeadm.JoinCommand}
+		in.Facts[h.Name].Receipts, in.Facts[h.Name].Paths = []string{kubeadm.JoinCommand}, []hostapi.PathFact{{Path: cni.ConfPath}}
 		if h.IsControlPlane() {
 			in.Facts[h.Name].Receipts = []string{kubeadm.JoinEtcdCommand, kubeadm.JoinFinishCommand}
 			in.State.APIServers[h.Name] = version

@@ -24,6 +24,9 @@ const flannelConf = `{
 }
 `
 
+// ConfPath is where flannelConf stands on a host: a node that has it takes pods.
+const ConfPath = layout.CNIConfDir + "/10-flannel.conflist"
+
 // subnetWait bounds the wait for flanneld, whose image is on the host already.
 const subnetWait = 300
 
@@ -32,7 +35,7 @@ const subnetWait = 300
 func HostResources() []hostapi.Resource {
 	return []hostapi.Resource{
 		{ID: "probe/flannel-subnet", Probe: &hostapi.Probe{Path: "/run/flannel/subnet.env", TimeoutSeconds: subnetWait}},
-		layout.Text(layout.CNIConfDir+"/10-flannel.conflist", []byte(flannelConf)),
+		layout.Text(ConfPath, []byte(flannelConf)),
 	}
 }
 
