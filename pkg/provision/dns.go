@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kubewright/kubewright/pkg/engine"
+	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/plan"
 )
 
@@ -14,13 +15,8 @@ import (
 // the pod network together.
 func (k *kube) awaitDNS(ctx context.Context, a plan.AwaitDNS, host string) (engine.Verdict, error) {
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		// A tunnel carries TCP only, and has no deadlines of its own.
-		conn, err := k.sessions.dial(ctx, host, "tcp", net.JoinHostPort(a.Server, "53"))
-		if err != nil {
-			return nil, err
-		}
-		context.AfterFunc(ctx, func() { _ = conn.Close() })
-		return conn, nil
+		// A connection through the helper carries TCP only.
+		return k.sessions.dial(ctx, host, hostapi.ServiceDNS, a.Server)
 	}}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -20,6 +20,7 @@ import (
 
 	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/engine"
+	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/pki"
 	"github.com/kubewright/kubewright/pkg/plan"
 )
@@ -155,8 +156,8 @@ func (k *kube) etcdClient(config *tls.Config, via desired.Host, address string) 
 		TLS:         config,
 		DialTimeout: etcdTimeout,
 		Logger:      zap.NewNop(),
-		DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, target string) (net.Conn, error) {
-			return k.sessions.dial(ctx, via.Name, "tcp", target)
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return k.sessions.dial(ctx, via.Name, hostapi.ServiceEtcd, address)
 		})},
 	})
 	if err != nil {

@@ -31,6 +31,7 @@ func connectReason(err error) string {
 		unknown     *ssh.UnknownHostKeyError
 		auth        *ssh.AuthError
 		sudo        *ssh.SudoError
+		forbidden   *ssh.ForwardingProhibitedError
 		unreachable *ssh.UnreachableError
 		place       *ssh.PlaceError
 		owned       *hostapi.OwnedByOtherError
@@ -46,6 +47,8 @@ func connectReason(err error) string {
 		return "AuthenticationFailed"
 	case errors.As(err, &sudo):
 		return "SudoFailed"
+	case errors.As(err, &forbidden):
+		return "BastionForbidsForwarding"
 	case errors.As(err, &unreachable):
 		return "Unreachable"
 	case errors.As(err, &place):

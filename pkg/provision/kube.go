@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/kubewright/kubewright/pkg/desired"
+	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/pki"
 )
 
@@ -40,10 +41,10 @@ type kube struct {
 }
 
 // dial connects to the first control plane that takes the connection.
-func (k *kube) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+func (k *kube) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	var errs []error
 	for _, h := range k.cluster.ControlPlanes() {
-		conn, err := k.sessions.dial(ctx, h.Name, network, net.JoinHostPort("127.0.0.1", strconv.Itoa(desired.APIServerPort)))
+		conn, err := k.sessions.dial(ctx, h.Name, hostapi.ServiceAPIServer, "127.0.0.1")
 		if err == nil {
 			return conn, nil
 		}
@@ -60,8 +61,8 @@ func (k *kube) restOf(host string) (*rest.Config, error) {
 	}
 	config := rest.CopyConfig(shared)
 	config.Timeout = apiTimeout
-	config.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return k.sessions.dial(ctx, host, network, net.JoinHostPort("127.0.0.1", strconv.Itoa(desired.APIServerPort)))
+	config.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return k.sessions.dial(ctx, host, hostapi.ServiceAPIServer, "127.0.0.1")
 	}
 	return config, nil
 }

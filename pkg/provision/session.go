@@ -25,12 +25,14 @@ const leaseWait = 45 * time.Second
 // sessions holds at most one connection and one helper session per host, made when first asked for and again when lost.
 type sessions struct {
 	operation, holder string
-	access            map[string]HostAccess
-	record            func(ctx context.Context, host, key string) error
-	bundle            *bundle.Bundle
-	release           *bundle.Release
-	blobs             http.Handler
-	pool              *ssh.Pool
+	// peers are the addresses of the cluster that connections from hosts may lead to.
+	peers   []string
+	access  map[string]HostAccess
+	record  func(ctx context.Context, host, key string) error
+	bundle  *bundle.Bundle
+	release *bundle.Release
+	blobs   http.Handler
+	pool    *ssh.Pool
 
 	mu    sync.Mutex
 	hosts map[string]*session
@@ -116,16 +118,20 @@ func (s *sessions) all() map[string]*session {
 	return maps.Clone(s.hosts)
 }
 
-// dial opens a TCP connection from the host.
-func (s *sessions) dial(ctx context.Context, host, network, addr string) (net.Conn, error) {
+// dial opens a connection from the host to a service of the cluster, through the helper: sshd need not allow forwarding.
+func (s *sessions) dial(ctx context.Context, host string, service hostapi.Service, address string) (net.Conn, error) {
 	one := s.of(host)
 	one.mu.Lock()
-	client := one.client
+	helper := one.helper
 	one.mu.Unlock()
-	if client == nil {
+	if helper == nil {
 		return nil, fmt.Errorf("host %s: not connected", host)
 	}
-	return client.DialContext(ctx, network, addr)
+	conn, err := helper.Dial(ctx, hostapi.DialRequest{Service: service, Address: address})
+	if err != nil {
+		return nil, fmt.Errorf("host %s: %w", host, err)
+	}
+	return conn, nil
 }
 
 func (one *session) alive() bool {
@@ -174,7 +180,7 @@ func (s *sessions) connect(ctx context.Context, host string, one *session) error
 		if err != nil {
 			return err
 		}
-		one.helper, err = hostclient.Connect(ctx, pipe{process}, hostclient.Options{Operation: s.operation, Holder: s.holder, Blobs: s.blobs})
+		one.helper, err = hostclient.Connect(ctx, pipe{process}, hostclient.Options{Operation: s.operation, Holder: s.holder, Peers: s.peers, Blobs: s.blobs})
 		if err != nil {
 			return fmt.Errorf("host %s: start the helper: %w (it said: %q)", host, err, process.Stderr())
 		}

@@ -48,6 +48,10 @@ func connect(ctx context.Context, s settings, jump *Client, afterClose func()) (
 	defer cancel()
 
 	raw, err := dialRaw(ctx, s.endpoint.Address, jump)
+	if jump != nil && isProhibited(err) {
+		return nil, &UnreachableError{Endpoint: s.endpoint, Phase: PhaseBastion,
+			Err: &ForwardingProhibitedError{Endpoint: jump.endpoint, User: jump.user, To: s.endpoint.Address}}
+	}
 	if err != nil {
 		return nil, &UnreachableError{Endpoint: s.endpoint, Phase: PhaseTCP, Err: causeOf(ctx, err)}
 	}
@@ -88,6 +92,13 @@ func dialRaw(ctx context.Context, address string, jump *Client) (net.Conn, error
 	}
 	var d net.Dialer
 	return d.DialContext(ctx, "tcp", address)
+}
+
+// isProhibited reports whether a server refused a tunnel because it allows none to there, whatever may listen: OpenSSH says so for
+// AllowTcpForwarding, DisableForwarding, PermitOpen and the options of a key alike (RFC 4254, section 5.1).
+func isProhibited(err error) bool {
+	var refused *ssh.OpenChannelError
+	return errors.As(err, &refused) && refused.Reason == ssh.Prohibited
 }
 
 // handshakeError finds the type of error that says what happened in a handshake that failed with err.

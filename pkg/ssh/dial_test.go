@@ -414,13 +414,21 @@ func TestBastion(t *testing.T) {
 			t.Fatalf("got %v", err)
 		}
 	})
-	t.Run("a bastion that forbids tunnels", func(t *testing.T) {
+	t.Run("a bastion that forbids tunnels is named with what to change in its sshd", func(t *testing.T) {
 		inner, outer := server(t, nil), server(t, func(c *sshtest.Config) { c.Forward = false })
 		_, err := kssh.Dial(t.Context(), via(inner, outer))
 		var far *kssh.UnreachableError
-		var refused *kssh.SessionError
-		if !errors.As(err, &far) || far.Phase != kssh.PhaseTCP || !errors.As(err, &refused) || refused.Host != "bastion" {
+		var forbidden *kssh.ForwardingProhibitedError
+		if !errors.As(err, &far) || far.Phase != kssh.PhaseBastion || !errors.As(err, &forbidden) || forbidden.Host != "bastion" || forbidden.To != inner.Addr() {
 			t.Fatalf("got %v", err)
+		}
+		for _, word := range []string{"bastion", "AllowTcpForwarding", "DisableForwarding", "PermitOpen", inner.Addr()} {
+			if !strings.Contains(err.Error(), word) {
+				t.Errorf("%q does not name %s", err, word)
+			}
+		}
+		if kssh.IsRetryable(err) {
+			t.Error("it would be tried again, though only a person can change it")
 		}
 	})
 	t.Run("its loss ends the connection of the host and is named as the cause", func(t *testing.T) {

@@ -160,6 +160,24 @@ func (e *UnreachableError) Error() string {
 // Unwrap gives the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
+// ForwardingProhibitedError says that a bastion, which stands and let us in, allows no connections through it to the next host.
+type ForwardingProhibitedError struct {
+	// Endpoint is the bastion.
+	Endpoint
+	// User is the account that was logged in.
+	User string
+	// To is the address and port that it was to connect to.
+	To string
+}
+
+// Error implements error.
+func (e *ForwardingProhibitedError) Error() string {
+	return fmt.Sprintf("%s: sshd of this bastion forbids user %s to connect to %s through it: allow it in its sshd_config "+
+		"(AllowTcpForwarding yes or local, DisableForwarding no, and PermitOpen, if it is set, with %s), "+
+		"and see that the key has no restriction in authorized_keys",
+		e.Endpoint, e.User, e.To, e.To)
+}
+
 // ConnectionLostError says that a connection that stood is gone: the peer or the network dropped it, or it stopped
 // answering keepalives.
 type ConnectionLostError struct {
@@ -282,7 +300,7 @@ func (e *PlaceError) Error() string {
 func (e *PlaceError) Unwrap() error { return e.Err }
 
 // IsRetryable says whether the same call may succeed later without anybody changing anything. A cause that needs a
-// person (a changed key, a refused login, a wrong password) wins over a wrapping error that would be retryable.
+// person (a changed key, a refused login, a wrong password, a bastion that forbids forwarding) wins over a wrapping error that would be retryable.
 func IsRetryable(err error) bool {
 	var (
 		target   *TargetError
@@ -293,13 +311,15 @@ func IsRetryable(err error) bool {
 		record   *HostKeyRecordError
 		far      *UnreachableError
 		lost     *ConnectionLostError
+		forbid   *ForwardingProhibitedError
 		session  *SessionError
 		canceled = errors.Is(err, context.Canceled)
 	)
 	switch {
 	case err == nil, canceled:
 		return false
-	case errors.As(err, &target), errors.As(err, &changed), errors.As(err, &unknown), errors.As(err, &auth):
+	case errors.As(err, &target), errors.As(err, &changed), errors.As(err, &unknown), errors.As(err, &auth),
+		errors.As(err, &forbid):
 		return false
 	case errors.As(err, &sudo):
 		return sudo.Reason == NoAnswer

@@ -19,10 +19,14 @@ const (
 	PathOperations   = "/v1/operations"
 	PathReset        = "/v1/reset"
 	PathPublicFile   = "/v1/public-file"
+	PathDial         = "/v1/dial"
 	// PathBlobs is served by the controller over the reverse direction (and by stores and peers directly): the
 	// prefix of GET <prefix><hex of the sha256>.
 	PathBlobs = "/blobs/sha256/"
 )
+
+// DialProtocol is what a connection becomes once PathDial was granted (Upgrade of RFC 9110, section 7.8).
+const DialProtocol = "kubewright-dial"
 
 // TokenHeader carries the fencing token of the lease, in decimal.
 const TokenHeader = "Kubewright-Fencing-Token" //nolint:gosec // the name of a header, not a secret

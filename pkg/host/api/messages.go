@@ -7,6 +7,8 @@ type HelloRequest struct {
 	Protocol  int    `json:"protocol"`
 	Operation string `json:"operation"`
 	Holder    string `json:"holder"`
+	// Peers are the addresses of the cluster that connections may lead to from this host, beside the host itself: see DialRequest.
+	Peers []string `json:"peers,omitempty"`
 }
 
 // HelloResponse says who answers. Facts come along so that a session which only looks needs no further request for them.

@@ -29,6 +29,8 @@ type Options struct {
 	Operation string
 	// Holder names this program run in lease errors, for people: "job/demo-install-1".
 	Holder string
+	// Peers are the addresses of the cluster that Dial may lead to, beside the host itself; at most api.MaxPeers.
+	Peers []string
 	// Blobs is served to the helper over the tunnel: GET /blobs/sha256/<hex>. Without it only direct sources deliver.
 	Blobs http.Handler
 	// KeepAlive is the interval of keepalives; 0 means 10 s. The session counts as lost after three of them unanswered.
@@ -90,7 +92,7 @@ func Connect(ctx context.Context, rw io.ReadWriteCloser, opts Options) (*Client,
 		_ = c.Close()
 		close(c.done)
 	}()
-	req := api.HelloRequest{Protocol: api.ProtocolVersion, Operation: opts.Operation, Holder: opts.Holder}
+	req := api.HelloRequest{Protocol: api.ProtocolVersion, Operation: opts.Operation, Holder: opts.Holder, Peers: opts.Peers}
 	if err := c.call(ctx, api.PathHello, req, &c.hello); err != nil {
 		_ = c.Close()
 		return nil, fmt.Errorf("greet the host helper: %w", err)

@@ -83,8 +83,8 @@ type Session struct {
 	done chan struct{}
 }
 
-// Connect starts a helper and opens a session with it; the session ends with the test.
-func (h *Host) Connect(t testing.TB, operation string, blobs http.Handler) *Session {
+// Connect starts a helper and opens a session with it, for a cluster with the given addresses; the session ends with the test.
+func (h *Host) Connect(t testing.TB, operation string, blobs http.Handler, peers ...string) *Session {
 	t.Helper()
 	near, far := net.Pipe()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -98,7 +98,7 @@ func (h *Host) Connect(t testing.TB, operation string, blobs http.Handler) *Sess
 		// How it ends is what the client sees.
 		_ = server.Serve(ctx, far, server.Options{Sys: h.Sys, Helper: h.helper, Peer: "127.0.0.1", Kernel: h.Kernel, KeepAlive: time.Second})
 	}()
-	c, err := client.Connect(ctx, near, client.Options{Operation: operation, Holder: t.Name(), Blobs: blobs, KeepAlive: time.Second})
+	c, err := client.Connect(ctx, near, client.Options{Operation: operation, Holder: t.Name(), Peers: peers, Blobs: blobs, KeepAlive: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

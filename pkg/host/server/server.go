@@ -59,6 +59,7 @@ type server struct {
 	ledger    *ledger.Ledger
 	operation string
 	holder    string
+	peers     []string
 
 	// changing is held, shared, by whoever applies something, and alone by what undoes it or ends the right to.
 	changing sync.RWMutex
@@ -121,6 +122,7 @@ func (s *server) routes() http.Handler {
 	routes.HandleFunc("POST "+api.PathOperations, handle(s.operations))
 	routes.HandleFunc("POST "+api.PathReset, stream(s, s.exclude, s.reset))
 	routes.HandleFunc("POST "+api.PathPublicFile, handle(s.publicFile))
+	routes.HandleFunc("POST "+api.PathDial, s.dial)
 	return routes
 }
 
@@ -247,8 +249,11 @@ func (s *server) hello(ctx context.Context, req *api.HelloRequest) (*api.HelloRe
 	if err := api.ValidateOperation(req.Operation); err != nil {
 		return nil, err
 	}
+	if err := api.ValidatePeers(req.Peers); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
-	s.operation, s.holder = req.Operation, req.Holder
+	s.operation, s.holder, s.peers = req.Operation, req.Holder, req.Peers
 	s.mu.Unlock()
 	f, err := s.facts(ctx, &struct{}{})
 	if err != nil {
