@@ -202,8 +202,14 @@ type Command struct {
 	Removes []string `json:"removes,omitempty"`
 	// Begun says how to go on when an attempt that was cut off, by a loss of power say, got as far as making a certain file.
 	Begun *Begun `json:"begun,omitempty"`
+	// Narrower are command lines that do less than Argv; the first that fits is taken.
+	Narrower []Narrower `json:"narrower,omitempty"`
+	// Scratch are patterns (path.Match, in the last element only) of directories that the program leaves and that must not stay. They are
+	// removed when it has ended, however it did; and where some lie without its having run, applying the command removes just those.
+	Scratch []string `json:"scratch,omitempty"`
 	// StaticPods are those in kube-system, without the node's name, that the command waits for. When it fails, what they said last goes
-	// into the error, and what kubelet says where there is no such pod.
+	// into the error, and what kubelet says where there is no such pod. A command that was done before waits, before it starts, until those
+	// whose manifests are there run: one that kubelet holds back from starting again would make it wait in vain.
 	StaticPods []string `json:"staticPods,omitempty"`
 	// TimeoutSeconds bounds the run; 0 means 600.
 	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
@@ -213,6 +219,17 @@ type Command struct {
 type Begun struct {
 	// Path is the file whose being there means that part was done.
 	Path string `json:"path"`
+	// Argv replaces the command's; the same rules hold for it.
+	Argv []string `json:"argv"`
+}
+
+// Narrower is a way to run a command that leaves part of its work out, for when that part is known to be as it should: the command was
+// done before, and by its receipt what the part depends on and what it made are as they were then.
+type Narrower struct {
+	// Inputs are names among those of the command whose digests must be the same in the receipt.
+	Inputs []string `json:"inputs"`
+	// Outputs are files among those of the command that must be unchanged since.
+	Outputs []string `json:"outputs,omitempty"`
 	// Argv replaces the command's; the same rules hold for it.
 	Argv []string `json:"argv"`
 }

@@ -168,6 +168,19 @@ func (c *Command) validate() error {
 			return err
 		}
 	}
+	for _, n := range c.Narrower {
+		if len(n.Inputs) == 0 {
+			return fmt.Errorf("command %s has a narrower way without inputs, so it would always be taken", c.Name)
+		}
+		if err := c.validateArgv(n.Argv); err != nil {
+			return err
+		}
+	}
+	for _, p := range c.Scratch {
+		if err := scratchPattern(p); err != nil {
+			return fmt.Errorf("command %s: %w", c.Name, err)
+		}
+	}
 	if c.Key == "" {
 		return fmt.Errorf("command %s has no key, so its receipt could never be told from another's", c.Name)
 	}
@@ -329,6 +342,23 @@ func modeBits(m uint32) error {
 func absPath(p string) error {
 	if !strings.HasPrefix(p, "/") || path.Clean(p) != p || p == "/" || strings.ContainsRune(p, 0) {
 		return fmt.Errorf("path %q must be absolute and clean", p)
+	}
+	return nil
+}
+
+// scratchPattern allows a star in the last element only, behind some name, and keeps away from the top of the file system.
+func scratchPattern(p string) error {
+	if err := deepPath(p); err != nil {
+		return err
+	}
+	if strings.ContainsAny(path.Dir(p), "*?[\\") {
+		return fmt.Errorf("pattern %q may hold wildcards in its last element only", p)
+	}
+	if name := path.Base(p); strings.IndexAny(name, "*?[\\") == 0 {
+		return fmt.Errorf("pattern %q must begin its last element with a name", p)
+	}
+	if _, err := path.Match(p, ""); err != nil {
+		return fmt.Errorf("pattern %q: %w", p, err)
 	}
 	return nil
 }

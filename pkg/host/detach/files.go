@@ -28,8 +28,10 @@ type Request struct {
 	// Outputs are files whose digests the receipt keeps; they must exist as well.
 	Outputs []string `json:"outputs,omitempty"`
 	// Covers are further receipts to leave, Removes the files to put aside before the start.
-	Covers  []api.Cover   `json:"covers,omitempty"`
-	Removes []string      `json:"removes,omitempty"`
+	Covers  []api.Cover `json:"covers,omitempty"`
+	Removes []string    `json:"removes,omitempty"`
+	// Scratch is as in api.Command.
+	Scratch []string      `json:"scratch,omitempty"`
 	Timeout time.Duration `json:"timeout"`
 }
 

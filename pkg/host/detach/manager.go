@@ -155,9 +155,14 @@ func (m *Manager) Start(ctx context.Context, operation string, c *api.Command) (
 	if c.Begun != nil && sys.Exists(m.Sys.Path(c.Begun.Path)) {
 		argv = c.Begun.Argv
 	}
+	if n, err := m.narrower(c); err != nil {
+		return err
+	} else if n != nil {
+		argv = n.Argv
+	}
 	req := Request{
 		Name: c.Name, Operation: operation, Key: c.Key, Inputs: c.Inputs, Argv: argv, Env: c.Env, SecretFiles: secrets,
-		Creates: c.Creates, Outputs: c.Outputs, Covers: c.Covers, Removes: c.Removes, Timeout: timeout,
+		Creates: c.Creates, Outputs: c.Outputs, Covers: c.Covers, Removes: c.Removes, Scratch: c.Scratch, Timeout: timeout,
 	}
 	if err := writeJSON(filepath.Join(dir, requestFile), req); err != nil {
 		return fmt.Errorf("start command %s: %w", c.Name, err)

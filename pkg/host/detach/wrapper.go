@@ -53,6 +53,10 @@ func Wrap(s *sys.System, name string) (int, error) {
 		return notStartedCode, fmt.Errorf("command %s has no request on this host", name)
 	}
 	result := m.executeWithout(req)
+	if err := m.Sweep(req.Scratch); err != nil {
+		// The check afterwards finds what stayed, and says so.
+		result.Error = strings.TrimPrefix(result.Error+"; "+err.Error(), "; ")
+	}
 	if result.ExitCode == 0 {
 		if err := m.leaveReceipts(req, result); err != nil {
 			return notStartedCode, err

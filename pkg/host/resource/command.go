@@ -28,6 +28,9 @@ func checkCommand(ctx context.Context, t *Task, r *api.Resource) (finding, error
 	}
 	if receipt != nil && receipt.Key == c.Key && !t.Runs.Locked(c.Name) && t.missing(c.Creates) == "" && changed == "" {
 		// Nobody starts it again in this state, so systemd need not be asked.
+		if left := t.Runs.Left(c.Scratch); left != "" {
+			return needed(left + " was left behind and must not stay")
+		}
 		return done()
 	}
 	running, err := t.Runs.Running(ctx, c.Name)
@@ -118,7 +121,17 @@ func (t *Task) missing(paths []string) string {
 }
 
 func applyCommand(ctx context.Context, t *Task, r *api.Resource) error {
-	return t.runCommand(ctx, r, r.Command)
+	c := r.Command
+	if len(c.Scratch) > 0 && !t.Runs.Locked(c.Name) {
+		if err := t.Runs.Sweep(c.Scratch); err != nil {
+			return err
+		}
+		// That may have been all there was to do.
+		if found, err := checkCommand(ctx, t, r); err != nil || found.state == api.Done {
+			return err
+		}
+	}
+	return t.runCommand(ctx, r, c)
 }
 
 // runCommand starts a command for a resource, or attaches to it, and waits for its end.
@@ -137,6 +150,9 @@ func (t *Task) runCommand(ctx context.Context, r *api.Resource, c *api.Command) 
 			return t.commandEnded(ctx, c, result)
 		}
 		// It was a run for other inputs; ours comes next.
+	}
+	if err := t.awaitStaticPods(ctx, r, c); err != nil {
+		return err
 	}
 	entries := []ledger.Entry{{Type: ledger.TypeRun, Name: c.Name, Created: true}}
 	if err := t.Ledger.Record(entries...); err != nil {

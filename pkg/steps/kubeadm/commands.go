@@ -110,6 +110,9 @@ func skipping(argv []string, phase string) []string {
 // skipPhases is kubeadm's flag, which takes the names of phases with commas between them.
 const skipPhases = "--skip-phases="
 
+// configFlag is kubeadm's flag for its configuration.
+const configFlag = "--config="
+
 // covering adds to the last command of a join what it does of later ones.
 func covering(c *desired.Cluster, h desired.Host) func(hostapi.Resource, error) (hostapi.Resource, error) {
 	return func(r hostapi.Resource, err error) (hostapi.Resource, error) {
@@ -169,7 +172,7 @@ func command(name, key string, args []string, files []hostapi.CommandFile, creat
 	argv := append([]string{layout.BinDir + "/kubeadm"}, args...)
 	return hostapi.Resource{ID: "command/" + name, Command: &hostapi.Command{
 		Name:           name,
-		Argv:           append(argv, "--config="+workDir(name)+"/config.yaml"),
+		Argv:           append(argv, configFlag+workDir(name)+"/config.yaml"),
 		Files:          files,
 		Creates:        creates,
 		Owns:           owned,

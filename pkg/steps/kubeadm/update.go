@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/kubewright/kubewright/pkg/desired"
@@ -54,14 +55,65 @@ func Certificate(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
 	})
 }
 
+// etcdCopies are the copies of etcd's data that kubeadm makes before it exchanges etcd's manifest and keeps (phases/upgrade, KubeStaticPodPathManager,
+// constants.CreateTimestampDir): all of the cluster's Secrets, in plain text unless encryption at rest is set up.
+const etcdCopies = layout.KubernetesDir + "/tmp/kubeadm-backup-etcd-*"
+
+// etcdInputs are the inputs of ControlPlane that etcd's manifest depends on (kubeadm's phases/etcd, GetEtcdPodSpec); its image is the one that
+// the version asks for.
+var etcdInputs = []string{
+	"address", "configuration.certificatesDir", "configuration.etcd", "configuration.featureGates", "configuration.imageRepository", versionInput,
+}
+
+// versionInput is the input of ControlPlane that a newer version of Kubernetes changes.
+const versionInput = "configuration.kubernetesVersion"
+
 // ControlPlane brings the static pods of a host to the cluster's version and configuration, one after the other, as kubeadm does: it
-// waits for each and puts the old manifests back when one does not come up. A newer version renews the certificates on the way.
+// waits for each and puts the old manifests back when one does not come up.
+//
+// Only what a change concerns is exchanged. kubeadm by itself restarts etcd whenever the API server changes, under the same UID, so that
+// kubelet holds it back a little longer each time, and renews certificates on the way (phases/upgrade, upgradeComponent). So both are left
+// out unless the version changes, and etcd is only touched when something of it changed. A newer version renews the certificates.
 func ControlPlane(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
 	cover, err := controlPlaneCover(c, h)
 	if err != nil {
 		return hostapi.Resource{}, err
 	}
-	return awaiting(controlPlanePods...)(upgradePhase(h, cover, "control-plane"))
+	r, err := awaiting(controlPlanePods...)(upgradePhase(h, cover, "control-plane"))
+	if err != nil {
+		return hostapi.Resource{}, err
+	}
+	r.Command.Scratch = []string{etcdCopies}
+	for _, way := range []struct {
+		name            string
+		inputs, outputs []string
+		node            map[string]any
+	}{
+		{name: "without-etcd", inputs: etcdInputs, outputs: staticPods[:1], node: map[string]any{"etcdUpgrade": false, "certificateRenewal": false}},
+		{name: "same-version", inputs: []string{versionInput}, node: map[string]any{"certificateRenewal": false}},
+	} {
+		if err := narrow(h, r.Command, way.name, way.node); err != nil {
+			return hostapi.Resource{}, err
+		}
+		n := &r.Command.Narrower[len(r.Command.Narrower)-1]
+		n.Inputs, n.Outputs = way.inputs, way.outputs
+	}
+	return r, nil
+}
+
+// narrow adds a way to run a phase of kubeadm upgrade node with further settings, which stand in a file of their own: kubeadm takes no such
+// flags beside a configuration.
+func narrow(h desired.Host, c *hostapi.Command, name string, settings map[string]any) error {
+	config, err := upgradeConfiguration(h, workDir(c.Name), settings)
+	if err != nil {
+		return err
+	}
+	file := workDir(c.Name) + "/" + name + ".yaml"
+	c.Files = append(c.Files, hostapi.CommandFile{Path: file, Content: config})
+	argv := slices.Clone(c.Argv)
+	argv[len(argv)-1] = configFlag + file
+	c.Narrower = append(c.Narrower, hostapi.Narrower{Argv: argv})
+	return nil
 }
 
 // KubeletConfig writes kubelet's configuration on a host out of what the cluster keeps for all, and the host's own part.
@@ -125,26 +177,7 @@ func phase(c *desired.Cluster, h desired.Host, cover hostapi.Cover, args []strin
 // upgradePhase runs a phase of kubeadm upgrade node, which takes the configuration from the cluster.
 func upgradePhase(h desired.Host, cover hostapi.Cover, name string) (hostapi.Resource, error) {
 	dir := workDir(cover.Name)
-	ignore := []any{}
-	for _, check := range h.IgnorePreflightErrors {
-		ignore = append(ignore, check)
-	}
-	fields, err := nodeFields(h)
-	if err != nil {
-		return hostapi.Resource{}, err
-	}
-	upgrade := map[string]any{
-		"apiVersion": apiVersion, "kind": "UpgradeConfiguration",
-		"node": map[string]any{
-			"ignorePreflightErrors": ignore,
-			"imagePullPolicy":       "Never",
-			"patches":               map[string]any{"directory": dir + "/patches"},
-		},
-	}
-	if timeouts, ok := fields["timeouts"]; ok {
-		upgrade["timeouts"] = timeouts
-	}
-	config, err := documents(upgrade)
+	config, err := upgradeConfiguration(h, dir, nil)
 	if err != nil {
 		return hostapi.Resource{}, err
 	}
@@ -158,6 +191,29 @@ func upgradePhase(h desired.Host, cover hostapi.Cover, name string) (hostapi.Res
 	})
 	r.Command.Inputs, r.Command.Outputs = cover.Inputs, cover.Outputs
 	return r, nil
+}
+
+// upgradeConfiguration renders kubeadm's UpgradeConfiguration for a node, with further settings of upgrading nodes laid over it.
+func upgradeConfiguration(h desired.Host, dir string, settings map[string]any) ([]byte, error) {
+	ignore := []any{}
+	for _, check := range h.IgnorePreflightErrors {
+		ignore = append(ignore, check)
+	}
+	fields, err := nodeFields(h)
+	if err != nil {
+		return nil, err
+	}
+	node := map[string]any{
+		"ignorePreflightErrors": ignore,
+		"imagePullPolicy":       "Never",
+		"patches":               map[string]any{"directory": dir + "/patches"},
+	}
+	maps.Copy(node, settings)
+	upgrade := map[string]any{"apiVersion": apiVersion, "kind": "UpgradeConfiguration", "node": node}
+	if timeouts, ok := fields["timeouts"]; ok {
+		upgrade["timeouts"] = timeouts
+	}
+	return documents(upgrade)
 }
 
 func certificateCover(c *desired.Cluster, h desired.Host) (hostapi.Cover, error) {
