@@ -93,7 +93,7 @@ func (t *Taker) free(b *api.Backup) error {
 
 // Clean removes what a run that was killed left: plaintext first of all.
 func Clean(s *sys.System) error {
-	if err := os.RemoveAll(s.State(workDir)); err != nil {
+	if err := s.RemoveTree(filepath.Join(sys.StateDir, workDir)); err != nil {
 		return fmt.Errorf("remove the plaintext of a backup: %w", err)
 	}
 	return nil

@@ -71,7 +71,7 @@ func (m *Manager) dropAside(req *Request) error {
 	if len(req.Removes) == 0 {
 		return nil
 	}
-	return os.RemoveAll(m.runPath(req.Name, asideDir))
+	return m.Sys.RemoveTree(filepath.Join(sys.StateDir, "runs", req.Name, asideDir))
 }
 
 // move renames a file or link, or copies it where the two places are on different file systems.

@@ -140,7 +140,7 @@ func (m *Manager) Start(ctx context.Context, operation string, c *api.Command) (
 		// systemd may have started the unit although we did not hear of it; then the wrapper needs its files, and removes them.
 		running, askErr := m.Running(context.WithoutCancel(ctx), c.Name)
 		if askErr == nil && !running {
-			_ = os.RemoveAll(m.Sys.Path(api.RunDir(c.Name)))
+			_ = m.Sys.RemoveTree(api.RunDir(c.Name))
 		}
 	}()
 	secrets, err := m.placeFiles(c)
@@ -200,8 +200,7 @@ func (m *Manager) restoreHelper() error {
 }
 
 func (m *Manager) placeFiles(c *api.Command) (secrets []string, err error) {
-	runDir := m.Sys.Path(api.RunDir(c.Name))
-	if err := os.RemoveAll(runDir); err != nil {
+	if err := m.Sys.RemoveTree(api.RunDir(c.Name)); err != nil {
 		return nil, fmt.Errorf("start command %s: %w", c.Name, err)
 	}
 	if len(c.Files) == 0 {
@@ -283,7 +282,11 @@ func (m *Manager) Stop(ctx context.Context, name string) error {
 
 // Remove deletes everything kept about a command, its receipt included.
 func (m *Manager) Remove(name string) error {
-	return errors.Join(os.RemoveAll(m.Sys.State("runs", name)), os.RemoveAll(ReceiptPath(m.Sys, name)), os.RemoveAll(m.Sys.Path(api.RunDir(name))))
+	receipt := os.Remove(ReceiptPath(m.Sys, name))
+	if sys.Missing(receipt) {
+		receipt = nil
+	}
+	return errors.Join(m.Sys.RemoveTree(filepath.Join(sys.StateDir, "runs", name)), receipt, m.Sys.RemoveTree(api.RunDir(name)))
 }
 
 // Names lists the commands that left something on the host.

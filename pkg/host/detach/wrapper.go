@@ -44,7 +44,7 @@ func Wrap(s *sys.System, name string) (int, error) {
 	}
 	// The lock is held up to the end of the process: nobody sees "not running" before the result is there.
 	defer func() { _ = lock.Close() }()
-	defer func() { _ = os.RemoveAll(s.Path(api.RunDir(name))) }()
+	defer func() { _ = s.RemoveTree(api.RunDir(name)) }()
 	req, err := m.Request(name)
 	if err != nil {
 		return notStartedCode, err

@@ -16,7 +16,7 @@ func (l *Ledger) Backup(path string) (name string, err error) {
 	fail := func(err error) (string, error) {
 		return "", fmt.Errorf("back up %s before replacing it: %w", path, err)
 	}
-	if err := os.MkdirAll(l.backupDir, 0o700); err != nil {
+	if err := os.MkdirAll(l.sys.State(backupDir), 0o700); err != nil {
 		return fail(err)
 	}
 	in, err := os.Open(path)
@@ -24,7 +24,7 @@ func (l *Ledger) Backup(path string) (name string, err error) {
 		return fail(err)
 	}
 	defer func() { _ = in.Close() }()
-	out, err := sys.TempFile(filepath.Join(l.backupDir, "backup"), 0o600)
+	out, err := sys.TempFile(l.sys.State(backupDir, "backup"), 0o600)
 	if err != nil {
 		return fail(err)
 	}
@@ -38,7 +38,7 @@ func (l *Ledger) Backup(path string) (name string, err error) {
 	}
 	name = hex.EncodeToString(hash.Sum(nil))
 	if err == nil {
-		err = os.Rename(out.Name(), filepath.Join(l.backupDir, name))
+		err = os.Rename(out.Name(), l.sys.State(backupDir, name))
 	}
 	if err != nil {
 		_ = os.Remove(out.Name())
@@ -49,7 +49,7 @@ func (l *Ledger) Backup(path string) (name string, err error) {
 
 // Restore puts the backup called name back at path, in one step.
 func (l *Ledger) Restore(name, path string, mode os.FileMode) error {
-	data, err := os.ReadFile(filepath.Join(l.backupDir, filepath.Base(name)))
+	data, err := os.ReadFile(l.sys.State(backupDir, filepath.Base(name)))
 	if err != nil {
 		return fmt.Errorf("restore %s: %w", path, err)
 	}

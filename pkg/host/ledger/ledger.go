@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -54,6 +55,26 @@ type Entry struct {
 	Backup string `json:"backup,omitempty"`
 	// Mode is the previous mode of a file that has a Backup, or of a directory that was there.
 	Mode uint32 `json:"mode,omitempty"`
+	// At is where the path led when it was recorded, links resolved, where that is another path; of a file, only its directory's.
+	At string `json:"at,omitempty"`
+	// Mount is the mount point that held it then; "" in entries of earlier versions, which know neither.
+	Mount string `json:"mount,omitempty"`
+}
+
+// Path reports whether Name is a path that we made, replaced or took over.
+func (e Entry) Path() bool { return e.Type == TypeFile || e.Type == TypeDir || e.Type == TypeTree }
+
+// Place finds where the path of an entry leads now, as At and Mount tell where it led.
+func (e Entry) Place(s *sys.System, m *sys.Mounts) (at, mount string, err error) {
+	if e.Type == TypeFile {
+		if at, err = s.Resolve(path.Dir(e.Name)); err == nil {
+			at = path.Join(at, path.Base(e.Name))
+		}
+	} else {
+		at, err = s.Resolve(e.Name)
+	}
+	over, _ := m.Over(at)
+	return at, over.At, err
 }
 
 type document struct {
@@ -64,20 +85,23 @@ type document struct {
 
 // Ledger is the ledger of one host, kept in memory and written through.
 type Ledger struct {
-	path      string
-	backupDir string
+	sys  *sys.System
+	path string
 
 	mu    sync.Mutex
 	doc   document
 	index map[string]int
 }
 
+// backupDir, below the state directory, holds what files were before us.
+const backupDir = "backups"
+
 // version is the form of the file; a newer one is refused rather than misread.
 const version = 1
 
 // Open reads the ledger of a host; a host without one has an empty ledger.
 func Open(s *sys.System) (*Ledger, error) {
-	l := &Ledger{path: s.State("ledger.json"), backupDir: s.State("backups"), doc: document{Version: version}}
+	l := &Ledger{sys: s, path: s.State("ledger.json"), doc: document{Version: version}}
 	data, err := os.ReadFile(l.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -142,6 +166,13 @@ func (l *Ledger) Record(entries ...Entry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	before := len(l.doc.Entries)
+	entries = slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool {
+		_, ok := l.index[key(e.Type, e.Name)]
+		return ok
+	})
+	if err := l.place(entries); err != nil {
+		return err
+	}
 	for _, e := range entries {
 		k := key(e.Type, e.Name)
 		if _, ok := l.index[k]; ok {
@@ -161,12 +192,47 @@ func (l *Ledger) Record(entries ...Entry) error {
 	return nil
 }
 
+// place notes where the paths of new entries lead, so that a reset can tell links and mounts that come later.
+func (l *Ledger) place(entries []Entry) error {
+	if !slices.ContainsFunc(entries, Entry.Path) {
+		return nil
+	}
+	mounts, err := l.sys.Mounts()
+	if err != nil {
+		return err
+	}
+	for i, e := range entries {
+		if !e.Path() {
+			continue
+		}
+		at, mount, err := e.Place(l.sys, mounts)
+		if err != nil {
+			return err
+		}
+		if entries[i].Mount = mount; at != e.Name {
+			entries[i].At = at
+		}
+	}
+	return nil
+}
+
 // Has says that an entry is recorded.
 func (l *Ledger) Has(t Type, name string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, ok := l.index[key(t, name)]
 	return ok
+}
+
+// Find returns the entry of a type and name, false when there is none.
+func (l *Ledger) Find(t Type, name string) (Entry, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i, ok := l.index[key(t, name)]
+	if !ok {
+		return Entry{}, false
+	}
+	return l.doc.Entries[i], true
 }
 
 // MadeDir says that path is a directory which we made.
@@ -245,7 +311,7 @@ func (l *Ledger) Forget(entries []Entry) error {
 func (l *Ledger) Delete() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := os.RemoveAll(l.backupDir); err != nil {
+	if err := l.sys.RemoveTree(path.Join(sys.StateDir, backupDir)); err != nil {
 		return fmt.Errorf("delete the ledger's backups: %w", err)
 	}
 	if err := os.Remove(l.path); err != nil && !errors.Is(err, fs.ErrNotExist) {

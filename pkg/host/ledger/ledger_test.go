@@ -22,6 +22,12 @@ func open(t *testing.T, s *sys.System) *ledger.Ledger {
 func newSystem(t *testing.T) *sys.System {
 	t.Helper()
 	s := &sys.System{Root: t.TempDir()}
+	if err := os.MkdirAll(s.Path("/proc/self"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.Path("/proc/self/mountinfo"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.MkdirAll(s.State(), 0o700); err != nil {
 		t.Fatal(err)
 	}

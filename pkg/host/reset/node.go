@@ -1,7 +1,6 @@
 package reset
 
 import (
-	"bufio"
 	"context"
 	"os"
 	"path/filepath"
@@ -86,8 +85,7 @@ func (r *Resetter) stopNode(ctx context.Context, entries []ledger.Entry) {
 	if ours(kubeletUnit) {
 		e := ledger.Entry{Type: ledger.TypeUnit, Name: kubeletUnit}
 		r.killPods(ctx, e)
-		r.unmount(e, kubeletDir)
-		r.unmount(e, netnsDir)
+		r.unmountPods(e)
 		r.deleteNetns(e)
 		r.network(e)
 		r.runtimeLeftover(e, "/run/flannel")
@@ -179,54 +177,6 @@ func alive(pid int) bool {
 	return len(f) > 0 && f[0] != "Z" && f[0] != "X"
 }
 
-// mounts lists mount points at or below dir, deepest first.
-func (r *Resetter) mounts(dir string) []string {
-	f, err := os.Open(r.Sys.Path("/proc/self/mountinfo"))
-	if err != nil {
-		return nil
-	}
-	defer func() { _ = f.Close() }()
-	var found []string
-	sc := bufio.NewScanner(f)
-	sc.Buffer(nil, 1<<20)
-	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
-	for sc.Scan() {
-		fields := strings.Fields(sc.Text())
-		if len(fields) < 5 {
-			continue
-		}
-		if at := unescape.Replace(fields[4]); at == dir || strings.HasPrefix(at, dir+"/") {
-			found = append(found, at)
-		}
-	}
-	slices.Reverse(found)
-	return found
-}
-
-// unmount detaches what is mounted below the directories; a directory that is itself a mount point is the machine's.
-func (r *Resetter) unmount(e ledger.Entry, dirs ...string) {
-	for _, dir := range dirs {
-		for _, at := range r.mounts(dir) {
-			if at != dir {
-				r.do(e, "unmount", at, func() error { return r.Kernel.Unmount(at) })
-			}
-		}
-	}
-}
-
-// foreignMount names a mount below a tree that Reset did not detach.
-func (r *Resetter) foreignMount(tree string) string {
-	if r.dryRun {
-		return ""
-	}
-	for _, at := range r.mounts(tree) {
-		if at != tree {
-			return at
-		}
-	}
-	return ""
-}
-
 // deleteNetns removes the names of network namespaces that containerd made for pods.
 func (r *Resetter) deleteNetns(e ledger.Entry) {
 	names, err := filepath.Glob(r.Sys.Path(netnsDir, "cni-*"))
@@ -234,7 +184,9 @@ func (r *Resetter) deleteNetns(e ledger.Entry) {
 		return
 	}
 	for _, p := range names {
-		r.do(e, "delete", p, func() error { return ignoreMissing(os.Remove(p)) })
+		name := filepath.Base(p)
+		r.detach(e, netnsDir, func(m sys.Mount) bool { return filepath.Base(m.At) == name })
+		r.do(e, "delete", filepath.Join(netnsDir, name), func() error { return ignoreMissing(os.Remove(p)) })
 	}
 }
 
@@ -276,8 +228,8 @@ func (r *Resetter) podLinks() []string {
 }
 
 func (r *Resetter) runtimeLeftover(e ledger.Entry, dir string) {
-	if p := r.Sys.Path(dir); sys.Exists(p) {
-		r.do(e, "delete", dir, func() error { return removeTree(p, true) })
+	if sys.Exists(r.Sys.Path(dir)) {
+		r.do(e, "delete", dir, func() error { return r.Sys.RemoveTree(dir) })
 	}
 }
 

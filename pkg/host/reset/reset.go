@@ -6,7 +6,6 @@ package reset
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -39,6 +38,8 @@ type Resetter struct {
 
 	report api.ResetReport
 	failed map[string]bool // entries to keep, by type and name
+	// detached are the mounts that were detached, or would be, by their IDs.
+	detached map[int]bool
 }
 
 // Run undoes everything. The error is for what kept it from starting; what failed on the way stands in the report.
@@ -47,6 +48,7 @@ func (r *Resetter) Run(ctx context.Context, req api.ResetRequest) (*api.ResetRep
 		return nil, &api.OwnedByOtherError{Owner: *owner}
 	}
 	r.dryRun, r.report, r.failed = req.DryRun, api.ResetReport{Items: []api.ResetItem{}}, map[string]bool{}
+	r.detached = map[int]bool{}
 	entries := r.Ledger.Entries()
 	newestFirst := slices.Clone(entries)
 	slices.Reverse(newestFirst)
@@ -110,7 +112,13 @@ func (r *Resetter) files(entries []ledger.Entry) {
 			continue
 		}
 		path := r.Sys.Path(e.Name)
+		moved := r.moved(e)
 		switch {
+		case moved != nil && !sys.Exists(path) && e.Backup == "" && e.Previous == "":
+			continue
+		case moved != nil:
+			r.do(e, "delete", e.Name, func() error { return moved })
+			continue
 		case e.Backup != "":
 			r.do(e, "restore", e.Name, func() error { return r.Ledger.Restore(e.Backup, path, fs.FileMode(e.Mode)) })
 		case e.Previous != "":
@@ -150,6 +158,10 @@ func (r *Resetter) trees(entries []ledger.Entry) {
 		if r.stays(e) || !sys.Exists(path) {
 			continue
 		}
+		if err := r.moved(e); err != nil {
+			r.do(e, "delete", e.Name, func() error { return err })
+			continue
+		}
 		if fi, err := os.Stat(path); err == nil && !e.Created && e.Mode != 0 && fi.Mode().Perm() != fs.FileMode(e.Mode) {
 			// The program it is for has narrowed it.
 			r.do(e, "restore mode", e.Name, func() error { return os.Chmod(path, fs.FileMode(e.Mode)) })
@@ -157,35 +169,16 @@ func (r *Resetter) trees(entries []ledger.Entry) {
 		if !e.Created && sys.EmptyDir(path) {
 			continue
 		}
-		if busy := r.foreignMount(e.Name); busy != "" {
-			// Deleting would go through the mount into somebody's data.
-			r.do(e, "delete", e.Name, func() error { return fmt.Errorf("%s is still mounted: unmount it and reset again", busy) })
-			continue
-		}
-		r.do(e, "delete", e.Name, func() error { return removeTree(path, e.Created) })
+		r.do(e, "delete", e.Name, func() error {
+			if err := r.foreignMount(e.Name); err != nil {
+				return err
+			}
+			if e.Created {
+				return r.Sys.RemoveTree(e.Name)
+			}
+			return r.Sys.EmptyTree(e.Name)
+		})
 	}
-}
-
-// removeTree deletes what is in path, and path itself when we made it and it is no mount point.
-func removeTree(path string, whole bool) error {
-	if whole {
-		err := os.RemoveAll(path)
-		if !errors.Is(err, syscall.EBUSY) {
-			return err
-		}
-	}
-	entries, err := os.ReadDir(path)
-	if errors.Is(err, syscall.ENOTDIR) {
-		return os.Remove(path)
-	}
-	if err != nil {
-		return ignoreMissing(err)
-	}
-	var errs []error
-	for _, e := range entries {
-		errs = append(errs, os.RemoveAll(filepath.Join(path, e.Name())))
-	}
-	return errors.Join(errs...)
 }
 
 func (r *Resetter) dirs(entries []ledger.Entry) {
@@ -194,6 +187,13 @@ func (r *Resetter) dirs(entries []ledger.Entry) {
 			continue
 		}
 		path := r.Sys.Path(e.Name)
+		if r.moved(e) != nil {
+			// Not the directory that it was: its mode, and whether it stays, is for whoever put it there to say.
+			if r.failedBelow(entries, e.Name) {
+				r.failed[entryKey(e)] = true
+			}
+			continue
+		}
 		if !e.Created {
 			r.do(e, "restore", e.Name, func() error {
 				if err := os.Mkdir(path, fs.FileMode(e.Mode)); err != nil && !os.IsExist(err) {
@@ -261,17 +261,17 @@ func (r *Resetter) state(req api.ResetRequest, entries []ledger.Entry) {
 		}
 	}
 	if !req.KeepBlobs {
-		r.cleanup(os.RemoveAll(r.Sys.State("blobs")))
+		r.cleanup(r.Sys.RemoveTree(filepath.Join(sys.StateDir, "blobs")))
 		r.cleanup(ignoreMissing(os.Remove(r.Sys.State("stamps.json"))))
 	}
-	r.cleanup(os.RemoveAll(r.Sys.State("receipts")))
+	r.cleanup(r.Sys.RemoveTree(filepath.Join(sys.StateDir, "receipts")))
 	r.cleanup(backup.Clean(r.Sys))
 	if len(r.failed) > 0 || r.report.Errors > 0 {
 		r.cleanup(r.Ledger.Forget(undone))
 		return
 	}
-	r.cleanup(os.RemoveAll(r.Sys.State("runs")))
-	r.cleanup(os.RemoveAll(r.Sys.Path(sys.RuntimeDir)))
+	r.cleanup(r.Sys.RemoveTree(filepath.Join(sys.StateDir, "runs")))
+	r.cleanup(r.Sys.RemoveTree(sys.RuntimeDir))
 	r.cleanup(r.Ledger.Delete())
 	r.helpers()
 }

@@ -36,7 +36,7 @@ func applyAbsent(_ context.Context, t *Task, r *api.Resource) error {
 		return os.Remove(t.Sys.Path(p))
 	}
 	if t.Ledger.Owns(p) {
-		return os.RemoveAll(t.Sys.Path(p))
+		return t.Sys.RemoveTree(p)
 	}
 	if !sys.EmptyDir(t.Sys.Path(p)) {
 		return invalid("%s has content that is not ours: move it away by hand", p)

@@ -199,6 +199,49 @@ func TestADirectoryWithOthersContentIsNotTakenOver(t *testing.T) {
 	}
 }
 
+func TestALinkToADirectoryThatIsNotThereIsNamedBeforeAnythingIsRecorded(t *testing.T) {
+	for name, r := range map[string]api.Resource{
+		"the directory itself": {ID: "d", Dir: &api.Dir{Path: "/var/lib/kubelet", Purge: true}},
+		"one above a file":     {ID: "f", File: &api.File{Path: "/var/lib/kubelet/config.yaml", Content: []byte("x")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := hosttest.New(t)
+			task := newTask(t, h)
+			if err := os.MkdirAll(h.Path("/var/lib"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink("/data/kubelet", h.Path("/var/lib/kubelet")); err != nil {
+				t.Fatal(err)
+			}
+			if re := failure(t, task, r); re.Reason != api.ReasonInvalid || !strings.Contains(re.Message, "/var/lib/kubelet is a link to /data/kubelet, which is not there: make that directory") {
+				t.Errorf("%+v", re)
+			}
+			if all := task.Ledger.Entries(); len(all) > 0 {
+				t.Errorf("the ledger has %+v", all)
+			}
+		})
+	}
+}
+
+func TestTheLedgerSaysWhereALinkLedWhenItWasTakenOver(t *testing.T) {
+	h := hosttest.New(t)
+	task := newTask(t, h)
+	if err := os.MkdirAll(h.Path("/data/kubelet"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(h.Path("/var/lib"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../../data/kubelet", h.Path("/var/lib/kubelet")); err != nil {
+		t.Fatal(err)
+	}
+	h.Write(t, "/proc/self/mountinfo", "20 1 8:1 / / rw - ext4 x rw\n30 20 8:2 / /data rw - ext4 x rw\n")
+	applied(t, task, api.Resource{ID: "d", Dir: &api.Dir{Path: "/var/lib/kubelet", Purge: true}})
+	if e := entry(t, task, ledger.TypeTree, "/var/lib/kubelet"); e == nil || e.Created || e.At != "/data/kubelet" || e.Mount != "/data" {
+		t.Errorf("recorded as %+v", e)
+	}
+}
+
 func TestAnEmptyDirectoryIntoWhichOnlyWeWroteIsTakenOver(t *testing.T) {
 	h := hosttest.New(t)
 	task := newTask(t, h)

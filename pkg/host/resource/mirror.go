@@ -66,7 +66,7 @@ func (m *mirror) stop() {
 	if m.server.Shutdown(ctx) != nil {
 		_ = m.server.Close()
 	}
-	_ = os.RemoveAll(m.task.Sys.Path(m.hostsDir))
+	_ = m.task.Sys.RemoveTree(m.hostsDir)
 }
 
 // damaged is the error of the first staged blob that was found not to be what its name says.

@@ -41,6 +41,9 @@ func (t *Task) parents(p string) error {
 }
 
 func (t *Task) makeDir(dir string, mode fs.FileMode) error {
+	if target, err := os.Readlink(t.Sys.Path(dir)); err == nil {
+		return invalid("%s is a link to %s, which is not there: make that directory, or remove the link", dir, target)
+	}
 	if err := t.Ledger.Record(ledger.Entry{Type: ledger.TypeDir, Name: dir, Created: true}); err != nil {
 		return err
 	}

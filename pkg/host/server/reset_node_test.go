@@ -251,3 +251,43 @@ func TestADryRunOfAResetChangesNothingOfTheNode(t *testing.T) {
 		t.Errorf("unloaded %q, removed %+v", h.Kernel.Unloaded, h.Kernel.Removed)
 	}
 }
+
+func TestALedgerOfAnEarlierVersionDoesNotLeadIntoForeignData(t *testing.T) {
+	for _, c := range []struct {
+		name, mounts string
+		link         bool
+		says         string
+	}{
+		{"a directory that we made is a link now", "", true, "/var/lib/etcd leads to /srv/foreign now"},
+		{"something is mounted over a directory that we made", "20 1 8:1 / / rw - ext4 x rw\n33 20 8:2 / /var/lib/etcd rw - ext4 x rw\n", false, "mounted at /var/lib/etcd"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := hosttest.New(t)
+			h.Write(t, "/srv/foreign/member/snap", "theirs")
+			s := h.Connect(t, "op", nil)
+			lease(t, s)
+			// Where no mount is known, nothing is recorded of mounts: such are all entries of earlier versions.
+			apply(t, s, api.Resource{ID: "etcd", Dir: &api.Dir{Path: "/var/lib/etcd", Purge: true}})
+			if c.link {
+				remove(t, h, "/var/lib/etcd")
+				if err := os.Symlink("../../srv/foreign", h.Path("/var/lib/etcd")); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				h.Write(t, "/var/lib/etcd/member/snap", "theirs")
+			}
+			h.Write(t, "/proc/self/mountinfo", c.mounts)
+			report, err := s.Reset(t.Context(), api.ResetRequest{Owner: owner}, nil)
+			if err != nil || report.Errors != 1 {
+				t.Fatalf("%+v, %v", report, err)
+			}
+			said := ""
+			for _, i := range report.Items {
+				said += i.Error
+			}
+			if !strings.Contains(said, c.says) || h.Read("/srv/foreign/member/snap") != "theirs" || h.Read("/var/lib/etcd/member/snap") != "theirs" {
+				t.Errorf("it says %q", said)
+			}
+		})
+	}
+}
