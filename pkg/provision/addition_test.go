@@ -3,6 +3,7 @@ package provision
 import (
 	"encoding/json"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -312,4 +313,12 @@ func manifestOf(t *testing.T, config bundle.Descriptor, layers ...bundle.Descrip
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// forget takes away what a machine holds of having joined.
+func (m *machine) forget(t *testing.T) {
+	t.Helper()
+	if err := os.RemoveAll(m.host.Path("/var/lib/kubewright/receipts")); err != nil {
+		t.Fatal(err)
+	}
 }

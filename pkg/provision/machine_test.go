@@ -40,6 +40,8 @@ type machine struct {
 	spoils bool
 	// losses is how many requests to check break the connection before they are answered.
 	losses int
+	// received is everything that helpers were sent.
+	received bytes.Buffer
 }
 
 // newMachine starts a machine that has the helper already.
@@ -128,6 +130,7 @@ type lossy struct {
 
 func (l *lossy) Read(p []byte) (int, error) {
 	n, err := l.exec.Stdin.Read(p)
+	l.m.with(func() { l.m.received.Write(p[:n]) })
 	if bytes.Contains(p[:n], []byte(hostapi.PathCheck)) {
 		lose := false
 		l.m.with(func() {

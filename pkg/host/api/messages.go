@@ -17,7 +17,9 @@ type HelloResponse struct {
 	// Digest is the sha256 of the helper's own executable, "sha256:<hex>".
 	Digest string `json:"digest"`
 	PID    int    `json:"pid"`
-	Facts  *Facts `json:"facts,omitempty"`
+	// Seals reports that this helper compares sealed files. One out of a bundle of an earlier release does not.
+	Seals bool   `json:"seals,omitempty"`
+	Facts *Facts `json:"facts,omitempty"`
 }
 
 // Owner is the cluster a host belongs to. UID decides; the name is for people.
@@ -26,7 +28,7 @@ type Owner struct {
 	ClusterUID  string `json:"clusterUID"`
 }
 
-// CheckRequest asks how far a host is from having the resources. It changes nothing.
+// CheckRequest asks how far a host is from having the resources. It changes nothing, and carries nothing secret.
 type CheckRequest struct {
 	Step      string     `json:"step"`
 	Resources []Resource `json:"resources"`

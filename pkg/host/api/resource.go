@@ -50,8 +50,10 @@ type File struct {
 	// Blob ("sha256:<hex>") and Size name content that a Blob resource put into staging before.
 	Blob string `json:"blob,omitempty"`
 	Size int64  `json:"size,omitempty"`
-	// Secret keeps the content out of verdicts and journals.
+	// Secret keeps the content out of verdicts and journals, and out of requests that only look.
 	Secret bool `json:"secret,omitempty"`
+	// Seal stands for the content of a secret file in a request that only looks; see Look. A sealed file can be compared and not written.
+	Seal *Seal `json:"seal,omitempty"`
 	// Keep leaves a file that is there already as it is, whatever it holds: for content that something else takes over once it exists.
 	Keep bool `json:"keep,omitempty"`
 }

@@ -110,6 +110,9 @@ func (r Resource) Validate() error {
 }
 
 func (f *File) validate() error {
+	if f.Seal != nil && (len(f.Content) > 0 || f.Blob != "") {
+		return fmt.Errorf("file %s is sealed and has content all the same", f.Path)
+	}
 	if f.Blob != "" {
 		if len(f.Content) > 0 {
 			return fmt.Errorf("file %s has both content and blob", f.Path)

@@ -132,12 +132,18 @@ func (c *Client) Facts(ctx context.Context) (*api.Facts, error) {
 // setSkew compares clocks. The helper reads its clock last of all, so only the way back lies between the two.
 func setSkew(f *api.Facts, arrived time.Time) { f.ClockSkew = time.Unix(0, f.UnixNanos).Sub(arrived) }
 
-// Check asks how far the host is from having the resources; one verdict each, in order. It changes nothing.
+// Check asks how far the host is from having the resources; one verdict each, in order. It changes nothing, and nothing secret
+// is sent for it, whatever the resources hold: see look.
 func (c *Client) Check(ctx context.Context, req api.CheckRequest) ([]api.Verdict, error) {
+	looks, err := c.look(req.Resources)
+	if err != nil {
+		return nil, err
+	}
 	var resp api.CheckResponse
-	if err := c.call(ctx, api.PathCheck, req, &resp); err != nil {
+	if err := c.call(ctx, api.PathCheck, api.CheckRequest{Step: req.Step, Resources: looks}, &resp); err != nil {
 		return nil, fmt.Errorf("check: %w", err)
 	}
+	hideDigests(looks, resp.Verdicts)
 	return resp.Verdicts, nil
 }
 

@@ -43,9 +43,12 @@ func checkFile(_ context.Context, t *Task, r *api.Resource) (finding, error) {
 		return done()
 	}
 	var same finding
-	if f.Blob != "" {
+	switch {
+	case f.Blob != "":
 		same, err = t.sameBlob(f, fi)
-	} else {
+	case f.Seal != nil:
+		same, err = t.sameSealed(f, fi)
+	default:
 		same, err = t.sameContent(f, fi)
 	}
 	if err != nil || same.state != api.Done {
@@ -74,8 +77,24 @@ func (t *Task) sameBlob(f *api.File, fi fs.FileInfo) (finding, error) {
 	return done()
 }
 
+// sameSealed compares a file with content that was not sent.
+func (t *Task) sameSealed(f *api.File, fi fs.FileInfo) (finding, error) {
+	if fi.Size() == f.Seal.Size {
+		data, err := os.ReadFile(t.Sys.Path(f.Path))
+		if err != nil {
+			return finding{}, err
+		}
+		if f.Seal.Opens(data) {
+			return done()
+		}
+	}
+	return needed(otherContent(f))
+}
+
+func otherContent(f *api.File) string { return f.Path + " has other content" }
+
 func (t *Task) sameContent(f *api.File, fi fs.FileInfo) (finding, error) {
-	differs := finding{state: api.Needed, why: f.Path + " has other content"}
+	differs := finding{state: api.Needed, why: otherContent(f)}
 	showDiff := !f.Secret && len(f.Content) <= maxDiffFile && fi.Size() <= maxDiffFile
 	if fi.Size() != int64(len(f.Content)) && !showDiff {
 		return differs, nil
@@ -96,6 +115,9 @@ func (t *Task) sameContent(f *api.File, fi fs.FileInfo) (finding, error) {
 
 func applyFile(_ context.Context, t *Task, r *api.Resource) error {
 	f := r.File
+	if f.Seal != nil {
+		return invalid("%s is sealed: it can be compared and not written", f.Path)
+	}
 	if fi, err := os.Lstat(t.Sys.Path(f.Path)); err == nil && fi.IsDir() {
 		return invalid("%s is a directory: it is in the way of a file", f.Path)
 	}
