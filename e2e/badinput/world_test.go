@@ -4,10 +4,7 @@ package badinput
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -81,44 +78,14 @@ func (w *world) attempt(t *testing.T, cluster string) *attempt {
 	return a
 }
 
-// lent are the parts of a state directory that depend on the bundle alone: the programs taken out of it, and the note that it was
-// verified. Making them anew for each case would take most of the time and show nothing.
-func lent() []string { return []string{"programs", "verified"} }
-
 // lend gives a new state directory what an earlier one has.
-func (w *world) lend(to string) error { return link(filepath.Join(w.dir, "state"), to) }
+func (w *world) lend(to string) error {
+	return kubewright.ShareState(filepath.Join(w.dir, "state"), to)
+}
 
 // keep puts aside what the next state directories can use.
-func (a *attempt) keep() error { return link(a.StateDir(), filepath.Join(a.dir, "state")) }
-
-// link makes the parts of one state directory appear in another that lacks them.
-func link(from, to string) error {
-	for _, part := range lent() {
-		root := filepath.Join(from, part)
-		if _, err := os.Stat(root); err != nil {
-			continue
-		}
-		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			below, err := filepath.Rel(from, path)
-			if err != nil {
-				return err
-			}
-			if entry.IsDir() {
-				return os.MkdirAll(filepath.Join(to, below), 0o700)
-			}
-			if err := os.Link(path, filepath.Join(to, below)); !errors.Is(err, fs.ErrExist) {
-				return err
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+func (a *attempt) keep() error {
+	return kubewright.ShareState(a.StateDir(), filepath.Join(a.dir, "state"))
 }
 
 // call runs the program on the described cluster.
