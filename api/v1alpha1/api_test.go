@@ -76,6 +76,14 @@ func testCreateCluster(t *testing.T, env *testenv.Env) {
 		{"a worker host name with shell characters is refused", func(s *spec) { s.Workers[0].Hosts = []string{"$(reboot)"} }, []string{"spec.workers[0].hosts[0]", "should match"}},
 		{"a host name that fits no label is refused", func(s *spec) { s.Workers[0].Hosts = []string{strings.Repeat("a", 64)} }, []string{"spec.workers[0].hosts[0]", "63"}},
 
+		{"name servers with and without port are accepted", func(s *spec) {
+			s.Network.DNS = &v1alpha1.ClusterDNS{Upstreams: []string{"192.0.2.53", "192.0.2.53:5353", "fd00::53", "[fd00::53]:5353"}}
+		}, nil},
+		{"a name server by name is refused", func(s *spec) { s.Network.DNS = &v1alpha1.ClusterDNS{Upstreams: []string{"ns.example.com"}} }, []string{"spec.network.dns.upstreams[0]", "192.0.2.53:5353"}},
+		{"a name server with a port that is none is refused", func(s *spec) { s.Network.DNS = &v1alpha1.ClusterDNS{Upstreams: []string{"192.0.2.53:99999"}} }, []string{"spec.network.dns.upstreams[0]", "192.0.2.53:5353"}},
+		{"a name server that would break out of the Corefile is refused", func(s *spec) { s.Network.DNS = &v1alpha1.ClusterDNS{Upstreams: []string{"192.0.2.53 {\n}"}} }, []string{"spec.network.dns.upstreams[0]", "192.0.2.53:5353"}},
+		{"a name server on loopback is refused", func(s *spec) { s.Network.DNS = &v1alpha1.ClusterDNS{Upstreams: []string{"127.0.0.53"}} }, []string{"spec.network.dns.upstreams[0]", "the pod itself"}},
+
 		{"pods and Services may both be IPv6", func(s *spec) { s.Network = v1alpha1.Network{PodCIDR: "fd00:1::/48", ServiceCIDR: "fd00:2::/112"} }, nil},
 		{"a podCIDR that is an address is refused", func(s *spec) { s.Network.PodCIDR = "10.244.0.0" }, []string{"spec.network.podCIDR", "10.244.0.0/16"}},
 		{"a podCIDR with host bits is refused", func(s *spec) { s.Network.PodCIDR = "10.244.3.4/16" }, []string{"spec.network.podCIDR", "first address"}},
@@ -185,6 +193,7 @@ func testChangeCluster(t *testing.T, env *testenv.Env) {
 		{"a wrong version can be corrected before the cluster exists", func(s *spec) { s.Version = "v1.99.0" }, func(s *spec) { s.Version = "v1.36.3" }, false, nil},
 		{"podCIDR cannot change", same, func(s *spec) { s.Network.PodCIDR = "10.245.0.0/16" }, false, []string{"spec.network.podCIDR", "never changes"}},
 		{"serviceCIDR cannot change", same, func(s *spec) { s.Network.ServiceCIDR = "10.97.0.0/16" }, false, []string{"spec.network.serviceCIDR", "never changes"}},
+		{"name servers can change", same, func(s *spec) { s.Network.DNS = &v1alpha1.ClusterDNS{Upstreams: []string{"192.0.2.53"}} }, true, nil},
 		{"dnsDomain cannot change", same, func(s *spec) { s.Network.DNSDomain = "example.local" }, false, []string{"spec.network.dnsDomain", "never changes"}},
 		{"leaving network out again is a change when it was not the default", func(s *spec) { s.Network.PodCIDR = "10.245.0.0/16" }, func(s *spec) { s.Network = v1alpha1.Network{} }, false, []string{"spec.network.podCIDR", "never changes"}},
 		{"leaving network out again is none when it was the default", same, func(s *spec) { s.Network = v1alpha1.Network{} }, false, nil},

@@ -183,10 +183,27 @@ type Network struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="dnsDomain is not a DNS domain: write labels of lower case letters, digits and '-' with dots between, for example cluster.local"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="dnsDomain never changes: put back the old value, or delete the Cluster and create it anew"
 	DNSDomain string `json:"dnsDomain,omitempty"`
+	// DNS says where names outside the cluster are resolved. When left out, cluster DNS forwards to the name servers of the node it runs
+	// on (of its /etc/resolv.conf, or those that its systemd-resolved asks), and to nobody when no host has one that pods can reach.
+	// +optional
+	DNS *ClusterDNS `json:"dns,omitempty"`
 	// CNI chooses the pod network that is installed.
 	// +optional
 	// +default={}
 	CNI CNI `json:"cni,omitempty"`
+}
+
+// ClusterDNS says where cluster DNS resolves names outside the cluster.
+type ClusterDNS struct {
+	// Upstreams are the IP addresses of up to 15 name servers that pods can reach, each with a port after ':' if that is not 53 (an IPv6
+	// address with a port stands in brackets). Can be changed at any time.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=15
+	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:items:XValidation:rule="isIP(self) || (self.matches('^[0-9.]+:[0-9]{1,5}$') && isIP(self.split(':')[0]) && int(self.split(':')[1]) >= 1 && int(self.split(':')[1]) <= 65535) || (self.matches('^[[][0-9a-f:.]+[]]:[0-9]{1,5}$') && isIP(self.substring(1).split(']')[0]) && int(self.split(']:')[1]) >= 1 && int(self.split(']:')[1]) <= 65535)",message="an upstream is the IP address of a name server, with a port if it is not 53: write for example 192.0.2.53 or 192.0.2.53:5353"
+	// +kubebuilder:validation:items:XValidation:rule="!self.matches('^(127[.]|::1$|[[]::1[]]:|0[.]0[.]0[.]0|::$)')",message="an upstream is a loopback address, which inside a pod is the pod itself: name a server that pods can reach"
+	Upstreams []string `json:"upstreams,omitempty"`
 }
 
 // CNIType is a pod network Kubewright can install.

@@ -84,6 +84,9 @@ type Host struct {
 	Kubeadm []*runtime.RawExtension
 	// IgnorePreflightErrors of cluster and pool together.
 	IgnorePreflightErrors []string
+	// ResolvConf is the file this host's kubelet has to read name servers from, "" for none; nil when it is the one kubeadm tells it. The
+	// planner reads it from the host's facts.
+	ResolvConf *string
 	// KubeletVersion of this host with its leading v: the cluster's, or an older one while its pool lags behind.
 	KubeletVersion string
 	// Kubelet is the release that kubelet is taken from; nil when the bundle does not hold KubeletVersion, so that a kubelet of this

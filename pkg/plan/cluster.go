@@ -32,7 +32,7 @@ func (b *builder) cluster() error {
 		}
 	}
 	if flannel {
-		if err := b.add(Step{ID: StepPodNetwork, Title: "Open nodes to pods", Hosts: b.all, Needs: append(onSame(StepOtherImages, StepControlPlane, StepJoin), append(initialised, onAll(StepNetwork)...)...)},
+		if err := b.add(Step{ID: StepPodNetwork, Title: "Open nodes to pods", Hosts: b.all, Needs: append(onSame(StepOtherImages, StepControlPlane, StepJoin), append(initialised, onAll(StepNetwork, StepConfiguration)...)...)},
 			func(h desired.Host) ([]hostapi.Resource, error) {
 				// Joining has started kubelet by now; what with is written down, so that a change of it is noticed later.
 				running, err := b.kubeletRuns(h)
@@ -56,7 +56,7 @@ func (b *builder) cluster() error {
 	if !flannel {
 		return nil
 	}
-	dns, err := c.DNSServiceIP()
+	server, err := c.DNSServiceIP()
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (b *builder) cluster() error {
 		b.steps = append(b.steps, Step{ID: StepWorkloads, Title: "See system workloads available", Hosts: at, Needs: onAll(StepNodes, StepNetwork, StepLeaveNode), Action: AwaitWorkloads{Workloads: workloads}})
 	}
 	b.steps = append(b.steps,
-		Step{ID: StepDNS, Title: "See cluster DNS answer", Hosts: at, Needs: onAll(StepWorkloads), Action: AwaitDNS{Server: dns, Name: kubernetesHostname + c.Network.DNSDomain + "."}},
+		Step{ID: StepDNS, Title: "See cluster DNS answer", Hosts: at, Needs: onAll(StepWorkloads), Action: AwaitDNS{Server: server, Name: kubernetesHostname + c.Network.DNSDomain + "."}},
 	)
 	if c.MetricsServer {
 		b.steps = append(b.steps, Step{ID: StepMetrics, Title: "See metrics answer", Hosts: at, Needs: onAll(StepWorkloads), Action: AwaitAPIService{metricsAPIService}})

@@ -13,6 +13,7 @@ import (
 	"github.com/kubewright/kubewright/pkg/steps/cni"
 	"github.com/kubewright/kubewright/pkg/steps/containerd"
 	"github.com/kubewright/kubewright/pkg/steps/content"
+	"github.com/kubewright/kubewright/pkg/steps/dns"
 	"github.com/kubewright/kubewright/pkg/steps/images"
 	"github.com/kubewright/kubewright/pkg/steps/kernel"
 	"github.com/kubewright/kubewright/pkg/steps/kubeadm"
@@ -28,6 +29,7 @@ import (
 // that always holds.
 func Converge(in Input) (*Graph, error) {
 	b := &builder{in: in}
+	b.in.Cluster = withResolvers(in)
 	b.initial, b.live = initialHost(in)
 	b.split()
 	if err := b.refuse(); err != nil {
@@ -43,6 +45,19 @@ func Converge(in Input) (*Graph, error) {
 	}
 	b.dropVacuousNeeds()
 	return &Graph{Steps: b.steps, Lanes: b.lanes()}, nil
+}
+
+// withResolvers is the cluster with what kubelets of its hosts have to be told of name servers.
+func withResolvers(in Input) *desired.Cluster {
+	c := *in.Cluster
+	c.Hosts = slices.Clone(c.Hosts)
+	first := in.Facts[c.ControlPlanes()[0].Name]
+	for i, h := range c.Hosts {
+		if facts := in.Facts[h.Name]; facts != nil && !dns.Overridden(&c, h) {
+			c.Hosts[i].ResolvConf = dns.KubeletFile(facts, first)
+		}
+	}
+	return &c
 }
 
 type builder struct {

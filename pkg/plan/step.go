@@ -9,6 +9,7 @@ import (
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/engine"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/steps/dns"
 )
 
 // Step is one node of the graph. What it does is either Resources (on hosts, through the helper) or Action (in the cluster,
@@ -68,8 +69,11 @@ type AwaitNode struct {
 }
 
 // Configure keeps what kubeadm and every kubelet read out of the cluster: its ClusterConfiguration and KubeletConfiguration. What
-// kubeadm itself has just written is taken over as it is.
-type Configure struct{ Cluster, Kubelet map[string]any }
+// kubeadm itself has just written is taken over as it is. Forward is where cluster DNS forwards to; nil leaves that as it is.
+type Configure struct {
+	Cluster, Kubelet map[string]any
+	Forward          *dns.Forwarding
+}
 
 // Record notes in the cluster which spec was brought about, its hosts left out.
 type Record struct{ Spec string }

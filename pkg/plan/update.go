@@ -4,6 +4,7 @@ import (
 	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/engine"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/steps/dns"
 	"github.com/kubewright/kubewright/pkg/steps/images"
 	"github.com/kubewright/kubewright/pkg/steps/kubeadm"
 	"github.com/kubewright/kubewright/pkg/steps/layout"
@@ -50,7 +51,15 @@ func (b *builder) configuration() error {
 	}
 	need := append(onAll(StepContent, StepImages, StepTools, StepKernel, StepSnapshot), b.initialised()...)
 	b.steps = append(b.steps, Step{ID: StepConfiguration, Title: "Keep the configuration in the cluster", Hosts: []string{b.at()}, Needs: need,
-		Action: Configure{Cluster: cluster, Kubelet: shared}})
+		Action: Configure{Cluster: cluster, Kubelet: shared, Forward: b.forward()}})
+	return nil
+}
+
+// forward is where cluster DNS forwards to; nil when that cannot be told now.
+func (b *builder) forward() *dns.Forwarding {
+	if f, known := dns.ForwardingOf(b.in.Cluster, b.in.Facts); known {
+		return &f
+	}
 	return nil
 }
 

@@ -69,6 +69,14 @@ func (k *kube) checkConfiguration(ctx context.Context, a plan.Configure) (engine
 		verdict.State = engine.Needed
 		verdict.Why = append(verdict.Why, "ConfigMap kube-system/"+doc.configMap+" "+why)
 	}
+	why, err := checkForwarding(ctx, objects, a.Forward)
+	if err != nil {
+		return unknown(err), nil
+	}
+	if why != "" {
+		verdict.State = engine.Needed
+		verdict.Why = append(verdict.Why, why)
+	}
 	return verdict, nil
 }
 
@@ -104,7 +112,7 @@ func (k *kube) applyConfiguration(ctx context.Context, a plan.Configure) error {
 			return engine.Retryable(fmt.Errorf("write ConfigMap %s: %w", doc.configMap, err))
 		}
 	}
-	return nil
+	return applyForwarding(ctx, objects, a.Forward)
 }
 
 // metaSystem is the namespace of Kubernetes' own objects.

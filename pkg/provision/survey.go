@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -83,17 +84,25 @@ func (x *execution) preflightStep(names []string) engine.Step {
 	return engine.Step{
 		ID: plan.StepPreflight, Title: "Check every host", Hosts: names,
 		Check: func(_ context.Context, host string) (engine.Verdict, error) {
-			stopping, ignored := preflight.Evaluate(x.desired, byName[host], x.facts)
-			if len(stopping) > 0 {
-				return engine.Verdict{}, engine.NeedsHuman(&PreflightError{Host: host, Problems: stopping})
+			found := preflight.Evaluate(x.desired, byName[host], x.facts)
+			if len(found.Stopping) > 0 {
+				return engine.Verdict{}, engine.NeedsHuman(&PreflightError{Host: host, Problems: found.Stopping})
 			}
-			verdict := engine.Verdict{State: engine.Done}
-			if len(ignored) > 0 {
-				verdict.Note = "ignored, as overrides.ignorePreflightErrors says: " + preflight.Format(ignored)
-			}
-			return verdict, nil
+			return engine.Verdict{State: engine.Done, Note: noteOf(found)}, nil
 		},
 	}
+}
+
+// noteOf is what people should know of a host that passed.
+func noteOf(found preflight.Findings) string {
+	var parts []string
+	if len(found.Ignored) > 0 {
+		parts = append(parts, "ignored, as overrides.ignorePreflightErrors says: "+preflight.Format(found.Ignored))
+	}
+	if len(found.Notes) > 0 {
+		parts = append(parts, preflight.Format(found.Notes))
+	}
+	return strings.Join(parts, "; ")
 }
 
 func hostFacts(f *hostapi.Facts) *v1alpha1.HostFacts {

@@ -28,7 +28,12 @@ type Facts struct {
 	DefaultRoute4 string      `json:"defaultRoute4,omitempty"`
 	DefaultRoute6 string      `json:"defaultRoute6,omitempty"`
 	Listening     []Listening `json:"listening"`
-	Nameservers   []string    `json:"nameservers"`
+	// Nameservers are those of /etc/resolv.conf; ResolvConfMissing says that the file is not there, or is a link that leads nowhere.
+	Nameservers       []string `json:"nameservers"`
+	ResolvConfMissing bool     `json:"resolvConfMissing,omitempty"`
+	// Resolved says that systemd-resolved runs; ResolvedNameservers are those it asks itself, of /run/systemd/resolve/resolv.conf.
+	Resolved            bool     `json:"resolved,omitempty"`
+	ResolvedNameservers []string `json:"resolvedNameservers,omitempty"`
 	// UnixNanos is the host's clock when it gathered the facts.
 	UnixNanos int64 `json:"unixNanos"`
 	// ClockSkew is the host's clock minus the controller's when the answer arrived; set by the client. The way back makes

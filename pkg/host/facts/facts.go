@@ -47,8 +47,11 @@ func (s Sources) Gather(ctx context.Context) (*api.Facts, error) {
 	f.SystemdVersion = systemdVersion(ctx, s.Sys)
 	f.Interfaces = interfaces()
 	f.DefaultRoute4, f.DefaultRoute6 = defaultRoutes(s.Sys)
-	f.Nameservers = nameservers(s.Sys)
+	f.Nameservers, f.ResolvConfMissing = nameservers(s.Sys, "/etc/resolv.conf"), missing(s.Sys, "/etc/resolv.conf")
 	procs := processes(s.Sys)
+	if f.Resolved = resolved(procs); f.Resolved {
+		f.ResolvedNameservers = nameservers(s.Sys, "/run/systemd/resolve/resolv.conf")
+	}
 	f.Listening = listening(s.Sys, procs)
 	f.Programs = programs(s.Sys, procs, s.Ledger)
 	f.Paths = traces(s.Sys, s.Ledger)

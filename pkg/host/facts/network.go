@@ -2,8 +2,11 @@ package facts
 
 import (
 	"encoding/hex"
+	"errors"
+	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,14 +60,20 @@ func defaultRoutes(s *sys.System) (v4, v6 string) {
 	return v4, v6
 }
 
-func nameservers(s *sys.System) []string {
+func nameservers(s *sys.System, file string) []string {
 	var all []string
-	for line := range strings.Lines(read(s, "/etc/resolv.conf")) {
+	for line := range strings.Lines(read(s, file)) {
 		if f := strings.Fields(line); len(f) >= 2 && f[0] == "nameserver" {
 			all = append(all, f[1])
 		}
 	}
 	return all
+}
+
+// missing reports that a path is not there, or is a link that leads nowhere.
+func missing(s *sys.System, path string) bool {
+	_, err := os.Stat(s.Path(path))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // tcpListen is the state of a listening socket in /proc/net/tcp.

@@ -53,6 +53,11 @@ func processes(s *sys.System) []process {
 	return all
 }
 
+// resolved reports whether systemd-resolved runs. The kernel keeps the first 15 characters of a program's name.
+func resolved(procs []process) bool {
+	return slices.ContainsFunc(procs, func(p process) bool { return p.name == "systemd-resolve" })
+}
+
 // nodePrograms are the programs whose presence tells what a host is used for.
 func nodePrograms() []string {
 	return []string{

@@ -100,9 +100,10 @@ func Spec(controlPlanes, workers int) (*v1alpha1.Cluster, map[string]v1alpha1.Ho
 func Facts(h desired.Host) *hostapi.Facts {
 	return &hostapi.Facts{
 		Hostname: h.Name, MachineID: "id-" + h.Name, Platform: "linux/amd64", CPUs: 4, MemoryBytes: 8 << 30, Cgroup: "v2",
-		Disks:      []hostapi.Disk{{Path: "/var/lib", FreeBytes: 100 << 30}, {Path: "/var/lib/containerd", FreeBytes: 100 << 30}},
-		Interfaces: []hostapi.Interface{{Name: "eth0", Addresses: []string{h.Address + "/24"}}},
-		Features:   hostapi.KernelFeatures{Overlay: true, NFTables: true, BrNetfilter: true, VXLAN: true, Conntrack: true},
+		Disks:       []hostapi.Disk{{Path: "/var/lib", FreeBytes: 100 << 30}, {Path: "/var/lib/containerd", FreeBytes: 100 << 30}},
+		Interfaces:  []hostapi.Interface{{Name: "eth0", Addresses: []string{h.Address + "/24"}}},
+		Nameservers: []string{"192.0.2.53"},
+		Features:    hostapi.KernelFeatures{Overlay: true, NFTables: true, BrNetfilter: true, VXLAN: true, Conntrack: true},
 	}
 }
 

@@ -237,6 +237,9 @@ func kubeletPatch(h desired.Host) ([]byte, error) {
 	if h.IsControlPlane() && len(h.Taints) > 0 {
 		own["registerWithTaints"] = taints(h.Taints)
 	}
+	if h.ResolvConf != nil {
+		own["resolvConf"] = *h.ResolvConf
+	}
 	patch, err := desired.Merge(own, "overrides.kubelet", h.PoolKubelet)
 	if err != nil {
 		return nil, err

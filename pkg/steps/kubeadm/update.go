@@ -261,7 +261,9 @@ func kubeProxyCover(c *desired.Cluster) (hostapi.Cover, error) {
 	if err != nil {
 		return hostapi.Cover{}, err
 	}
-	return coverOf(KubeProxyCommand, map[string]any{"version": c.Version, "proxy": proxy, "network": c.Network, "endpoint": c.Endpoint.String()})
+	network := c.Network
+	network.DNS = nil // it is about names, of which kube-proxy knows nothing
+	return coverOf(KubeProxyCommand, map[string]any{"version": c.Version, "proxy": proxy, "network": network, "endpoint": c.Endpoint.String()})
 }
 
 // initCovers lists what initialising a cluster does of the commands above.

@@ -29,15 +29,23 @@ type check func(*judge)
 // checks in the order in which problems are listed.
 var checks = []check{
 	foreignOwner, foreignAuthority, lostCluster, leftovers, ports, platform, rootRights, address, cgroups, swap, memory, cpus,
-	kernelFeatures, disk, loopbackNameserver, clock, machineID,
+	kernelFeatures, disk, nameservers, clock, machineID,
+}
+
+// Findings are what the checks say of one host.
+type Findings struct {
+	// Stopping are the problems that stop the operation, Ignored those that would if the user had not chosen to go on.
+	Stopping, Ignored []Problem
+	// Notes are no problems, but people should know them.
+	Notes []Problem
 }
 
 type judge struct {
-	cluster  *desired.Cluster
-	host     desired.Host
-	facts    *hostapi.Facts
-	all      Snapshot
-	problems []Problem
+	cluster         *desired.Cluster
+	host            desired.Host
+	facts           *hostapi.Facts
+	all             Snapshot
+	problems, notes []Problem
 }
 
 func (j *judge) refuse(check, message string) {
@@ -48,23 +56,28 @@ func (j *judge) object(check, message string) {
 	j.problems = append(j.problems, Problem{Host: j.host.Name, Check: check, Message: message, Ignorable: true})
 }
 
+func (j *judge) note(check, message string) {
+	j.notes = append(j.notes, Problem{Host: j.host.Name, Check: check, Message: message, Ignorable: true})
+}
+
 // ours is true when the host's ledger says that it belongs to this cluster: an attempt began, or the node runs.
 func (j *judge) ours() bool {
 	return j.facts.Owner != nil && j.facts.Owner.ClusterUID == j.cluster.UID
 }
 
-// Evaluate judges one host. It returns the problems that stop the operation and those the user has chosen to ignore.
-func Evaluate(c *desired.Cluster, h desired.Host, all Snapshot) (stopping, ignored []Problem) {
+// Evaluate judges one host.
+func Evaluate(c *desired.Cluster, h desired.Host, all Snapshot) Findings {
 	j := &judge{cluster: c, host: h, facts: all[h.Name], all: all}
 	for _, check := range checks {
 		check(j)
 	}
+	f := Findings{Notes: j.notes}
 	for _, p := range j.problems {
 		if p.Ignorable && slices.Contains(h.IgnorePreflightErrors, p.Check) {
-			ignored = append(ignored, p)
+			f.Ignored = append(f.Ignored, p)
 		} else {
-			stopping = append(stopping, p)
+			f.Stopping = append(f.Stopping, p)
 		}
 	}
-	return stopping, ignored
+	return f
 }

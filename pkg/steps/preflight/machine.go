@@ -158,16 +158,6 @@ func disk(j *judge) {
 	}
 }
 
-// loopbackNameserver: CoreDNS would forward to itself and stop with "Loop detected".
-func loopbackNameserver(j *judge) {
-	for _, ns := range j.facts.Nameservers {
-		if ip, err := netip.ParseAddr(ns); err == nil && ip.IsLoopback() && ns != "127.0.0.53" {
-			j.object("LoopbackNameserver", fmt.Sprintf("/etc/resolv.conf names %s, which inside a pod is the pod itself; name a server that pods can reach, or set resolvConf in overrides.kubelet", ns))
-			return
-		}
-	}
-}
-
 func clock(j *judge) {
 	if skew := j.facts.ClockSkew.Abs(); skew > maxClockSkew {
 		j.object("Clock", fmt.Sprintf("the host's clock is %s off; synchronise time on all hosts", skew.Round(time.Second)))

@@ -17,10 +17,26 @@ import (
 func goodFacts(machineID, address string) *hostapi.Facts {
 	return &hostapi.Facts{
 		MachineID: machineID, Platform: "linux/amd64", CPUs: 2, MemoryBytes: 4 << 30, Cgroup: "v2",
-		Interfaces: []hostapi.Interface{{Name: "eth0", Addresses: []string{address + "/24"}}},
-		Disks:      []hostapi.Disk{{Path: "/var/lib", FreeBytes: 10 << 30}, {Path: "/var/lib/containerd", FreeBytes: 10 << 30}},
-		Features:   hostapi.KernelFeatures{Overlay: true, NFTables: true, Conntrack: true, VXLAN: true},
+		Interfaces:  []hostapi.Interface{{Name: "eth0", Addresses: []string{address + "/24"}}},
+		Disks:       []hostapi.Disk{{Path: "/var/lib", FreeBytes: 10 << 30}, {Path: "/var/lib/containerd", FreeBytes: 10 << 30}},
+		Features:    hostapi.KernelFeatures{Overlay: true, NFTables: true, Conntrack: true, VXLAN: true},
+		Nameservers: []string{"192.0.2.53"},
 	}
+}
+
+// withWorker adds the worker w1, which is well.
+func withWorker(c *desired.Cluster) {
+	c.Hosts = append(c.Hosts, desired.Host{Name: "w1", Address: "192.0.2.2", Role: v1alpha1.WorkerRole, KubeletVersion: "v1.36.3"})
+}
+
+// upstreams names servers for names outside the cluster.
+func upstreams(c *desired.Cluster) {
+	c.Network.DNS = &v1alpha1.ClusterDNS{Upstreams: []string{"192.0.2.54"}}
+}
+
+// ownNameserver makes a host ask itself.
+func ownNameserver(f *hostapi.Facts) {
+	f.Nameservers, f.Listening = []string{"127.0.0.1"}, []hostapi.Listening{{Address: "127.0.0.1", Port: 53, Process: "dnsmasq"}}
 }
 
 // kubelet overrides kubelet's configuration.
@@ -57,6 +73,8 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 		// stop names the checks that stop the operation, says a text of the first.
 		stop []string
 		says string
+		// notes is a text of what is told although nothing stops; "" when nothing is.
+		notes string
 	}{
 		"a fresh machine of the bundle's platform may": {change: func(*hostapi.Facts) {}},
 		"a machine of another platform may not": {
@@ -145,12 +163,47 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 			change: func(f *hostapi.Facts) { f.Disks[0].ReadOnly = true }, ignore: []string{"DiskReadOnly"}, stop: []string{"DiskReadOnly"},
 		},
 		"a nameserver on the host's loopback may not": {
-			change: func(f *hostapi.Facts) { f.Nameservers = []string{"192.0.2.53", "127.0.0.1"} }, stop: []string{"LoopbackNameserver"}, says: "names 127.0.0.1",
+			change: ownNameserver, stop: []string{"LoopbackNameserver"}, says: "/etc/resolv.conf names 127.0.0.1, which inside a pod is the pod itself; name servers that pods can reach in spec.network.dns.upstreams",
 		},
 		"a nameserver on the loopback of IPv6 may not": {
-			change: func(f *hostapi.Facts) { f.Nameservers = []string{"::1"} }, stop: []string{"LoopbackNameserver"}, says: "names ::1",
+			change: func(f *hostapi.Facts) {
+				f.Nameservers, f.Listening = []string{"::1"}, []hostapi.Listening{{Address: "::", Port: 53}}
+			}, stop: []string{"LoopbackNameserver"}, says: "names ::1",
 		},
-		"the stub of systemd-resolved may": {change: func(f *hostapi.Facts) { f.Nameservers = []string{"127.0.0.53"} }},
+		"a nameserver on the loopback that is gone may not beside one that is there": {
+			change: func(f *hostapi.Facts) { f.Nameservers = []string{"192.0.2.53", "127.0.0.1"} }, stop: []string{"LoopbackNameserver"}, says: "names 127.0.0.1",
+		},
+		"a nameserver on the host's loopback may where the spec names others": {change: ownNameserver, want: upstreams},
+		"a nameserver on the host's loopback may where kubelet reads another file": {
+			change: ownNameserver, want: kubelet(`{"resolvConf": "/etc/resolv.kubelet"}`),
+		},
+		"the stub of systemd-resolved may": {change: func(f *hostapi.Facts) {
+			f.Nameservers, f.Resolved, f.ResolvedNameservers = []string{"127.0.0.53"}, true, []string{"192.0.2.53"}
+		}},
+		"the stub of systemd-resolved without it may where no host has a name server, and is told": {
+			change: func(f *hostapi.Facts) { f.Nameservers = []string{"127.0.0.53"} },
+			notes:  "Nameservers: /etc/resolv.conf names 127.0.0.53, where nothing answers: cluster DNS answers names inside the cluster only; name servers for other names in spec.network.dns.upstreams",
+		},
+		"an empty resolv.conf may where no host has a name server, and is told": {
+			change: func(f *hostapi.Facts) { f.Nameservers = nil }, notes: "Nameservers: /etc/resolv.conf names no server: cluster DNS answers names inside the cluster only",
+		},
+		"a missing resolv.conf may where no host has a name server, and is told": {
+			change: func(f *hostapi.Facts) { f.Nameservers, f.ResolvConfMissing = nil, true },
+			notes:  "Nameservers: /etc/resolv.conf is missing, or a link that leads nowhere: cluster DNS answers",
+		},
+		"systemd-resolved that knows no server may where no host has one, and is told": {
+			change: func(f *hostapi.Facts) { f.Nameservers, f.Resolved = []string{"127.0.0.53"}, true }, notes: "/run/systemd/resolve/resolv.conf names no server",
+		},
+		"an empty resolv.conf is no word where the spec names servers": {change: func(f *hostapi.Facts) { f.Nameservers = nil }, want: upstreams},
+		"an empty resolv.conf may not where another host has a name server": {
+			change: func(f *hostapi.Facts) { f.Nameservers = nil }, want: withWorker,
+			stop: []string{"Nameservers"}, says: "/etc/resolv.conf names no server, unlike on w1: pods of cluster DNS could not start here",
+		},
+		"an empty resolv.conf of a running node is told where another host has a name server": {
+			change: func(f *hostapi.Facts) {
+				f.Nameservers, f.Owner = nil, &hostapi.Owner{ClusterName: "demo", ClusterUID: "1"}
+			}, want: withWorker, notes: "unlike on w1",
+		},
 		"a clock that is behind may not": {
 			change: func(f *hostapi.Facts) { f.ClockSkew = -3 * time.Minute }, stop: []string{"Clock"}, says: "3m0s off; synchronise time",
 		},
@@ -219,7 +272,8 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 			}
 			facts := goodFacts("a", "192.0.2.1")
 			test.change(facts)
-			stopping, ignored := Evaluate(cluster, cluster.Hosts[0], Snapshot{"cp1": facts, "w1": goodFacts("b", "192.0.2.2")})
+			found := Evaluate(cluster, cluster.Hosts[0], Snapshot{"cp1": facts, "w1": goodFacts("b", "192.0.2.2")})
+			stopping, ignored := found.Stopping, found.Ignored
 			var got []string
 			for _, p := range stopping {
 				got = append(got, p.Check)
@@ -229,6 +283,9 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 			}
 			if len(ignored)+len(stopping) < len(test.ignore) {
 				t.Errorf("what is ignored is not told: %v", ignored)
+			}
+			if notes := Format(found.Notes); !strings.Contains(notes, test.notes) || (test.notes == "") != (notes == "") {
+				t.Errorf("it is told %q, want %q", notes, test.notes)
 			}
 			if len(stopping) > 0 && !strings.Contains(stopping[0].Message, test.says) {
 				t.Errorf("the message is %q, want one with %q", stopping[0].Message, test.says)
