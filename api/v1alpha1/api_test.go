@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -50,6 +51,10 @@ func testCreateCluster(t *testing.T, env *testenv.Env) {
 		{"two control planes are refused", func(s *spec) { s.ControlPlane.Hosts = names("cp", 2) }, []string{"spec.controlPlane.hosts", "1, 3 or 5 hosts"}},
 		{"four control planes are refused", func(s *spec) { s.ControlPlane.Hosts = names("cp", 4) }, []string{"spec.controlPlane.hosts", "1, 3 or 5 hosts"}},
 		{"seven control planes are refused", func(s *spec) { s.ControlPlane.Hosts = names("cp", 7) }, []string{"spec.controlPlane.hosts", "1, 3 or 5 hosts"}},
+
+		{"content that may stall for ten minutes is accepted", func(s *spec) { s.Rollout.StallTimeout = &metav1.Duration{Duration: 10 * time.Minute} }, nil},
+		{"content that may not stall at all is refused", func(s *spec) { s.Rollout.StallTimeout = &metav1.Duration{} }, []string{"spec.rollout.stallTimeout", "1m to 24h"}},
+		{"content that may stall for days is refused", func(s *spec) { s.Rollout.StallTimeout = &metav1.Duration{Duration: 48 * time.Hour} }, []string{"spec.rollout.stallTimeout", "1m to 24h"}},
 
 		{"a host twice in the control plane is refused", func(s *spec) { s.ControlPlane.Hosts = []string{"cp-1", "cp-2", "cp-1"} }, []string{"spec.controlPlane.hosts[2]", "Duplicate value", "cp-1"}},
 		{"a host in control plane and pool is refused", func(s *spec) { s.Workers[0].Hosts = []string{"cp-2"} }, []string{"both in controlPlane.hosts and in a worker pool"}},
@@ -439,7 +444,7 @@ func testDefaults(t *testing.T, env *testenv.Env) {
 			`{"version":"v1.36.3","offlineManifestRef":{"name":"m"},"controlPlane":{"hosts":["cp-1"],"endpoint":{"type":"LocalProxy"}},
 			  "network":{"podCIDR":"10.244.0.0/16","serviceCIDR":"10.96.0.0/16","dnsDomain":"cluster.local","cni":{"type":"Flannel","flannelBackend":"vxlan"}},
 			  "addons":{"metricsServer":true},"deletionPolicy":"Orphan","operationPolicy":"Automatic",
-			  "rollout":{"maxUnavailable":1,"drain":{"timeout":"5m0s","onTimeout":"Abort"}},"drift":{"mode":"Detect","interval":"1h0m0s"}}`,
+			  "rollout":{"maxUnavailable":1,"stallTimeout":"3m0s","drain":{"timeout":"5m0s","onTimeout":"Abort"}},"drift":{"mode":"Detect","interval":"1h0m0s"}}`,
 		},
 		{
 			"a Host gets port, user, sudo and host key policy",

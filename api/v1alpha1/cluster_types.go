@@ -305,6 +305,14 @@ type RolloutPolicy struct {
 	// +optional
 	// +default={}
 	Drain Drain `json:"drain,omitempty"`
+	// StallTimeout is how long a host may receive nothing of the bundle before the transfer counts as failed and is tried again from where
+	// it stopped. There is no limit on the whole: content may take as long as it goes on. 1m to 24h; 3m when left out.
+	// +optional
+	// +default="3m0s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=duration
+	// +kubebuilder:validation:XValidation:rule="self >= duration('1m') && self <= duration('24h')",message="must be 1m to 24h"
+	StallTimeout *metav1.Duration `json:"stallTimeout,omitempty"`
 }
 
 // DriftMode says what is done about hosts that are not any more as the last operation left them.

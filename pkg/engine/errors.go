@@ -74,6 +74,21 @@ func mark(kind Kind, err error) error {
 	return &kindError{kind: kind, err: err}
 }
 
+// Advanced marks err as that of a try that came further than every one before it on the same host, so that it does not count among
+// RetryPolicy.Attempts: a transfer that is cut off again and again comes to its end all the same. Whoever marks must see to it that a
+// step cannot advance without end. It returns nil for nil.
+func Advanced(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &advancedError{err}
+}
+
+type advancedError struct{ err error }
+
+func (e *advancedError) Error() string { return e.err.Error() }
+func (e *advancedError) Unwrap() error { return e.err }
+
 // detailError gives an error a Detail.
 type detailError struct {
 	detail Detail

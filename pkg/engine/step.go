@@ -125,6 +125,9 @@ type Step struct {
 	// Timeout of each phase of one try: reaching a verdict, Guard and Apply together, and observing Done after Apply. 0 means
 	// DefaultTimeout.
 	Timeout time.Duration
+	// Stall, when set, takes the place of Timeout for Guard and Apply together: they may take as long as report is called, and are cut off
+	// when it was not for so long. It is for what moves content, of which nobody knows how fast it comes.
+	Stall time.Duration
 	// Retry of retryable failures, on each host by itself. A step without Apply is not tried again after its Timeout.
 	Retry RetryPolicy
 }

@@ -43,7 +43,8 @@ func (w *work) do(ctx context.Context) {
 	o.StartedAt = clock.Now()
 	defer func() { o.Took = clock.Now().Sub(o.StartedAt) }()
 	policy := w.step.Retry.filled()
-	for {
+	// counted is how many tries there were since one came further than those before it.
+	for counted := 1; ; counted++ {
 		o.Tries++
 		w.say(StateRunning, "", "", Detail{})
 		err := w.try(ctx)
@@ -56,12 +57,15 @@ func (w *work) do(ctx context.Context) {
 			kind = KindRetryable
 		}
 		d := detailOf(err)
-		last := ctx.Err() != nil || kind != KindRetryable || o.Tries >= policy.Attempts || w.step.Apply == nil
+		if _, ok := errors.AsType[*advancedError](err); ok {
+			counted = 1
+		}
+		last := ctx.Err() != nil || kind != KindRetryable || counted >= policy.Attempts || w.step.Apply == nil
 		if last {
 			w.fail(err, kind, d)
 			return
 		}
-		wait := policy.wait(o.Tries)
+		wait := policy.wait(counted)
 		w.say(StateRetrying, d.Reason, fmt.Sprintf("%v; next try in %s", err, wait.Round(10*time.Millisecond)), d)
 		select {
 		case <-ctx.Done():
@@ -219,10 +223,10 @@ type lateError struct {
 func (e *lateError) Error() string { return e.text }
 func (e *lateError) Unwrap() error { return e.err }
 
-// guardAndApply brings about what v found missing, within one phase.
+// guardAndApply brings about what v found missing, within one phase or, for a step that may stall, for as long as it reports progress.
 func (w *work) guardAndApply(ctx context.Context, v Verdict) error {
 	w.pair.outcome.Why = v.Why
-	pctx, cancel := w.phase(ctx)
+	pctx, alive, cancel := w.applying(ctx)
 	defer cancel()
 	if w.step.Guard != nil {
 		if err := w.safely(func() error { return w.step.Guard(pctx, w.host) }); err != nil {
@@ -234,7 +238,12 @@ func (w *work) guardAndApply(ctx context.Context, v Verdict) error {
 	w.applied = true
 	report, stop := w.reporter()
 	defer stop()
-	err := w.safely(func() error { return w.step.Apply(pctx, w.host, report) })
+	err := w.safely(func() error {
+		return w.step.Apply(pctx, w.host, func(message string) {
+			alive()
+			report(message)
+		})
+	})
 	if err != nil {
 		return w.phaseError(ctx, pctx, "apply", err)
 	}
@@ -249,6 +258,9 @@ func (w *work) guardAndApply(ctx context.Context, v Verdict) error {
 func (w *work) phaseError(ctx, pctx context.Context, what string, err error) error {
 	if pctx.Err() == nil || ctx.Err() != nil {
 		return err
+	}
+	if stalled, ok := errors.AsType[*stalledError](context.Cause(pctx)); ok {
+		return Retryable(WithDetail(fmt.Errorf("%s was cut off %w; last it said: %w", what, stalled, err), Detail{Reason: ReasonTimeout}))
 	}
 	if _, known := classify(err); known && !errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -285,6 +297,45 @@ func (w *work) timeout() time.Duration {
 func (w *work) phase(ctx context.Context) (context.Context, context.CancelFunc) {
 	return w.run.opts.Clock.WithTimeout(ctx, w.timeout())
 }
+
+// applying is the context of Guard and Apply, and how Apply shows that it goes on.
+func (w *work) applying(ctx context.Context) (pctx context.Context, alive func(), cancel func()) {
+	if w.step.Stall <= 0 {
+		pctx, cancel := w.phase(ctx)
+		return pctx, func() {}, cancel
+	}
+	pctx, end := context.WithCancelCause(ctx)
+	beats := make(chan struct{}, 1)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-beats:
+			case <-pctx.Done():
+				return
+			case <-w.run.opts.Clock.After(w.step.Stall):
+				end(&stalledError{w.step.Stall})
+				return
+			}
+		}
+	}()
+	alive = func() {
+		select {
+		case beats <- struct{}{}:
+		default:
+		}
+	}
+	return pctx, alive, func() {
+		end(nil)
+		<-ended
+	}
+}
+
+// stalledError says that an Apply reported nothing for as long as its step may stall.
+type stalledError struct{ after time.Duration }
+
+func (e *stalledError) Error() string { return "after " + e.after.String() + " without progress" }
 
 // show reports the reasons of a verdict when they are not the ones reported last.
 func (w *work) show(why []string) {

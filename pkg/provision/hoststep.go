@@ -18,6 +18,8 @@ type hostSteps struct {
 	sessions *sessions
 	owner    hostapi.Owner
 	sources  []hostapi.Source
+	// stall is how long a host may receive nothing of the bundle; see v1alpha1.RolloutPolicy.
+	stall time.Duration
 
 	mu sync.Mutex
 	// known holds verdicts that were obtained together with others, or by the Apply that just ended. Each is used once: whatever
@@ -27,6 +29,8 @@ type hostSteps struct {
 	first map[string]map[string][]hostapi.Verdict
 	// compared names the hosts that were asked for everything at the start.
 	compared map[string]bool
+	// reached holds the most bytes of each blob that a host ever had, by step and host, and by resource.
+	reached map[string]map[string]int64
 	// kubelets holds how the kubelet of each host has been running.
 	kubelets kubelets
 }
@@ -87,13 +91,27 @@ func (b *hostSteps) take(step, host string) []hostapi.Verdict {
 }
 
 func (b *hostSteps) bind(s plan.Step) engine.Step {
-	return engine.Step{
+	step := engine.Step{
 		Check: func(ctx context.Context, host string) (engine.Verdict, error) { return b.check(ctx, s, host) },
 		Apply: func(ctx context.Context, host string, report func(string)) error {
 			return b.apply(ctx, s, host, report)
 		},
 		Mutates: true,
 	}
+	if movesContent(s) {
+		step.Stall = b.stall
+	}
+	return step
+}
+
+// movesContent reports whether a step brings content of the bundle to a host, which takes as long as the way there needs.
+func movesContent(s plan.Step) bool {
+	for _, resources := range s.Resources {
+		if slices.ContainsFunc(resources, func(r hostapi.Resource) bool { return r.Blob != nil }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (b *hostSteps) check(ctx context.Context, s plan.Step, host string) (engine.Verdict, error) {
@@ -133,10 +151,16 @@ func (b *hostSteps) apply(ctx context.Context, s plan.Step, host string, report 
 		return err
 	}
 	last := time.Time{}
-	verdicts, err := helper.Apply(ctx, hostapi.ApplyRequest{Step: s.ID, Owner: b.owner, Resources: s.Resources[host], Sources: b.sources},
+	mark := b.markOf(s, host)
+	verdicts, err := helper.Apply(ctx, hostapi.ApplyRequest{
+		Step: s.ID, Owner: b.owner, Resources: s.Resources[host], Sources: b.sources, StallMillis: b.stall.Milliseconds(),
+	},
 		func(p hostapi.Progress) {
 			if p.Total > 0 {
-				// Bytes arrive faster than anybody reads.
+				// What comes again is no progress, and bytes arrive faster than anybody reads.
+				if !mark.raise(p) {
+					return
+				}
 				now := time.Now()
 				if p.Done < p.Total && now.Sub(last) < 500*time.Millisecond {
 					return
@@ -150,6 +174,9 @@ func (b *hostSteps) apply(ctx context.Context, s plan.Step, host string, report 
 			}
 		})
 	if err != nil {
+		if mark.advanced() {
+			return engine.Advanced(classify(err))
+		}
 		return classify(err)
 	}
 	b.keep(s.ID, host, verdicts)

@@ -106,7 +106,7 @@ func (m *machine) place(e *sshtest.Exec) int {
 	if err != nil {
 		return 127
 	}
-	_, _ = fmt.Fprintln(e.Stdout, "send")
+	_, _ = fmt.Fprintln(e.Stdout, "send 0")
 	content := make([]byte, size)
 	if _, err := io.ReadFull(e.Stdin, content); err != nil {
 		return 1

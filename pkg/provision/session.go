@@ -20,7 +20,7 @@ import (
 )
 
 // leaseWait is how long a new executor waits for a dead one's helper to notice that its connection is gone.
-const leaseWait = 45 * time.Second
+const leaseWait = 90 * time.Second
 
 // sessions holds at most one connection and one helper session per host, made when first asked for and again when lost.
 type sessions struct {
@@ -62,6 +62,11 @@ func (s *sessions) of(host string) *session {
 
 // helper returns the session with the host's helper, connecting if need be.
 func (s *sessions) helper(ctx context.Context, host string) (*hostclient.Client, error) {
+	return s.reporting(ctx, host, func(string) {})
+}
+
+// reporting is helper, and reports how the helper itself gets to a host that does not have it.
+func (s *sessions) reporting(ctx context.Context, host string, report func(string)) (*hostclient.Client, error) {
 	one := s.of(host)
 	one.mu.Lock()
 	defer one.mu.Unlock()
@@ -69,7 +74,7 @@ func (s *sessions) helper(ctx context.Context, host string) (*hostclient.Client,
 		return one.helper, nil
 	}
 	one.drop()
-	if err := s.connect(ctx, host, one); err != nil {
+	if err := s.connect(ctx, host, one, report); err != nil {
 		one.drop()
 		return nil, classify(err)
 	}
@@ -166,7 +171,7 @@ func (one *session) dropHelper() {
 	one.helper, one.leased = nil, false
 }
 
-func (s *sessions) connect(ctx context.Context, host string, one *session) error {
+func (s *sessions) connect(ctx context.Context, host string, one *session, report func(string)) error {
 	t, err := target(s.access, host, s.record)
 	if err != nil {
 		return err
@@ -176,7 +181,7 @@ func (s *sessions) connect(ctx context.Context, host string, one *session) error
 		return err
 	}
 	for placed := false; ; placed = true {
-		process, file, err := s.startHelper(ctx, host, one.client, t.Sudo.Mode != ssh.SudoNone)
+		process, file, err := s.startHelper(ctx, host, one.client, t.Sudo.Mode != ssh.SudoNone, report)
 		if err != nil {
 			return err
 		}
@@ -194,7 +199,7 @@ func (s *sessions) connect(ctx context.Context, host string, one *session) error
 			return &ssh.PlaceError{Endpoint: ssh.Endpoint{Host: host, Address: t.Address}, Path: helperPath(file), Reason: fmt.Sprintf(
 				"it was placed with digest %s and has digest %s when it runs; find out what changes files there", file.Digest, got)}
 		}
-		if err := s.placeHelper(ctx, one.client, file); err != nil {
+		if err := s.placeHelper(ctx, one.client, file, report); err != nil {
 			return err
 		}
 	}
@@ -210,7 +215,7 @@ func helperPath(file *bundle.File) string {
 
 // startHelper runs the helper, and places it only when the host does not have it: one round trip where it does. A host that has none
 // is asked for its platform first, so that nothing is placed on a machine that the bundle is not for. It tells which file it ran.
-func (s *sessions) startHelper(ctx context.Context, host string, client *ssh.Client, sudo bool) (*ssh.Process, *bundle.File, error) {
+func (s *sessions) startHelper(ctx context.Context, host string, client *ssh.Client, sudo bool, report func(string)) (*ssh.Process, *bundle.File, error) {
 	var last error
 	platform := ""
 	for i, candidate := range s.release.Platforms {
@@ -237,7 +242,7 @@ func (s *sessions) startHelper(ctx context.Context, host string, client *ssh.Cli
 				continue
 			}
 		}
-		if err := s.placeHelper(ctx, client, file); err != nil {
+		if err := s.placeHelper(ctx, client, file, report); err != nil {
 			return nil, nil, err
 		}
 		if process, err = client.RunHelper(ctx, command); err == nil {
@@ -249,8 +254,15 @@ func (s *sessions) startHelper(ctx context.Context, host string, client *ssh.Cli
 }
 
 // placeHelper puts the helper on the host; a file of that name with other content is replaced.
-func (s *sessions) placeHelper(ctx context.Context, client *ssh.Client, file *bundle.File) error {
+func (s *sessions) placeHelper(ctx context.Context, client *ssh.Client, file *bundle.File, report func(string)) error {
+	reported := int64(-1)
 	return client.Place(ctx, ssh.Placement{
+		Progress: func(done int64) {
+			if mib := done >> 20; mib > reported {
+				reported = mib
+				report(fmt.Sprintf("placing the helper: %d of %d MiB", mib, file.Size>>20))
+			}
+		},
 		Path: helperPath(file), Digest: file.Digest.Encoded(), Size: file.Size, Mode: 0o755,
 		Open: func() (io.ReadCloser, error) {
 			blob, err := s.bundle.Blob(file.Digest)

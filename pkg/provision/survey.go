@@ -24,7 +24,7 @@ import (
 func (x *execution) connectStep(names []string, outcome *Outcome) engine.Step {
 	var mu sync.Mutex
 	return engine.Step{
-		ID: plan.StepConnect, Title: "Connect and read facts", Hosts: names, Timeout: 2 * time.Minute,
+		ID: plan.StepConnect, Title: "Connect and read facts", Hosts: names, Timeout: 2 * time.Minute, Stall: x.stall(),
 		Retry: engine.RetryPolicy{Attempts: 3},
 		Check: func(_ context.Context, host string) (engine.Verdict, error) {
 			mu.Lock()
@@ -34,8 +34,8 @@ func (x *execution) connectStep(names []string, outcome *Outcome) engine.Step {
 			}
 			return needed("not connected"), nil
 		},
-		Apply: func(ctx context.Context, host string, _ func(string)) error {
-			facts, err := x.connect(ctx, host)
+		Apply: func(ctx context.Context, host string, report func(string)) error {
+			facts, err := x.connect(ctx, host, report)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -50,8 +50,19 @@ func (x *execution) connectStep(names []string, outcome *Outcome) engine.Step {
 	}
 }
 
-func (x *execution) connect(ctx context.Context, host string) (*hostapi.Facts, error) {
-	helper, err := x.sessions.helper(ctx, host)
+// defaultStall is how long a host may receive nothing of the bundle where the Cluster does not say; the schema's default.
+const defaultStall = 3 * time.Minute
+
+// stall is how long a host may receive nothing of the bundle.
+func (x *execution) stall() time.Duration {
+	if d := x.request.Cluster.Spec.Rollout.StallTimeout; d != nil {
+		return d.Duration
+	}
+	return defaultStall
+}
+
+func (x *execution) connect(ctx context.Context, host string, report func(string)) (*hostapi.Facts, error) {
+	helper, err := x.sessions.reporting(ctx, host, report)
 	if err != nil {
 		var unreachable *ssh.UnreachableError
 		if errors.As(err, &unreachable) && unreachable.Phase == ssh.PhaseTCP {

@@ -26,10 +26,12 @@ type Placement struct {
 	Mode fs.FileMode
 	// Open gives the content. It is called only if the host does not have the file yet.
 	Open func() (io.ReadCloser, error)
+	// Progress, which may be nil, is told how many bytes the host has or is being sent, as they go.
+	Progress func(done int64)
 }
 
 // placeScript puts a file in place: $1 path, $2 digest, $3 size, $4 mode; the content comes on standard input. It answers
-// with lines: "present", or "send" and "placed"; or at any point "error REASON".
+// with lines: "present", or "send OFFSET" (it has so many bytes of an earlier try) and "placed"; or at any point "error REASON".
 // Its needs are a POSIX shell and coreutils.
 //
 // It is a constant and goes to the login shell between single quotes. To mean the same in every login shell it holds no
@@ -37,8 +39,9 @@ type Placement struct {
 var placeScript = strings.Join([]string{
 	`set -u`,
 	`umask 022`,
-	`path=$1 digest=$2 size=$3 mode=$4 tmp=`,
-	`clean() { if [ -n "$tmp" ]; then rm -f -- "$tmp"; fi; }`,
+	`path=$1 digest=$2 size=$3 mode=$4 tmp= keep=`,
+	// What came before a connection broke is kept for the next try, when it is a MiB at least: less is sent again in no time.
+	`clean() { if [ -z "$tmp" ]; then :; elif [ -n "$keep" ] && [ "$(stat -c %s -- "$tmp")" -ge 1048576 ]; then mv -f -T -- "$tmp" "$part"; else rm -f -- "$tmp"; fi; }`,
 	`trap clean EXIT`,
 	// Without a trap for PIPE, the shell would die of its own error message once nobody listens, and leave its file behind.
 	`trap "exit 1" HUP INT TERM PIPE`,
@@ -71,13 +74,28 @@ var placeScript = strings.Join([]string{
 	`if [ "$*" = "$me $mode $size" ]; then sum "$path"; if [ "$s" = "$digest" ]; then echo present; exit 0; fi; fi; fi`,
 	// What a run that was killed has left behind goes after an hour, when nobody can be writing to it any more.
 	`find "$dir" -maxdepth 1 -name ".kubewright.????????" -mmin +60 -delete 2> /dev/null`,
+	`find "$dir" -maxdepth 1 -name ".kubewright.*.part" -mmin +10080 -delete 2> /dev/null`,
+	`part=$dir/.kubewright.$digest.part`,
 	`tmp=$(mktemp -- "$dir/.kubewright.XXXXXXXX") || fail "no temporary file can be made in $dir"`,
-	`echo send`,
-	`head -c "$size" > "$tmp" || fail "it cannot be written: is the disk full?"`,
+	// Of several that place the same file at once one takes over what is there, since only one can move it away; it is judged by its digest
+	// in the end like everything else.
+	`have=0`,
+	`if [ -L "$part" ]; then :; elif [ -f "$part" ]; then mv -f -T -- "$part" "$tmp" 2> /dev/null; have=$(stat -c %s -- "$tmp"); fi`,
+	`if [ "$have" -gt "$size" ]; then : > "$tmp"; have=0; fi`,
+	`while :`,
+	`do echo "send $have"`,
+	`keep=1`,
+	`head -c $((size - have)) >> "$tmp" || { keep=; fail "it cannot be written: is the disk full?"; }`,
 	`n=$(stat -c %s -- "$tmp")`,
 	`if [ "$n" -eq "$size" ]; then :; else fail "only $n of $size bytes arrived"; fi`,
+	`keep=`,
 	`sum "$tmp"`,
-	`if [ "$s" = "$digest" ]; then :; else fail "the content that arrived has digest $s, wanted is $digest"; fi`,
+	`if [ "$s" = "$digest" ]; then break; fi`,
+	// The earlier try may have brought something else, or a loss of power have taken it.
+	`if [ "$have" -eq 0 ]; then fail "the content that arrived has digest $s, wanted is $digest"; fi`,
+	`: > "$tmp"`,
+	`have=0`,
+	`done`,
 	`chmod "$mode" -- "$tmp" || fail "its mode cannot be set"`,
 	`sync "$tmp" || fail "it cannot be flushed to disk"`,
 	`mv -f -T -- "$tmp" "$path" || fail "it cannot be moved into place"`,
@@ -89,8 +107,8 @@ var placeScript = strings.Join([]string{
 var digestForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // Place makes sure that the host has the file, with the right content, owner (root, or the login user without sudo) and
-// mode. It takes one session, and moves the content only if the host does not have it. The file appears in one piece or
-// not at all.
+// mode. It takes one session, and moves the content only if the host does not have it; what a call before this one brought
+// until its connection broke is not sent again. The file appears in one piece or not at all.
 //
 // The error is a *PlaceError if the file or its directory is the reason, otherwise as for Start.
 func (c *Client) Place(ctx context.Context, f Placement) error {
@@ -146,16 +164,40 @@ func (c *Client) place(p *Process, f Placement) error {
 		return err
 	case answer == "present":
 		return nil
-	case answer != "send":
-		return c.unexpected(f, answer)
 	}
+	// A host that finds what it had of an earlier try to be wrong asks once more, for all of it.
+	for range 2 {
+		from, ok := offset(answer, f.Size)
+		if !ok {
+			break
+		}
+		if err := c.send(p, f, from); err != nil {
+			return err
+		}
+		// If sending failed because the script gave up, its answer says why, and else how the connection ended.
+		if answer, err = c.answer(p, f, answers); err != nil {
+			return err
+		}
+		if answer == "placed" {
+			return nil
+		}
+	}
+	return c.unexpected(f, answer)
+}
+
+// send gives placeScript the content from an offset on. That the host takes no more is not its error: the answer says why.
+func (c *Client) send(p *Process, f Placement, from int64) error {
 	content, err := f.Open()
 	if err != nil {
 		return &PlaceError{Endpoint: c.endpoint, Path: f.Path, Reason: "its content cannot be opened", Err: err}
 	}
 	defer func() { _ = content.Close() }() // only read from
-	source := &countingReader{r: io.LimitReader(content, f.Size)}
-	_, sendErr := io.CopyBuffer(struct{ io.Writer }{p.Stdin}, source, make([]byte, pumpSize))
+	source := &countingReader{r: io.LimitReader(content, f.Size), progress: f.Progress}
+	_, skipErr := io.CopyN(io.Discard, source, from)
+	var sendErr error
+	if skipErr == nil {
+		_, sendErr = io.CopyBuffer(struct{ io.Writer }{p.Stdin}, source, make([]byte, pumpSize))
+	}
 	switch {
 	case source.err != nil:
 		return &PlaceError{Endpoint: c.endpoint, Path: f.Path, Reason: "its content cannot be read", Err: source.err}
@@ -163,12 +205,7 @@ func (c *Client) place(p *Process, f Placement) error {
 		return &PlaceError{Endpoint: c.endpoint, Path: f.Path,
 			Reason: fmt.Sprintf("its content is only %d bytes long instead of %d", source.n, f.Size)}
 	}
-	// If sending failed because the script gave up, its answer says why, and else how the connection ended.
-	answer, err = c.answer(p, f, answers)
-	if err == nil && answer != "placed" {
-		err = c.unexpected(f, answer)
-	}
-	return err
+	return nil
 }
 
 func (c *Client) unexpected(f Placement, answer string) error {
@@ -198,17 +235,31 @@ func (c *Client) answer(p *Process, f Placement, answers *bufio.Reader) (string,
 	return "", &PlaceError{Endpoint: c.endpoint, Path: f.Path, Reason: "the placing script ended without an answer"}
 }
 
+// offset reads "send OFFSET".
+func offset(answer string, size int64) (int64, bool) {
+	text, ok := strings.CutPrefix(answer, "send ")
+	if !ok {
+		return 0, false
+	}
+	from, err := strconv.ParseInt(text, 10, 64)
+	return from, err == nil && from >= 0 && from <= size
+}
+
 // countingReader remembers how much was read and why it ended, to tell a source that fails from a connection that does.
 type countingReader struct {
-	r   io.Reader
-	n   int64
-	err error
+	r        io.Reader
+	n        int64
+	err      error
+	progress func(done int64)
 }
 
 // Read implements io.Reader.
 func (r *countingReader) Read(b []byte) (int, error) {
 	n, err := r.r.Read(b)
 	r.n += int64(n)
+	if r.progress != nil {
+		r.progress(r.n)
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		r.err = err
 	}

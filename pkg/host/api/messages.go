@@ -47,6 +47,9 @@ type ApplyRequest struct {
 	Resources []Resource `json:"resources"`
 	// Sources are tried in order for blobs before the tunnel.
 	Sources []Source `json:"sources,omitempty"`
+	// StallMillis is how long a blob may bring nothing before its transfer counts as failed; 0 means 3 minutes. A transfer that goes on,
+	// however slowly, has no limit.
+	StallMillis int64 `json:"stallMillis,omitempty"`
 }
 
 // Source is a place that serves blobs by digest over plain HTTP: safe because only the digest is trusted.

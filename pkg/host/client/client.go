@@ -33,7 +33,8 @@ type Options struct {
 	Peers []string
 	// Blobs is served to the helper over the tunnel: GET /blobs/sha256/<hex>. Without it only direct sources deliver.
 	Blobs http.Handler
-	// KeepAlive is the interval of keepalives; 0 means 10 s. The session counts as lost after three of them unanswered.
+	// KeepAlive is the interval of keepalives; 0 means 10 s. The session counts as lost when one is not
+	// answered within six times the interval.
 	KeepAlive time.Duration
 }
 

@@ -4,15 +4,11 @@ package fetch
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"sync"
 	"time"
 
@@ -23,8 +19,10 @@ import (
 const (
 	// connectTimeout is short because a source that cannot be reached must not hold up the tunnel behind it.
 	connectTimeout = 1500 * time.Millisecond
-	// idleTimeout ends a transfer from which nothing comes any more.
-	idleTimeout = 30 * time.Second
+	// DefaultStall ends a transfer from which nothing comes any more, where no request says how long that may be.
+	DefaultStall = 3 * time.Minute
+	// answerTimeout bounds how long a source may take to begin its answer, and how long a connection to it is kept for the next blob.
+	answerTimeout = 30 * time.Second
 	// progressInterval is how often a transfer tells how far it is.
 	progressInterval = 250 * time.Millisecond
 	bufferSize       = 1 << 20
@@ -47,25 +45,39 @@ type Fetcher struct {
 	dead map[string]error
 }
 
+// Way says how a blob may come.
+type Way struct {
+	// Sources are tried in order before the tunnel.
+	Sources []api.Source
+	// Stall ends a transfer from which nothing came for so long; DefaultStall when zero. There is no limit on the whole.
+	Stall time.Duration
+}
+
+func (w Way) stall() time.Duration {
+	if w.Stall > 0 {
+		return w.Stall
+	}
+	return DefaultStall
+}
+
 // New returns a Fetcher whose tunnel opens a connection to the controller's blob store by dial (nil: no tunnel).
 func New(peer string, dial func(context.Context) (net.Conn, error)) *Fetcher {
 	noRedirect := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	f := &Fetcher{Peer: peer, dead: map[string]error{}}
 	f.direct = &http.Client{CheckRedirect: noRedirect, Transport: &http.Transport{
 		DialContext:           (&net.Dialer{Timeout: connectTimeout}).DialContext,
-		ResponseHeaderTimeout: idleTimeout,
+		ResponseHeaderTimeout: answerTimeout,
 		DisableCompression:    true,
 		MaxIdleConnsPerHost:   8,
 		ReadBufferSize:        64 << 10,
-		IdleConnTimeout:       idleTimeout,
+		IdleConnTimeout:       answerTimeout,
 	}}
 	if dial != nil {
 		f.tunnel = &http.Client{CheckRedirect: noRedirect, Transport: &http.Transport{
-			DialContext:           func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
-			ResponseHeaderTimeout: 2 * idleTimeout,
-			DisableCompression:    true,
-			MaxIdleConnsPerHost:   8,
-			ReadBufferSize:        64 << 10,
+			DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+			DisableCompression:  true,
+			MaxIdleConnsPerHost: 8,
+			ReadBufferSize:      64 << 10,
 		}}
 	}
 	return f
@@ -78,22 +90,24 @@ func (e *MismatchError) Error() string {
 	return fmt.Sprintf("%s sent bytes with digest %s instead of %s: the store or the way to it is damaged", e.From, e.Got, e.Digest)
 }
 
-// Blob writes the blob to path in one step once its digest is right. progress is told the bytes so far and the way.
+// Blob writes the blob to path in one step once its digest is right. progress is told the bytes so far and the way; first, for each
+// source, what was there already.
 // Errors: *MismatchError when a source sent wrong bytes and no other sent right ones.
-func (f *Fetcher) Blob(ctx context.Context, b *api.Blob, path string, sources []api.Source, progress func(done int64, via string)) (via string, err error) {
+func (f *Fetcher) Blob(ctx context.Context, b *api.Blob, path string, way Way, progress func(done int64, via string)) (via string, err error) {
 	h, err := api.DigestHex(b.Digest)
 	if err != nil {
 		return "", err
 	}
 	var errs []error
 	try := func(client *http.Client, base, token, via string) bool {
-		err := f.get(ctx, client, base+api.PathBlobs+h, token, b, path, func(n int64) { progress(n, via) })
+		from := origin{client: client, url: base + api.PathBlobs + h, token: token, stall: way.stall()}
+		err := from.get(ctx, b, path, func(n int64) { progress(n, via) })
 		if err != nil {
 			errs = append(errs, err)
 		}
 		return err == nil
 	}
-	for _, s := range sources {
+	for _, s := range way.Sources {
 		base, err := f.base(s.URL)
 		if err == nil {
 			err = f.known(base)
@@ -156,83 +170,103 @@ func (f *Fetcher) remember(base string, err error) {
 	}
 }
 
-func (f *Fetcher) get(ctx context.Context, client *http.Client, url, token string, b *api.Blob, path string, progress func(int64)) (err error) {
+// origin is one place to get one blob from.
+type origin struct {
+	client     *http.Client
+	url, token string
+	stall      time.Duration
+}
+
+// get brings the blob from one source. What came of it lies in a part beside path and stays there when the transfer is cut off, so that
+// the next one, from whichever source, goes on where it stopped. A part that turns out wrong in the end says nothing about this source:
+// it is thrown away and everything is fetched again, once.
+func (o origin) get(ctx context.Context, b *api.Blob, path string, progress func(int64)) error {
+	part, err := openPart(path, b.Size)
+	if err != nil {
+		return err
+	}
+	defer part.close()
+	progress(part.size)
+	for {
+		resumed := part.size > 0
+		if part.size < b.Size {
+			if err := o.download(ctx, b, part, progress); err != nil {
+				if sys.NoSpace(err) {
+					// Whoever makes room should not have to look for it.
+					return errors.Join(err, part.restart())
+				}
+				return err
+			}
+		}
+		got := part.digest()
+		if got == b.Digest {
+			return part.become(path)
+		}
+		if err := part.restart(); err != nil {
+			return err
+		}
+		if !resumed {
+			return &MismatchError{Digest: b.Digest, Got: got, From: o.url}
+		}
+		progress(0)
+	}
+}
+
+// download appends to the part what is missing of the blob.
+func (o origin) download(ctx context.Context, b *api.Blob, part *part, progress func(int64)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	idle := time.AfterFunc(o.stall, func() { cancel(fmt.Errorf("%s sent nothing for %s", o.url, o.stall)) })
+	defer idle.Stop()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.url, nil)
 	if err != nil {
 		return err
 	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
+	if o.token != "" {
+		req.Header.Set("Authorization", "Bearer "+o.token)
 	}
-	resp, err := client.Do(req)
+	if part.size > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", part.size))
+	}
+	resp, err := o.client.Do(req)
 	if err != nil {
-		return err
+		return causeOr(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answered %s", url, resp.Status)
-	}
-	if resp.ContentLength >= 0 && resp.ContentLength != b.Size {
-		return fmt.Errorf("%s offers %d bytes for a blob of %d", url, resp.ContentLength, b.Size)
-	}
-	tmp, err := sys.TempFile(path, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		_ = tmp.Close()
-		if err != nil {
-			_ = os.Remove(tmp.Name())
+	if resp.StatusCode == http.StatusOK && part.size > 0 {
+		// A source that knows no ranges sends all of it.
+		if err := part.restart(); err != nil {
+			return err
 		}
-	}()
-	idle := time.AfterFunc(idleTimeout, func() { cancel(fmt.Errorf("%s sent nothing for %s", url, idleTimeout)) })
-	defer idle.Stop()
-	got, err := copyHashed(tmp, resp.Body, b.Size, func(n int64) {
-		idle.Reset(idleTimeout)
+		progress(0)
+	}
+	switch {
+	case resp.StatusCode == http.StatusPartialContent && part.size > 0:
+		if got, want := resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-%d/%d", part.size, b.Size-1, b.Size); got != want {
+			return fmt.Errorf("%s offers %q of the blob where %q was asked for", o.url, got, want)
+		}
+	case resp.StatusCode != http.StatusOK:
+		return fmt.Errorf("%s answered %s", o.url, resp.Status)
+	}
+	if left := b.Size - part.size; resp.ContentLength >= 0 && resp.ContentLength != left {
+		return fmt.Errorf("%s offers %d bytes where %d of the blob's %d are missing", o.url, resp.ContentLength, left, b.Size)
+	}
+	err = part.fill(resp.Body, b.Size, func(n int64) {
+		idle.Reset(o.stall)
 		progress(n)
 	})
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			return cause
-		}
-		return fmt.Errorf("%s: %w", url, err)
+		return causeOr(ctx, fmt.Errorf("%s: %w", o.url, err))
 	}
-	if got != b.Digest {
-		return &MismatchError{Digest: b.Digest, Got: got, From: url}
-	}
-	return os.Rename(tmp.Name(), path)
+	return nil
 }
 
-// copyHashed copies at most size bytes (one more is an error) and returns their digest.
-func copyHashed(dst io.Writer, src io.Reader, size int64, alive func(int64)) (string, error) {
-	hash := sha256.New()
-	buf := make([]byte, bufferSize)
-	var done int64
-	for {
-		n, err := src.Read(buf)
-		if n > 0 {
-			if done += int64(n); done > size {
-				return "", fmt.Errorf("more than the %d bytes of the blob came", size)
-			}
-			hash.Write(buf[:n])
-			if _, werr := dst.Write(buf[:n]); werr != nil {
-				return "", werr
-			}
-			alive(done)
-		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return "", err
-		}
+// causeOr prefers the reason for which ctx ended over its consequence.
+func causeOr(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	if done != size {
-		return "", fmt.Errorf("the transfer ended after %d of %d bytes: %w", done, size, io.ErrUnexpectedEOF)
-	}
-	return "sha256:" + hex.EncodeToString(hash.Sum(nil)), nil
+	return err
 }
 
 // Throttle returns a progress function that passes on the first, the last and otherwise four a second.

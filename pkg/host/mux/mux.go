@@ -16,15 +16,16 @@ const (
 	window = 4 << 20
 )
 
-// Config returns the settings of a session with the given keepalive interval (0: DefaultKeepAlive). A side that gets no
-// answer to a keepalive within twice the interval ends the session: 30 s of silence in all with the default.
+// Config returns the settings of a session with the given keepalive interval (0: DefaultKeepAlive). A side that gets no answer to a
+// keepalive within six times the interval ends the session: 70 s of silence in all with the default. It is so long because the answer
+// may have to wait behind what is under way, the 2 MiB of an SSH channel's window (OpenSSH's CHAN_SES_WINDOW_DEFAULT): 42 s at 50 KB/s.
 func Config(keepAlive time.Duration) *yamux.Config {
 	if keepAlive <= 0 {
 		keepAlive = DefaultKeepAlive
 	}
 	c := yamux.DefaultConfig()
 	c.KeepAliveInterval = keepAlive
-	c.ConnectionWriteTimeout = 2 * keepAlive
+	c.ConnectionWriteTimeout = 6 * keepAlive
 	c.MaxStreamWindowSize = window
 	// A stream that is half closed waits this long for the other half.
 	c.StreamCloseTimeout = time.Minute

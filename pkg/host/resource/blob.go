@@ -65,9 +65,15 @@ func applyBlob(ctx context.Context, t *Task, r *api.Resource) error {
 	show := fetch.Throttle(b.Size, t.Sys.Now, func(done int64, via string) {
 		t.progress(r, api.Progress{Done: done, Total: b.Size, Via: via})
 	})
-	via, err := t.Fetch.Blob(ctx, b, t.Sys.Path(stagedPath(h)), t.Sources, show)
+	seen := int64(-1)
+	_, err = t.Fetch.Blob(ctx, b, t.Sys.Path(stagedPath(h)), t.Way, func(done int64, via string) {
+		if seen >= 0 && done > seen {
+			t.count(via, done-seen)
+		}
+		seen = done
+		show(done, via)
+	})
 	if err == nil {
-		t.count(via, b.Size)
 		return t.Stamps.Set(stagedPath(h), b.Digest)
 	}
 	if sys.NoSpace(err) {
@@ -88,5 +94,8 @@ func (t *Task) count(via string, n int64) {
 	}
 }
 
-// CleanStaging removes unfinished downloads; only the holder of the lease may, because only it downloads.
-func (h *Host) CleanStaging() { removeLeftovers(h.Sys.Path(stagingDir)) }
+// CleanStaging removes unfinished downloads that nobody goes on with; only the holder of the lease may, because only it downloads.
+func (h *Host) CleanStaging() {
+	removeLeftovers(h.Sys.Path(stagingDir))
+	fetch.CleanParts(h.Sys.Path(stagingDir), h.Sys.Now())
+}

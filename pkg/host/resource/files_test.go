@@ -30,7 +30,7 @@ func newTask(t *testing.T, h *hosttest.Host) *resource.Task {
 		t.Fatal(err)
 	}
 	host := &resource.Host{Sys: h.Sys, Ledger: l, Journal: journal.New(h.Sys), Stamps: stamp.Open(h.Sys), Runs: &detach.Manager{Sys: h.Sys}, Fetch: fetch.New("", nil)}
-	return host.NewTask("op", "step", nil, nil)
+	return host.NewTask("op", "step", fetch.Way{}, nil)
 }
 
 func applied(t *testing.T, task *resource.Task, rs ...api.Resource) []api.Verdict {

@@ -31,7 +31,8 @@ type Task struct {
 	*Host
 	Operation string
 	Step      string
-	Sources   []api.Source
+	// Way says how blobs may come.
+	Way fetch.Way
 	// Direct and Tunnel count blob bytes received.
 	Direct, Tunnel atomic.Int64
 
@@ -43,8 +44,8 @@ type Task struct {
 }
 
 // NewTask prepares a request; emit (may be nil) is called by one goroutine at a time.
-func (h *Host) NewTask(operation, step string, sources []api.Source, emit func(api.Progress)) *Task {
-	return &Task{Host: h, Operation: operation, Step: step, Sources: sources, emit: emit}
+func (h *Host) NewTask(operation, step string, way fetch.Way, emit func(api.Progress)) *Task {
+	return &Task{Host: h, Operation: operation, Step: step, Way: way, emit: emit}
 }
 
 func (t *Task) progress(r *api.Resource, p api.Progress) {

@@ -313,7 +313,7 @@ func (s *server) check(ctx context.Context, req *api.CheckRequest) (*api.CheckRe
 		return nil, err
 	}
 	operation, h := s.host()
-	verdicts, err := h.NewTask(operation, req.Step, nil, nil).Check(ctx, req.Resources)
+	verdicts, err := h.NewTask(operation, req.Step, fetch.Way{}, nil).Check(ctx, req.Resources)
 	if err != nil {
 		return nil, err
 	}
@@ -331,7 +331,7 @@ func (s *server) apply(ctx context.Context, req *api.ApplyRequest, emit func(api
 	if err := reset.Remember(s.opts.Sys, h.Ledger); err != nil {
 		return nil, api.ReplyOf(err)
 	}
-	t := h.NewTask(operation, req.Step, req.Sources, emit)
+	t := h.NewTask(operation, req.Step, fetch.Way{Sources: req.Sources, Stall: time.Duration(req.StallMillis) * time.Millisecond}, emit)
 	verdicts, err := t.Apply(ctx, req.Resources)
 	if err != nil {
 		reply := api.ReplyOf(err)
