@@ -2,7 +2,6 @@ package provision
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -49,9 +48,6 @@ func (b *hostSteps) compare(ctx context.Context, host string, steps []plan.Step)
 	verdicts, err := helper.Check(ctx, request)
 	if err != nil {
 		return classify(err)
-	}
-	if len(verdicts) != len(request.Resources) {
-		return engine.Permanent(fmt.Errorf("host %s: the helper answered %d verdicts to %d resources", host, len(verdicts), len(request.Resources)))
 	}
 	for _, s := range steps {
 		if n := len(s.Resources[host]); n > 0 {

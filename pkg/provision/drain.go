@@ -335,21 +335,16 @@ func onlyNetwork(node *corev1.Node) bool {
 
 // stillCordoned lists nodes that operations of ours left unschedulable. An API server that does not answer is not waited for.
 func (k *kube) stillCordoned(ctx context.Context) []string {
-	clientset, err := k.typed()
-	if err != nil {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	nodes, err := clientset.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil
-	}
 	var list []string
-	for _, n := range nodes.Items {
+	err := k.eachNode(ctx, func(n *corev1.Node) {
 		if n.Spec.Unschedulable && n.Annotations[v1alpha1.CordonedByAnnotation] != "" {
 			list = append(list, n.Name)
 		}
+	})
+	if err != nil {
+		return nil
 	}
 	return list
 }

@@ -21,6 +21,7 @@ import (
 	fakeclient "sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/engine"
 	"github.com/kubewright/kubewright/pkg/plan"
 )
@@ -55,7 +56,7 @@ func newDrained(node *corev1.Node, answer func(try int) error) *drained {
 		}
 		return true, nil, d.pods.Tracker().Delete(corev1.SchemeGroupVersion.WithResource("pods"), "web", "web-1")
 	})
-	d.kube = &kube{config: &rest.Config{}, clientset: d.pods, client: fakeclient.NewClientBuilder().WithObjects(node).Build()}
+	d.kube = &kube{config: &rest.Config{}, cluster: &desired.Cluster{Hosts: []desired.Host{{Name: node.Name}}}, clientset: d.pods, client: fakeclient.NewClientBuilder().WithObjects(node).Build()}
 	return d
 }
 
@@ -203,8 +204,8 @@ func TestNodesThatAnOperationLeftCordonedAreListed(t *testing.T) {
 		}
 		return n
 	}
-	k := &kube{config: &rest.Config{}, clientset: fake.NewClientset(
-		node("in-service", false, ""), node("by-a-person", true, ""), node("by-us", true, "demo-upgrade-g2-1"), node("uncordoned-by-a-person", false, "demo-upgrade-g2-1"))}
+	k := &kube{config: &rest.Config{}, client: fakeclient.NewClientBuilder().WithObjects(
+		node("in-service", false, ""), node("by-a-person", true, ""), node("by-us", true, "demo-upgrade-g2-1"), node("uncordoned-by-a-person", false, "demo-upgrade-g2-1")).Build()}
 	if left := k.stillCordoned(t.Context()); !slices.Equal(left, []string{"by-us"}) {
 		t.Errorf("got %v", left)
 	}

@@ -25,8 +25,14 @@ import (
 	"github.com/kubewright/kubewright/pkg/plan"
 )
 
-// etcdTimeout bounds one question to one member.
-const etcdTimeout = 5 * time.Second
+const (
+	// etcdTimeout bounds one question to one member.
+	etcdTimeout = 5 * time.Second
+	// maxEtcdAnswer bounds its answer: a member is described in some 200 bytes. The client's own bound is 2 GiB.
+	maxEtcdAnswer = 64 << 10
+	// maxMembers is how many members are asked how they are. Kubernetes' documentation goes up to five.
+	maxMembers = 32
+)
 
 // member is one member of etcd as seen now.
 type member struct {
@@ -65,6 +71,9 @@ func (k *kube) membersVia(ctx context.Context, config *tls.Config, via desired.H
 	response, err := client.MemberList(listCtx)
 	if err != nil {
 		return nil, fmt.Errorf("list members: %w", err)
+	}
+	if n := len(response.Members); n > maxMembers {
+		return nil, fmt.Errorf("list members: etcd tells of %d, which no cluster has", n)
 	}
 	list := make([]member, 0, len(response.Members))
 	for _, m := range response.Members {
@@ -155,7 +164,9 @@ func (k *kube) etcdClient(config *tls.Config, via desired.Host, address string) 
 		Endpoints:   []string{"https://" + net.JoinHostPort(address, strconv.Itoa(desired.EtcdPort))},
 		TLS:         config,
 		DialTimeout: etcdTimeout,
-		Logger:      zap.NewNop(),
+		// A request may have no more than an answer, which the client sees to.
+		MaxCallRecvMsgSize: maxEtcdAnswer, MaxCallSendMsgSize: maxEtcdAnswer,
+		Logger: zap.NewNop(),
 		DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return k.sessions.dial(ctx, via.Name, hostapi.ServiceEtcd, address)
 		})},

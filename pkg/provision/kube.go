@@ -37,7 +37,10 @@ type kube struct {
 	client    client.Client
 	clientset kubernetes.Interface
 	config    *rest.Config
-	nodes     nodeList
+
+	// listing is held while nodes are listed, so that who waits for one side by side with others shares the list.
+	listing sync.Mutex
+	nodes   nodeList
 }
 
 // dial connects to the first control plane that takes the connection.
@@ -89,6 +92,7 @@ func (k *kube) rest() (*rest.Config, error) {
 		Timeout:         30 * time.Second,
 		UserAgent:       "kubewright",
 	}
+	bound(k.config)
 	return k.config, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 	fakeclient "sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/engine"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/plan"
@@ -49,7 +50,7 @@ func TestANodeIsBackWhenTheKubeletThatWasBegunServesIt(t *testing.T) {
 				NodeInfo:   corev1.NodeSystemInfo{KubeletVersion: "v1.36.3"},
 				Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastHeartbeatTime: metav1.NewTime(test.heartbeat)}},
 			}}
-			k := &kube{config: &rest.Config{Host: server.URL}, client: fakeclient.NewClientBuilder().WithObjects(node).Build()}
+			k := &kube{config: &rest.Config{Host: server.URL}, cluster: &desired.Cluster{Hosts: []desired.Host{{Name: node.Name}}}, client: fakeclient.NewClientBuilder().WithObjects(node).Build()}
 			versions := map[string]string{"n4": "v1.36.3"}
 			returned, err := k.checkReturn(t.Context(), plan.Return{Version: versions}, "n4", test.since)
 			if err != nil {

@@ -138,19 +138,15 @@ func (x *execution) left(result *engine.Result) map[string]RemovedHost {
 }
 
 func (x *execution) countNodes(ctx context.Context, outcome *Outcome) {
-	objects, err := x.kube.objects()
-	if err != nil {
-		return
-	}
-	var nodes corev1.NodeList
-	if err := objects.List(ctx, &nodes); err != nil {
-		return
-	}
-	outcome.Nodes.Joined = int32(len(nodes.Items))
-	for _, n := range nodes.Items {
-		if notReady(&n) == "" && n.Status.NodeInfo.KubeletVersion == x.kubeletVersion(n.Name) {
-			outcome.Nodes.Ready++
+	var counted v1alpha1.NodeCounts
+	err := x.kube.eachNode(ctx, func(n *corev1.Node) {
+		counted.Joined++
+		if notReady(n) == "" && n.Status.NodeInfo.KubeletVersion == x.kubeletVersion(n.Name) {
+			counted.Ready++
 		}
+	})
+	if err == nil {
+		outcome.Nodes.Joined, outcome.Nodes.Ready = counted.Joined, counted.Ready
 	}
 }
 

@@ -29,12 +29,9 @@ func (k *kube) moveDNS(ctx context.Context, helper *drain.Helper, host string, r
 	if err != nil {
 		return err
 	}
-	var nodes corev1.NodeList
-	if err := objects.List(ctx, &nodes); err != nil {
-		return fmt.Errorf("list nodes: %w", err)
-	}
-	if !takesPods(nodes.Items, host) {
-		return nil
+	elsewhere := false
+	if err := k.eachNode(ctx, func(n *corev1.Node) { elsewhere = elsewhere || takesPods(n, host) }); err != nil || !elsewhere {
+		return err
 	}
 	err = wait.PollUntilContextTimeout(ctx, dnsGlance, dnsPatience, true, func(ctx context.Context) (bool, error) {
 		var pods corev1.PodList
@@ -54,14 +51,9 @@ func (k *kube) moveDNS(ctx context.Context, helper *drain.Helper, host string, r
 	return err
 }
 
-// takesPods says whether there is a node but one where a pod could go.
-func takesPods(nodes []corev1.Node, but string) bool {
-	for i := range nodes {
-		if n := &nodes[i]; n.Name != but && !n.Spec.Unschedulable && notReady(n) == "" {
-			return true
-		}
-	}
-	return false
+// takesPods says whether a node is another one than this, and a pod could go there.
+func takesPods(n *corev1.Node, but string) bool {
+	return n.Name != but && !n.Spec.Unschedulable && notReady(n) == ""
 }
 
 // dnsToLeave lists the DNS pods that may leave a node now; done when none is left there that anybody could miss.

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -57,7 +58,7 @@ func TestANodeTakesPodsWhenItIsReadyAndSchedulable(t *testing.T) {
 		"another one is in service": {nodes: []corev1.Node{node("n1", corev1.ConditionTrue, true), node("n2", corev1.ConditionTrue, false)}, want: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := takesPods(test.nodes, "n1"); got != test.want {
+			if got := slices.ContainsFunc(test.nodes, func(n corev1.Node) bool { return takesPods(&n, "n1") }); got != test.want {
 				t.Errorf("got %t, want %t", got, test.want)
 			}
 		})

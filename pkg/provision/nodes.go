@@ -3,11 +3,14 @@ package provision
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/engine"
 	"github.com/kubewright/kubewright/pkg/plan"
-	corev1 "k8s.io/api/core/v1"
 )
 
 // How old a list of nodes may be. Hosts that wait side by side share one list instead of asking each for itself; the fewer there are, the
@@ -18,36 +21,44 @@ const (
 )
 
 type nodeList struct {
-	at    time.Time
+	at time.Time
+	// count of the nodes that were listed; items are those of hosts that the operation knows.
+	count int
 	items map[string]corev1.Node
 }
 
 // old tells that the nodes have to be listed anew.
 func (l nodeList) old(now time.Time) bool {
-	return now.Sub(l.at) > min(time.Duration(len(l.items))*nodeListAgePerNode, mostNodeListAge)
+	return now.Sub(l.at) > min(time.Duration(l.count)*nodeListAgePerNode, mostNodeListAge)
 }
 
 func (k *kube) node(ctx context.Context, name string) (*corev1.Node, error) {
-	objects, err := k.objects()
-	if err != nil {
-		return nil, err
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	k.listing.Lock()
+	defer k.listing.Unlock()
 	if k.nodes.old(time.Now()) {
-		var list corev1.NodeList
-		if err := objects.List(ctx, &list); err != nil {
-			return nil, fmt.Errorf("list nodes: %w", err)
+		list := nodeList{items: map[string]corev1.Node{}}
+		err := k.eachNode(ctx, func(n *corev1.Node) {
+			list.count++
+			if k.knows(n.Name) {
+				list.items[n.Name] = *n
+			}
+		})
+		if err != nil {
+			return nil, err
 		}
-		k.nodes = nodeList{at: time.Now(), items: map[string]corev1.Node{}}
-		for _, n := range list.Items {
-			k.nodes.items[n.Name] = n
-		}
+		list.at = time.Now()
+		k.nodes = list
 	}
 	if n, ok := k.nodes.items[name]; ok {
 		return &n, nil
 	}
 	return nil, nil
+}
+
+// knows reports whether a node is one of the operation's hosts.
+func (k *kube) knows(name string) bool {
+	return slices.ContainsFunc(k.cluster.Hosts, func(h desired.Host) bool { return h.Name == name }) ||
+		slices.ContainsFunc(k.leaving, func(l leavingHost) bool { return l.Name == name })
 }
 
 // awaitNode is done when the node is there, Ready at its version, served by the kubelet that runs since then, and carries its pool's labels
@@ -105,8 +116,8 @@ func notReady(node *corev1.Node) string {
 
 // forgetNodes makes the next question about a node go to the API server.
 func (k *kube) forgetNodes() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	k.listing.Lock()
+	defer k.listing.Unlock()
 	k.nodes = nodeList{}
 }
 

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"testing"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
 )
 
 func TestAListOfNodesIsSharedForLongerTheMoreThereAre(t *testing.T) {
@@ -23,10 +21,7 @@ func TestAListOfNodesIsSharedForLongerTheMoreThereAre(t *testing.T) {
 		{nodes: 1000, after: 500 * time.Millisecond, old: true},
 	} {
 		t.Run(fmt.Sprintf("%d nodes, %s after they were listed", test.nodes, test.after), func(t *testing.T) {
-			list := nodeList{at: listed, items: map[string]corev1.Node{}}
-			for n := range test.nodes {
-				list.items[fmt.Sprint(n)] = corev1.Node{}
-			}
+			list := nodeList{at: listed, count: test.nodes}
 			if got := list.old(listed.Add(test.after)); got != test.old {
 				t.Errorf("old: %t, want %t", got, test.old)
 			}

@@ -40,18 +40,20 @@ func (x *execution) narrow(ctx context.Context, outcome *Outcome) error {
 	if err != nil || digest != x.specDigest {
 		return nil //nolint:nilerr // what cannot be read is looked at on all hosts
 	}
-	objects, err := x.kube.objects()
-	if err != nil {
-		return nil //nolint:nilerr // as above
+	hosts, done := map[string]desired.Host{}, map[string]bool{}
+	for _, h := range x.desired.Hosts {
+		hosts[h.Name] = h
 	}
-	var nodes corev1.NodeList
-	if err := objects.List(ctx, &nodes); err != nil {
+	if err := x.kube.eachNode(ctx, func(n *corev1.Node) {
+		if h, ok := hosts[n.Name]; ok && finished(n, h) {
+			done[n.Name] = true
+		}
+	}); err != nil {
 		return nil //nolint:nilerr // as above
 	}
 	scope := []string{}
 	for _, h := range x.desired.Hosts {
-		i := slices.IndexFunc(nodes.Items, func(n corev1.Node) bool { return n.Name == h.Name })
-		if i >= 0 && finished(&nodes.Items[i], h) {
+		if done[h.Name] {
 			continue
 		}
 		if h.IsControlPlane() {

@@ -69,17 +69,13 @@ func (x *execution) look(ctx context.Context) (plan.State, error) {
 			first = err
 		}
 	}
-	objects, err := x.kube.objects()
-	if err != nil {
+	if _, err := x.kube.objects(); err != nil {
 		return state, err
 	}
-	var nodes corev1.NodeList
-	if err := objects.List(ctx, &nodes); err != nil {
-		note(fmt.Errorf("list nodes: %w", err))
-	}
-	for i := range nodes.Items {
-		n := &nodes.Items[i]
+	if err := x.kube.eachNode(ctx, func(n *corev1.Node) {
 		state.Nodes[n.Name] = plan.Node{Kubelet: n.Status.NodeInfo.KubeletVersion, Ready: notReady(n) == "", Cordoned: n.Spec.Unschedulable}
+	}); err != nil {
+		note(err)
 	}
 	members, err := x.kube.members(ctx)
 	if err != nil {

@@ -66,7 +66,7 @@ func newAccess(kubeconfig []byte) (found *access, reason string) {
 	return &access{
 		server: strings.TrimSuffix(server.Server, "/"),
 		client: &http.Client{
-			Transport: &http.Transport{TLSClientConfig: &tls.Config{
+			Transport: &http.Transport{MaxResponseHeaderBytes: maxHeader, TLSClientConfig: &tls.Config{
 				MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: []tls.Certificate{pair}, ServerName: server.TLSServerName,
 			}},
 			// An API server sends nobody elsewhere; who does is none.

@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/host/inbound"
 )
 
 const (
@@ -24,13 +26,21 @@ const (
 	answerTimeout = 5 * time.Second
 	// listTimeout is how long it may take to list all its nodes.
 	listTimeout = 10 * time.Second
-	// pageSize is how many nodes are asked for at a time; a node has some 10 to 50 KiB.
+	// pageSize is how many nodes are asked for at a time.
 	pageSize = 100
-	// maxPage bounds a page in bytes, should something else than an API server answer.
-	maxPage = 32 << 20
+	// maxNodes is how many nodes are counted. Kubernetes supports 5,000 (kubernetes.io/docs/setup/best-practices/cluster-large).
+	maxNodes = 10000
 	// maxNamed is how many nodes that are not ready are named.
 	maxNamed = 5
+	// maxName and maxVersion bound what is told of a node, in bytes: names of nodes have at most 253, versions some 20.
+	maxName, maxVersion = 253, 64
+	// maxHeader bounds the headers of an answer.
+	maxHeader = 64 << 10
 )
+
+// nodeLimits bound one node of a list, or what stands beside the nodes. A node has some 10 to 50 KiB and at most 1.5 MiB (etcd's
+// --max-request-bytes). It is decoded one by one, so that a check holds one in memory at a time, however many there are.
+var nodeLimits = inbound.Limits{Bytes: 2 << 20, Values: 32 << 10}
 
 // API checks clusters through their API servers, with the kubeconfig in their Secret.
 type API struct {
@@ -98,12 +108,6 @@ func (a *access) get(ctx context.Context, path string, query url.Values) (io.Rea
 	return response.Body, nil
 }
 
-// nodePage is the part of a list of nodes that is looked at.
-type nodePage struct {
-	Metadata metav1.ListMeta `json:"metadata"`
-	Items    []node          `json:"items"`
-}
-
 type node struct {
 	Metadata struct {
 		Name        string            `json:"name"`
@@ -130,57 +134,148 @@ func (n *node) wrong(version string) string {
 	for _, c := range n.Status.Conditions {
 		ready = ready || c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
 	}
+	name, by := cut(n.Metadata.Name, maxName), cut(n.Metadata.Annotations[v1alpha1.CordonedByAnnotation], maxName)
 	switch {
 	case !ready:
-		return n.Metadata.Name + " is not ready"
+		return name + " is not ready"
 	case version != "" && n.Status.NodeInfo.KubeletVersion != version:
-		return n.Metadata.Name + " runs " + n.Status.NodeInfo.KubeletVersion
-	case n.Spec.Unschedulable && n.Metadata.Annotations[v1alpha1.CordonedByAnnotation] != "":
-		return n.Metadata.Name + " takes no pods since " + n.Metadata.Annotations[v1alpha1.CordonedByAnnotation] + " cordoned it"
+		return name + " runs " + cut(n.Status.NodeInfo.KubeletVersion, maxVersion)
+	case n.Spec.Unschedulable && by != "":
+		return name + " takes no pods since " + by + " cordoned it"
 	}
 	return ""
 }
 
-// nodes counts the nodes, page by page.
-func (a *access) nodes(ctx context.Context, target Target) (Nodes, error) {
-	var found Nodes
-	var wrong []string
-	query := url.Values{"limit": {strconv.Itoa(pageSize)}}
-	for {
-		page, err := a.page(ctx, query)
-		if err != nil {
-			return Nodes{}, err
-		}
-		for i := range page.Items {
-			found.Joined++
-			if why := page.Items[i].wrong(target.wanted(page.Items[i].Metadata.Name)); why != "" {
-				wrong = append(wrong, why)
-			} else {
-				found.Ready++
-			}
-		}
-		if page.Metadata.Continue == "" {
-			break
-		}
-		query.Set("continue", page.Metadata.Continue)
-	}
-	slices.Sort(wrong)
-	if more := len(wrong) - maxNamed; more > 0 {
-		wrong = append(wrong[:maxNamed], fmt.Sprintf("and %d more", more))
-	}
-	found.Wrong = strings.Join(wrong, ", ")
-	return found, nil
+// cut returns the beginning of a text, at most so many bytes.
+func cut(text string, most int) string {
+	return strings.ToValidUTF8(text[:min(len(text), most)], "")
 }
 
-func (a *access) page(ctx context.Context, query url.Values) (*nodePage, error) {
+// tally counts nodes and keeps the first few, by name, that are not ready.
+type tally struct {
+	Nodes
+	wrong []string
+	more  int
+}
+
+func (t *tally) add(n *node, version string) {
+	t.Joined++
+	why := n.wrong(version)
+	if why == "" {
+		t.Ready++
+		return
+	}
+	at, _ := slices.BinarySearch(t.wrong, why)
+	if t.wrong = slices.Insert(t.wrong, at, why); len(t.wrong) > maxNamed {
+		t.wrong = t.wrong[:maxNamed]
+		t.more++
+	}
+}
+
+func (t *tally) sum() Nodes {
+	if t.more > 0 {
+		t.wrong = append(t.wrong, fmt.Sprintf("and %d more", t.more))
+	}
+	t.Wrong = strings.Join(t.wrong, ", ")
+	return t.Nodes
+}
+
+// nodes counts the nodes, page by page.
+func (a *access) nodes(ctx context.Context, target Target) (Nodes, error) {
+	var found tally
+	query := url.Values{"limit": {strconv.Itoa(pageSize)}}
+	for {
+		before := found.Joined
+		next, err := a.page(ctx, query, func(n *node) error {
+			if found.Joined == maxNodes {
+				return fmt.Errorf("tells of more than %d nodes, which no cluster has", maxNodes)
+			}
+			found.add(n, target.wanted(n.Metadata.Name))
+			return nil
+		})
+		switch {
+		case err != nil:
+			return Nodes{}, err
+		case next == "":
+			return found.sum(), nil
+		case found.Joined == before:
+			return Nodes{}, errors.New("goes on after a page that is empty")
+		}
+		query.Set("continue", next)
+	}
+}
+
+// page reads one page of the list of nodes and returns where the next one begins; empty after the last.
+func (a *access) page(ctx context.Context, query url.Values, each func(*node) error) (next string, err error) {
 	body, err := a.get(ctx, "/api/v1/nodes", query)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer body.Close() //nolint:errcheck // read only
-	page := &nodePage{}
-	if err := json.NewDecoder(io.LimitReader(body, maxPage)).Decode(page); err != nil {
-		return nil, fmt.Errorf("read the list of nodes: %w", err)
+	bounded := inbound.NewReader(body, "the list of nodes", nodeLimits)
+	list := json.NewDecoder(bounded)
+	if err := opens(list, '{'); err != nil {
+		return "", err
 	}
-	return page, nil
+	for list.More() {
+		bounded.Next()
+		member, err := list.Token()
+		if err != nil {
+			return "", fmt.Errorf("read the list of nodes: %w", err)
+		}
+		switch member {
+		case "metadata":
+			var metadata metav1.ListMeta
+			if err := list.Decode(&metadata); err != nil {
+				return "", fmt.Errorf("read the list of nodes: %w", err)
+			}
+			next = metadata.Continue
+		case "items":
+			if err := items(list, bounded, each); err != nil {
+				return "", err
+			}
+		default:
+			var other json.RawMessage
+			if err := list.Decode(&other); err != nil {
+				return "", fmt.Errorf("read the list of nodes: %w", err)
+			}
+		}
+	}
+	// More does not tell the end from a list that was cut off.
+	if _, err := list.Token(); err != nil {
+		return "", fmt.Errorf("read the list of nodes: %w", err)
+	}
+	return next, nil
+}
+
+// items hands over the nodes of a list one after the other.
+func items(list *json.Decoder, bounded *inbound.Reader, each func(*node) error) error {
+	if err := opens(list, '['); err != nil {
+		return err
+	}
+	for list.More() {
+		bounded.Next()
+		n := node{}
+		if err := list.Decode(&n); err != nil {
+			return fmt.Errorf("read the list of nodes: %w", err)
+		}
+		if err := each(&n); err != nil {
+			return err
+		}
+	}
+	if _, err := list.Token(); err != nil {
+		return fmt.Errorf("read the list of nodes: %w", err)
+	}
+	return nil
+}
+
+// opens expects the beginning of an object or a list.
+func opens(list *json.Decoder, with json.Delim) error {
+	switch token, err := list.Token(); {
+	case err != nil:
+		return fmt.Errorf("read the list of nodes: %w", err)
+	case token != with:
+		return errors.New("read the list of nodes: it is none")
+	}
+	return nil
 }

@@ -18,8 +18,10 @@ import (
 	"time"
 
 	"github.com/hashicorp/yamux"
+	"golang.org/x/net/netutil"
 
 	"github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/host/inbound"
 	"github.com/kubewright/kubewright/pkg/host/mux"
 )
 
@@ -71,30 +73,31 @@ func Connect(ctx context.Context, rw io.ReadWriteCloser, opts Options) (*Client,
 		_ = rw.Close()
 		return nil, err
 	}
-	session, err := yamux.Client(rw, mux.Config(opts.KeepAlive))
+	session, err := yamux.Client(rw, mux.ControllerConfig(opts.KeepAlive))
 	if err != nil {
 		_ = rw.Close()
 		return nil, fmt.Errorf("open session with the host helper: %w", err)
 	}
 	c := &Client{session: session, done: make(chan struct{})}
 	c.http = &http.Client{Transport: &http.Transport{
-		DialContext:         func(context.Context, string, string) (net.Conn, error) { return session.Open() },
-		DisableCompression:  true,
-		MaxIdleConnsPerHost: 16,
+		DialContext:            func(context.Context, string, string) (net.Conn, error) { return session.Open() },
+		DisableCompression:     true,
+		MaxIdleConnsPerHost:    16,
+		MaxResponseHeaderBytes: maxHeader,
 	}}
 	handler := opts.Blobs
 	if handler == nil {
 		handler = http.NotFoundHandler()
 	}
-	c.blobs = &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
+	c.blobs = &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute, MaxHeaderBytes: maxHeader, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() {
 		// Serve ends with the session; its error only says so.
-		_ = c.blobs.Serve(session)
+		_ = c.blobs.Serve(netutil.LimitListener(session, maxStreams))
 		_ = c.Close()
 		close(c.done)
 	}()
 	req := api.HelloRequest{Protocol: api.ProtocolVersion, Operation: opts.Operation, Holder: opts.Holder, Peers: opts.Peers}
-	if err := c.call(ctx, api.PathHello, req, &c.hello); err != nil {
+	if err := c.call(ctx, api.PathHello, req, factsLimits, &c.hello); err != nil {
 		_ = c.Close()
 		return nil, fmt.Errorf("greet the host helper: %w", err)
 	}
@@ -123,7 +126,7 @@ func (c *Client) Facts(ctx context.Context) (*api.Facts, error) {
 		return f, nil
 	}
 	f = &api.Facts{}
-	if err := c.call(ctx, api.PathFacts, struct{}{}, f); err != nil {
+	if err := c.call(ctx, api.PathFacts, struct{}{}, factsLimits, f); err != nil {
 		return nil, fmt.Errorf("gather facts: %w", err)
 	}
 	setSkew(f, time.Now())
@@ -141,29 +144,36 @@ func (c *Client) Check(ctx context.Context, req api.CheckRequest) ([]api.Verdict
 		return nil, err
 	}
 	var resp api.CheckResponse
-	if err := c.call(ctx, api.PathCheck, api.CheckRequest{Step: req.Step, Resources: looks}, &resp); err != nil {
+	if err := c.call(ctx, api.PathCheck, api.CheckRequest{Step: req.Step, Resources: looks}, verdictsLimits(len(looks)), &resp); err != nil {
 		return nil, fmt.Errorf("check: %w", err)
 	}
-	hideDigests(looks, resp.Verdicts)
-	return resp.Verdicts, nil
+	verdicts, err := each(resp.Verdicts, looks)
+	if err != nil {
+		return nil, fmt.Errorf("check: %w", err)
+	}
+	hideDigests(looks, verdicts)
+	return verdicts, nil
 }
 
 // Apply makes the resources so. progress (may be nil) is called from one goroutine. The verdicts are those after
 // applying; on an error they are those reached before it. Errors: *api.ResourceError, *api.FencedError,
 // *api.OwnedByOtherError, *api.InvalidError, *LostError.
 func (c *Client) Apply(ctx context.Context, req api.ApplyRequest, progress func(api.Progress)) ([]api.Verdict, error) {
-	result, verdicts, err := c.stream(ctx, api.PathApply, req, progress)
+	result, verdicts, err := c.stream(ctx, api.PathApply, req, verdictsLimits(len(req.Resources)), progress)
 	if err != nil {
 		return verdicts, fmt.Errorf("apply: %w", err)
 	}
-	return result.Verdicts, nil
+	if verdicts, err = each(result.Verdicts, req.Resources); err != nil {
+		return nil, fmt.Errorf("apply: %w", err)
+	}
+	return verdicts, nil
 }
 
 // AcquireLease takes the host's lease, waiting at most wait for another holder, and keeps its token for the requests
 // that follow. Errors: *api.LeaseHeldError.
 func (c *Client) AcquireLease(ctx context.Context, wait time.Duration) (int64, error) {
 	var resp api.LeaseResponse
-	if err := c.call(ctx, api.PathLeaseAcquire, api.LeaseRequest{WaitMillis: wait.Milliseconds()}, &resp); err != nil {
+	if err := c.call(ctx, api.PathLeaseAcquire, api.LeaseRequest{WaitMillis: wait.Milliseconds()}, replyLimits, &resp); err != nil {
 		return 0, fmt.Errorf("acquire the lease: %w", err)
 	}
 	c.token.Store(resp.Token)
@@ -172,7 +182,7 @@ func (c *Client) AcquireLease(ctx context.Context, wait time.Duration) (int64, e
 
 // ReleaseLease lets the lease go. The end of the session does so too.
 func (c *Client) ReleaseLease(ctx context.Context) error {
-	if err := c.call(ctx, api.PathLeaseRelease, struct{}{}, &struct{}{}); err != nil {
+	if err := c.call(ctx, api.PathLeaseRelease, struct{}{}, replyLimits, &struct{}{}); err != nil {
 		return fmt.Errorf("release the lease: %w", err)
 	}
 	c.token.Store(0)
@@ -182,7 +192,7 @@ func (c *Client) ReleaseLease(ctx context.Context) error {
 // Logs fetches what the host recorded of an operation; tail bounds entries and lines (0: all that is kept).
 func (c *Client) Logs(ctx context.Context, operation string, tail int) (*api.Logs, error) {
 	var logs api.Logs
-	if err := c.call(ctx, api.PathLogs, api.LogsRequest{Operation: operation, Tail: tail}, &logs); err != nil {
+	if err := c.call(ctx, api.PathLogs, api.LogsRequest{Operation: operation, Tail: tail}, logsLimits, &logs); err != nil {
 		return nil, fmt.Errorf("read the host's journal: %w", err)
 	}
 	return &logs, nil
@@ -191,7 +201,7 @@ func (c *Client) Logs(ctx context.Context, operation string, tail int) (*api.Log
 // Operations lists the operations the host has a journal of, newest first.
 func (c *Client) Operations(ctx context.Context) ([]api.OperationInfo, error) {
 	var resp api.OperationsResponse
-	if err := c.call(ctx, api.PathOperations, struct{}{}, &resp); err != nil {
+	if err := c.call(ctx, api.PathOperations, struct{}{}, operationsLimits, &resp); err != nil {
 		return nil, fmt.Errorf("list the host's operations: %w", err)
 	}
 	return resp.Operations, nil
@@ -200,7 +210,7 @@ func (c *Client) Operations(ctx context.Context) ([]api.OperationInfo, error) {
 // Reset removes what the host's ledger says is ours. The report counts the items that failed; they are not an error of
 // the call. Errors: *api.FencedError, *api.OwnedByOtherError, *LostError.
 func (c *Client) Reset(ctx context.Context, req api.ResetRequest, progress func(api.Progress)) (*api.ResetReport, error) {
-	result, _, err := c.stream(ctx, api.PathReset, req, progress)
+	result, _, err := c.stream(ctx, api.PathReset, req, resetLimits, progress)
 	if err != nil {
 		return nil, fmt.Errorf("reset: %w", err)
 	}
@@ -213,7 +223,7 @@ func (c *Client) Reset(ctx context.Context, req api.ResetRequest, progress func(
 // PublicFile reads a file without secrets from the host; only /etc/kubernetes/pki/ca.crt and its siblings *.crt are served.
 func (c *Client) PublicFile(ctx context.Context, path string) ([]byte, error) {
 	var resp api.PublicFileResponse
-	if err := c.call(ctx, api.PathPublicFile, api.PublicFileRequest{Path: path}, &resp); err != nil {
+	if err := c.call(ctx, api.PathPublicFile, api.PublicFileRequest{Path: path}, fileLimits, &resp); err != nil {
 		return nil, fmt.Errorf("read %s on the host: %w", path, err)
 	}
 	return resp.Content, nil
@@ -238,21 +248,18 @@ func (c *Client) Close() error {
 // Done is closed when the session has ended, by Close or by loss.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
-// call sends one request and decodes one JSON answer.
-func (c *Client) call(ctx context.Context, path string, in, out any) error {
+// call sends one request and decodes one JSON answer within limits.
+func (c *Client) call(ctx context.Context, path string, in any, limits inbound.Limits, out any) error {
 	resp, err := c.send(ctx, path, in) //nolint:bodyclose // drain closes it
 	if err != nil {
 		return err
 	}
 	defer drain(resp.Body)
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswerBytes)).Decode(out); err != nil {
+	if err := inbound.Decode(resp.Body, path, limits, out); err != nil {
 		return c.lost(ctx, err)
 	}
 	return nil
 }
-
-// maxAnswerBytes bounds an answer: journals and reports are bounded on the host well below this.
-const maxAnswerBytes = 64 << 20
 
 // send sends one request and turns an error answer into its typed error.
 func (c *Client) send(ctx context.Context, path string, in any) (*http.Response, error) {
@@ -279,22 +286,24 @@ func (c *Client) send(ctx context.Context, path string, in any) (*http.Response,
 	}
 	defer drain(resp.Body)
 	var reply api.ErrorReply
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswerBytes)).Decode(&reply); err != nil {
+	if err := inbound.Decode(resp.Body, path, replyLimits, &reply); err != nil {
 		return nil, &api.RemoteError{Message: fmt.Sprintf("answered HTTP %d to %s", resp.StatusCode, path)}
 	}
 	return nil, reply.Err()
 }
 
-// stream sends one request and reads its events up to the last.
-func (c *Client) stream(ctx context.Context, path string, in any, progress func(api.Progress)) (*api.Result, []api.Verdict, error) {
+// stream sends one request and reads its events up to the last, each within limits.
+func (c *Client) stream(ctx context.Context, path string, in any, limits inbound.Limits, progress func(api.Progress)) (*api.Result, []api.Verdict, error) {
 	resp, err := c.send(ctx, path, in) //nolint:bodyclose // drain closes it
 	if err != nil {
 		return nil, nil, err
 	}
 	defer drain(resp.Body)
-	dec := json.NewDecoder(resp.Body)
+	events := inbound.NewReader(&paced{ctx: ctx, from: resp.Body, began: time.Now()}, path, limits)
+	dec := json.NewDecoder(events)
 	for {
 		var ev api.Event
+		events.Next()
 		if err := dec.Decode(&ev); err != nil {
 			return nil, nil, c.lost(ctx, err)
 		}
@@ -318,10 +327,13 @@ func (c *Client) count(direct, tunnel int64) {
 	c.tunnel.Add(tunnel)
 }
 
-// lost says that the answer did not arrive: because the caller gave up, or else because the connection broke.
+// lost says that the answer did not arrive: because the caller gave up, because it was too large, or else because the connection broke.
 func (c *Client) lost(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if tooLarge, ok := errors.AsType[*inbound.TooLargeError](err); ok {
+		return tooLarge
 	}
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 
@@ -51,12 +52,14 @@ func (c *Client) upgrade(ctx context.Context, stream net.Conn, in api.DialReques
 	if err := req.Write(stream); err != nil {
 		return nil, c.lost(ctx, err)
 	}
-	r := bufio.NewReader(stream)
+	answer := &io.LimitedReader{R: stream, N: maxHeader + maxDialReply}
+	r := bufio.NewReader(answer)
 	resp, err := http.ReadResponse(r, req) //nolint:bodyclose // the stream itself is what goes on, or is closed
 	if err != nil {
 		return nil, c.lost(ctx, err)
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
+		answer.N = math.MaxInt64 // what follows is the connection, whose reader bounds it
 		return r, nil
 	}
 	var reply api.ErrorReply

@@ -12,8 +12,13 @@ import (
 const (
 	// DefaultKeepAlive is the interval between keepalives.
 	DefaultKeepAlive = 10 * time.Second
-	// window is the most a stream may have in flight: 4 MiB keeps 400 MB/s going at 10 ms of round trip.
+	// window is the most a stream may have in flight towards a host: 4 MiB keeps 400 MB/s going at 10 ms of round trip.
 	window = 4 << 20
+	// answerWindow is the most a stream may have in flight towards a controller, which holds it in memory for as many streams as a host
+	// likes to open: yamux's smallest. What comes that way are answers, never content.
+	answerWindow = 256 << 10
+	// answerBacklog is how many streams a host may have opened that the controller has not taken up yet; more are refused.
+	answerBacklog = 64
 )
 
 // Config returns the settings of a session with the given keepalive interval (0: DefaultKeepAlive). A side that gets no answer to a
@@ -31,5 +36,13 @@ func Config(keepAlive time.Duration) *yamux.Config {
 	c.StreamCloseTimeout = time.Minute
 	c.StreamOpenTimeout = 3 * keepAlive
 	c.LogOutput = io.Discard
+	return c
+}
+
+// ControllerConfig is Config for the controller's side, which does not trust the host.
+func ControllerConfig(keepAlive time.Duration) *yamux.Config {
+	c := Config(keepAlive)
+	c.MaxStreamWindowSize = answerWindow
+	c.AcceptBacklog = answerBacklog
 	return c
 }
