@@ -21,7 +21,6 @@ import (
 	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/engine"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
-	"github.com/kubewright/kubewright/pkg/pki"
 	"github.com/kubewright/kubewright/pkg/plan"
 )
 
@@ -178,19 +177,15 @@ func (k *kube) etcdClient(config *tls.Config, via desired.Host, address string) 
 }
 
 func (k *kube) etcdTLS() (*tls.Config, error) {
-	pair, err := k.cluster.Authorities.Etcd.Sign(pki.Leaf{CommonName: "kubewright-operation", Lifetime: operatorLifetime}, time.Now())
+	cert, err := k.etcdUser().current()
 	if err != nil {
-		return nil, fmt.Errorf("sign an etcd client certificate: %w", err)
-	}
-	cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
-	if err != nil {
-		return nil, fmt.Errorf("load the etcd client certificate: %w", err)
+		return nil, err
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(k.cluster.Authorities.Etcd.Cert) {
 		return nil, errors.New("the etcd authority's certificate is not PEM")
 	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
+	return &tls.Config{Certificates: []tls.Certificate{*cert}, RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
 }
 
 // planned is what the planner knows of members.

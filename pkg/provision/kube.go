@@ -18,11 +18,7 @@ import (
 
 	"github.com/kubewright/kubewright/pkg/desired"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
-	"github.com/kubewright/kubewright/pkg/pki"
 )
-
-// operatorLifetime bounds the client certificate of one operation.
-const operatorLifetime = 4 * time.Hour
 
 // apiTimeout bounds one question to one API server.
 const apiTimeout = 5 * time.Second
@@ -32,8 +28,12 @@ type kube struct {
 	sessions *sessions
 	cluster  *desired.Cluster
 	leaving  []leavingHost
+	// now is the time by which certificates are signed.
+	now func() time.Time
 
 	mu        sync.Mutex
+	admin     *identity
+	etcd      *identity
 	client    client.Client
 	clientset kubernetes.Interface
 	config    *rest.Config
@@ -56,44 +56,56 @@ func (k *kube) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return nil, fmt.Errorf("no control plane's API server can be reached: %w", errors.Join(errs...))
 }
 
-// restOf returns a configuration that reaches the API server of one control plane and no other.
+// restOf returns a configuration that reaches the API server of one control plane and no other, for one question.
 func (k *kube) restOf(host string) (*rest.Config, error) {
 	shared, err := k.rest()
 	if err != nil {
 		return nil, err
 	}
-	config := rest.CopyConfig(shared)
-	config.Timeout = apiTimeout
-	config.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+	transport, err := newRenewing(k.admin, k.cluster.Authorities.Cluster.Cert, func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return k.sessions.dial(ctx, host, hostapi.ServiceAPIServer, "127.0.0.1")
+	})
+	if err != nil {
+		return nil, err
 	}
+	transport.once = true
+	config := rest.CopyConfig(shared)
+	config.Timeout, config.Transport = apiTimeout, transport
 	return config, nil
 }
 
-// rest returns the configuration of an administrator whose certificate lives only as long as an operation can.
+// rest returns the configuration of an administrator whose certificate is renewed for as long as the operation lasts.
 func (k *kube) rest() (*rest.Config, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.config != nil {
 		return k.config, nil
 	}
-	cert, err := k.cluster.Authorities.Cluster.Sign(pki.Leaf{
-		CommonName: "kubewright-operation", Organizations: []string{"system:masters"}, Lifetime: operatorLifetime,
-	}, time.Now())
+	k.admin = newIdentity(k.cluster.Authorities.Cluster, k.now, "system:masters")
+	transport, err := newRenewing(k.admin, k.cluster.Authorities.Cluster.Cert, k.dial)
 	if err != nil {
-		return nil, fmt.Errorf("sign a client certificate for the operation: %w", err)
+		return nil, err
 	}
 	k.config = &rest.Config{
-		Host:            "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(desired.APIServerPort)),
-		TLSClientConfig: rest.TLSClientConfig{CAData: k.cluster.Authorities.Cluster.Cert, CertData: cert.Cert, KeyData: cert.Key},
-		Dial:            k.dial,
-		QPS:             100,
-		Burst:           200,
-		Timeout:         30 * time.Second,
-		UserAgent:       "kubewright",
+		Host:      "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(desired.APIServerPort)),
+		Transport: transport,
+		QPS:       100,
+		Burst:     200,
+		Timeout:   30 * time.Second,
+		UserAgent: "kubewright",
 	}
 	bound(k.config)
 	return k.config, nil
+}
+
+// etcdUser is the operation as a client of etcd.
+func (k *kube) etcdUser() *identity {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.etcd == nil {
+		k.etcd = newIdentity(k.cluster.Authorities.Etcd, k.now)
+	}
+	return k.etcd
 }
 
 // objects returns a client for any kind. It only exists once the API answers, because it asks for the kinds there are.

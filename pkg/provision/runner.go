@@ -136,7 +136,7 @@ func (r *runner) prepare(request Request) (*execution, error) {
 			bundle: request.Bundle, release: release, blobs: content.handler, pool: pool, hosts: map[string]*session{},
 		},
 	}
-	x.kube = &kube{sessions: x.sessions, cluster: cluster, leaving: leaving}
+	x.kube = &kube{sessions: x.sessions, cluster: cluster, leaving: leaving, now: time.Now}
 	if request.Operation.Spec.Mode == v1alpha1.PlanMode || request.Operation.Spec.Type == v1alpha1.CheckOperation {
 		x.mode = engine.ModePlan
 	}
