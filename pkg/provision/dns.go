@@ -16,7 +16,13 @@ import (
 func (k *kube) awaitDNS(ctx context.Context, a plan.AwaitDNS, host string) (engine.Verdict, error) {
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		// A connection through the helper carries TCP only.
-		return k.sessions.dial(ctx, host, hostapi.ServiceDNS, a.Server)
+		conn, err := k.sessions.dial(ctx, host, hostapi.ServiceDNS, a.Server)
+		if err != nil {
+			return nil, err
+		}
+		// One that goes through sshd has no deadlines of its own.
+		context.AfterFunc(ctx, func() { _ = conn.Close() })
+		return conn, nil
 	}}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -42,6 +42,8 @@ type machine struct {
 	losses int
 	// received is everything that helpers were sent.
 	received bytes.Buffer
+	// earlier makes the helper one of an earlier release, which does not open connections.
+	earlier bool
 }
 
 // newMachine starts a machine that has the helper already.
@@ -51,6 +53,7 @@ func newMachine(t *testing.T) *machine {
 	m.Server = sshtest.Start(t, sshtest.Config{
 		Users:   map[string]sshtest.User{"root": {Password: "secret"}},
 		Handler: func(e *sshtest.Exec) int { return m.run(t, e) },
+		Forward: true,
 	})
 	return m
 }
@@ -146,7 +149,14 @@ func (l *lossy) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (l *lossy) Write(p []byte) (int, error) { return l.exec.Stdout.Write(p) }
+func (l *lossy) Write(p []byte) (int, error) {
+	earlier := false
+	l.m.with(func() { earlier = l.m.earlier })
+	if earlier {
+		p = bytes.ReplaceAll(p, []byte(`"dials":true`), []byte(`"dials":null`))
+	}
+	return l.exec.Stdout.Write(p)
+}
 
 func (l *lossy) Close() error {
 	if c, ok := l.exec.Stdin.(io.Closer); ok {

@@ -123,16 +123,25 @@ func (s *sessions) all() map[string]*session {
 	return maps.Clone(s.hosts)
 }
 
-// dial opens a connection from the host to a service of the cluster, through the helper: sshd need not allow forwarding.
+// dial opens a connection from the host to a service of the cluster, through the helper: sshd need not allow forwarding. Only where the
+// cluster's bundle is of an earlier release, whose helper does not know that, sshd is asked.
 func (s *sessions) dial(ctx context.Context, host string, service hostapi.Service, address string) (net.Conn, error) {
 	one := s.of(host)
 	one.mu.Lock()
-	helper := one.helper
+	helper, client := one.helper, one.client
 	one.mu.Unlock()
-	if helper == nil {
+	if helper == nil || client == nil {
 		return nil, fmt.Errorf("host %s: not connected", host)
 	}
-	conn, err := helper.Dial(ctx, hostapi.DialRequest{Service: service, Address: address})
+	req := hostapi.DialRequest{Service: service, Address: address}
+	if !helper.Dials() {
+		target, err := req.Target(s.peers)
+		if err != nil {
+			return nil, fmt.Errorf("host %s: %w", host, err)
+		}
+		return client.DialContext(ctx, "tcp", target)
+	}
+	conn, err := helper.Dial(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("host %s: %w", host, err)
 	}

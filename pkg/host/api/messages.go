@@ -17,6 +17,8 @@ type HelloResponse struct {
 	// Digest is the sha256 of the helper's own executable, "sha256:<hex>".
 	Digest string `json:"digest"`
 	PID    int    `json:"pid"`
+	// Dials says that the helper answers a DialRequest; those of earlier releases do not.
+	Dials bool `json:"dials,omitempty"`
 	// Seals reports that this helper compares sealed files. One out of a bundle of an earlier release does not.
 	Seals bool   `json:"seals,omitempty"`
 	Facts *Facts `json:"facts,omitempty"`

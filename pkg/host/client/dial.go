@@ -15,6 +15,9 @@ import (
 	"github.com/kubewright/kubewright/pkg/host/api"
 )
 
+// Dials reports whether the helper knows Dial, which those of earlier releases do not.
+func (c *Client) Dials() bool { return c.hello.Dials }
+
 // Dial opens a connection from the host to one service of the cluster, as part of this session: it needs nothing of sshd, and ends with
 // the session. It does not count as a request. Errors: *api.InvalidError for what is not the cluster's, *api.RemoteError when the
 // service does not answer, *LostError.

@@ -263,7 +263,7 @@ func (s *server) hello(ctx context.Context, req *api.HelloRequest) (*api.HelloRe
 	if err != nil {
 		return nil, fmt.Errorf("read the helper itself: %w", err)
 	}
-	return &api.HelloResponse{Protocol: api.ProtocolVersion, Digest: digest, PID: os.Getpid(), Seals: true, Facts: f}, nil
+	return &api.HelloResponse{Protocol: api.ProtocolVersion, Digest: digest, PID: os.Getpid(), Dials: true, Seals: true, Facts: f}, nil
 }
 
 func (s *server) current() (operation, holder string, l *ledger.Ledger) {
