@@ -98,9 +98,9 @@ func (i *Installation) Command(ctx context.Context, args ...string) *exec.Cmd {
 	return command
 }
 
-// UpCommand prepares `kubewright up`.
+// UpCommand prepares `kubewright up`, which asks nothing.
 func (i *Installation) UpCommand(ctx context.Context) *exec.Cmd {
-	args := []string{"up", "-f", i.ClusterFile(), "--bundle", i.Bundle, "--kubeconfig", i.Kubeconfig()}
+	args := []string{"up", "-f", i.ClusterFile(), "--bundle", i.Bundle, "--kubeconfig", i.Kubeconfig(), "--yes"}
 	for _, base := range i.Bases {
 		args = append(args, "--base", base)
 	}

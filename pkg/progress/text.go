@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/charmbracelet/x/ansi"
 )
 
 // Duration renders a time span for people: 0.4s, 12.3s, 2m05s.
@@ -62,4 +64,26 @@ func indent(text, margin string) string {
 		lines[i] = margin + Clean(lines[i])
 	}
 	return strings.Join(lines, "\n")
+}
+
+// pageWidth is how wide text is that is not drawn on a terminal of a known size.
+const pageWidth = 80
+
+// hang writes a text after a beginning, and its further lines behind a margin, so that no line is longer than a page where words allow it.
+func hang(begin, text, margin string) string {
+	var b strings.Builder
+	line, empty := begin, true
+	for _, word := range strings.Fields(Clean(text)) {
+		switch {
+		case empty:
+			line += word
+		case ansi.StringWidth(line)+1+ansi.StringWidth(word) > pageWidth:
+			b.WriteString(line + "\n")
+			line = margin + word
+		default:
+			line += " " + word
+		}
+		empty = false
+	}
+	return b.String() + strings.TrimRight(line, " ")
 }

@@ -1,17 +1,10 @@
 package cli
 
 import (
-	"bufio"
 	"context"
-	"errors"
-	"fmt"
-	"io"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
@@ -46,11 +39,11 @@ func (a *act) approve(ctx context.Context, args []string, yes bool) error {
 	if err != nil {
 		return err
 	}
-	if err := writePlan(a.env.Out, operation); err != nil {
+	if err := writePlan(a.env.Out, before, operation); err != nil {
 		return err
 	}
 	if !yes {
-		if err := confirm(a.env, "Do this?"); err != nil {
+		if err := confirm(ctx, a.env, "Do this?", "add --yes"); err != nil {
 			return err
 		}
 	}
@@ -64,32 +57,4 @@ func (a *act) approve(ctx context.Context, args []string, yes bool) error {
 	}
 	goal.Operation = operation.Name
 	return a.followOperation(ctx, before, goal)
-}
-
-// errNotConfirmed ends a command that the user did not want after all.
-var errNotConfirmed = errors.New("it was not confirmed")
-
-// confirm asks on a terminal; elsewhere nobody could answer.
-func confirm(env Environment, question string) error {
-	in, ok := env.In.(*os.File)
-	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return badInput(errNotConfirmed, "add --yes")
-	}
-	return askYesNo(in, env.Out, question)
-}
-
-// askYesNo waits for a line that says yes.
-func askYesNo(in io.Reader, out io.Writer, question string) error {
-	if _, err := fmt.Fprintf(out, "\n%s [y/N] ", question); err != nil {
-		return err
-	}
-	answer, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read the answer: %w", err)
-	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return nil
-	}
-	return badInput(errNotConfirmed, "")
 }

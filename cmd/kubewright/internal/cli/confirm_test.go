@@ -2,7 +2,9 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 )
@@ -13,12 +15,22 @@ func TestOnlyAClearYesConfirms(t *testing.T) {
 		"": false, "\n": false, "n\n": false, "no\n": false, "yo\n": false, "y y\n": false,
 	} {
 		var out bytes.Buffer
-		err := askYesNo(strings.NewReader(answer), &out, "Do this?")
+		err := askYesNo(t.Context(), strings.NewReader(answer), &out, "Do this?")
 		if want != (err == nil) || err != nil && !errors.Is(err, errNotConfirmed) {
 			t.Errorf("%q gives %v", answer, err)
 		}
 		if !strings.Contains(out.String(), "Do this? [y/N]") {
 			t.Errorf("the question is %q", out.String())
 		}
+	}
+}
+
+func TestAQuestionEndsWithCtrlC(t *testing.T) {
+	in, typing := io.Pipe() // nobody types
+	defer typing.Close()    //nolint:errcheck // a pipe in memory
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := askYesNo(ctx, in, io.Discard, "Do this?"); !errors.Is(err, context.Canceled) {
+		t.Errorf("it ends with %v", err)
 	}
 }

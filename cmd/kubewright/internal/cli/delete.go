@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,7 +40,8 @@ func newDelete(env Environment) *cobra.Command {
 		Use:   "delete CLUSTER",
 		Short: "Forget a cluster, and with --reset remove Kubernetes from its hosts",
 		Long: `Delete forgets a cluster: its hosts are free for another one, and what runs on them is left alone. With --reset Kubernetes, and
-everything in it, is removed from the hosts first; only what Kubewright put there is removed. This cannot be undone.
+everything in it, is removed from the hosts first; only what Kubewright put there is removed. This cannot be undone, so it asks first;
+where there is no terminal to ask on, it wants --yes.
 
 A host that cannot be reached or cleaned stops it, and the same command tries that host again. When its machine is gone for good, write
 onRemoval: Orphan into its Host, and pass the file with -f: the host is then left alone. Hosts that were not cleaned are quarantined.`,
@@ -54,7 +57,7 @@ onRemoval: Orphan into its Host, and pass the file with -f: the host is then lef
 	namespaceFlag(cmd, &o.namespace)
 	cmd.Flags().StringVarP(&o.file, "filename", "f", "", "the cluster's file, when its Hosts or Secrets were changed since")
 	cmd.Flags().BoolVar(&o.reset, "reset", false, "remove Kubernetes from the hosts as well")
-	cmd.Flags().BoolVar(&o.yes, "yes", false, "confirm")
+	cmd.Flags().BoolVar(&o.yes, "yes", false, "delete without asking")
 	cmd.Flags().BoolVar(&o.plain, "plain", false, "write lines even where a live table could be drawn")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "give up after this time, e.g. 10m (default never)")
 	return cmd
@@ -62,13 +65,6 @@ onRemoval: Orphan into its Host, and pass the file with -f: the host is then lef
 
 func (o *deleteOptions) run(ctx context.Context, env Environment, args []string) (err error) {
 	began := time.Now()
-	if !o.yes {
-		what := "forgets the cluster " + args[0] + " and leaves its hosts as they are"
-		if o.reset {
-			what = "removes Kubernetes, with everything in it, from all hosts of the cluster " + args[0]
-		}
-		return badInput(fmt.Errorf("this %s; it was not confirmed", what), "add --yes")
-	}
 	path, err := stateDir(o.stateDir)
 	if err != nil {
 		return badInput(err, "")
@@ -91,6 +87,9 @@ func (o *deleteOptions) run(ctx context.Context, env Environment, args []string)
 		if err := requireBundle(before); err != nil {
 			return badInput(err, "put the file back to where it was, or delete without --reset and clean the hosts by hand")
 		}
+	}
+	if err := o.confirm(ctx, env, before); err != nil {
+		return err
 	}
 	if o.file != "" {
 		if err := takeAccess(ctx, s, o.file, key); err != nil {
@@ -121,6 +120,34 @@ func (o *deleteOptions) run(ctx context.Context, env Environment, args []string)
 		return err
 	}
 	return tellQuarantined(env.Out, left(before, done.snapshot))
+}
+
+// confirm has the user agree, who sees what is lost where.
+func (o *deleteOptions) confirm(ctx context.Context, env Environment, s *follow.Snapshot) error {
+	if o.yes {
+		return nil
+	}
+	what := "forgets the cluster %s and leaves its hosts as they are"
+	if o.reset {
+		what = "removes Kubernetes, and all data in it, from the hosts of the cluster %s"
+	}
+	if _, err := fmt.Fprintf(env.Out, "This "+what+":\n", client.ObjectKeyFromObject(s.Cluster)); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Hosts)) {
+		host := s.Hosts[name]
+		if claim := host.Status.Claim; claim == nil || claim.ClusterUID != string(s.Cluster.UID) {
+			continue
+		}
+		fate := ""
+		if o.reset && host.Spec.OnRemoval == v1alpha1.OrphanOnRemoval {
+			fate = ": left alone (onRemoval is Orphan)"
+		}
+		if _, err := fmt.Fprintf(env.Out, "  %s%s\n", name, fate); err != nil {
+			return err
+		}
+	}
+	return confirm(ctx, env, "Do this?", "add --yes")
 }
 
 // tellQuarantined says which hosts no cluster takes now, and why.

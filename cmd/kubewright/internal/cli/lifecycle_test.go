@@ -87,9 +87,19 @@ func TestAnEditedFileIsPlannedAppliedAndToldOf(t *testing.T) {
 	if code != cli.ExitChanges {
 		t.Errorf("plan: exit code %d, want %d", code, cli.ExitChanges)
 	}
-	wantText(t, out, "Plan for cluster default/demo", "maxPods is 110, want 60", "2 more changes", "Digest of the plan: sha256:of-v1.36.3-3")
+	wantText(t, out, "Plan for cluster default/demo:\n\n1 host leaves the cluster default/demo:\n  n2: worker of pool pool: it is drained", "maxPods is 110, want 60", "2 more changes", "Digest of the plan: sha256:of-v1.36.3-3")
 	planned := last()
-	if code, out, _ = kubewright(t.Context(), t, runner, p.up()...); code != cli.ExitOK {
+	ran := len(runner.calls())
+	code, out, errs := kubewright(t.Context(), t, runner, p.up()...)
+	if code != cli.ExitBadInput || len(runner.calls()) != ran {
+		t.Errorf("a host leaves without --yes: exit code %d, %d operations", code, len(runner.calls())-ran)
+	}
+	wantText(t, out, "1 host leaves the cluster", "n2: worker of pool pool")
+	wantText(t, errs, "was not confirmed, so nothing was done", "--yes", "put them back into "+p.file)
+	if _, out, _ = kubewright(t.Context(), t, nil, "status", "--state-dir", p.state); !strings.Contains(out, "  n2 ") {
+		t.Errorf("what was not confirmed was stored:\n%s", out)
+	}
+	if code, out, _ = kubewright(t.Context(), t, runner, p.up("--yes")...); code != cli.ExitOK {
 		t.Fatalf("exit code %d after hosts were exchanged", code)
 	}
 	wantText(t, out, "demo-scale-g2-1", "node/join on 3 hosts", "n2: quarantined", "no route to host", "n3")

@@ -140,13 +140,16 @@ func (a *act) annotate(ctx context.Context, operation *v1alpha1.ClusterOperation
 	return nil
 }
 
-// writePlan shows what an operation would do.
-func writePlan(w io.Writer, operation *v1alpha1.ClusterOperation) error {
+// writePlan shows what an operation would do, first of all which hosts it would take out of the cluster.
+func writePlan(w io.Writer, s *follow.Snapshot, operation *v1alpha1.ClusterOperation) error {
 	title := fmt.Sprintf("Plan of operation %s (%s", operation.Name, operation.Spec.Type)
 	if operation.Spec.Version != "" {
 		title += " to " + operation.Spec.Version
 	}
 	if _, err := fmt.Fprintf(w, "\n%s):\n\n", title); err != nil {
+		return err
+	}
+	if err := writeDepartures(w, s.Cluster, departuresIn(s)); err != nil {
 		return err
 	}
 	if err := progress.Plan(w, operation.Status.Plan, int(operation.Status.PlanLeftOut)); err != nil {

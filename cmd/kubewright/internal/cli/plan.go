@@ -86,7 +86,15 @@ func (o *planOptions) run(ctx context.Context, env Environment) (err error) {
 	if err := w.checkReferences(ctx, s.Client); err != nil {
 		return err
 	}
-	request, err := planRequest(ctx, s, w)
+	cluster, hosts, err := w.checkAll(ctx, s)
+	if err != nil {
+		return err
+	}
+	leaving, err := departures(ctx, s.Client, cluster, hosts)
+	if err != nil {
+		return err
+	}
+	request, err := planRequest(ctx, s, w, cluster, hosts, namesOf(leaving))
 	if err != nil {
 		return err
 	}
@@ -94,6 +102,9 @@ func (o *planOptions) run(ctx context.Context, env Environment) (err error) {
 	request.Sink = told
 	request.RecordHostKey = newUnrecordedKeys(request.Hosts, told.add).record
 	if _, err := fmt.Fprintf(env.Out, "Plan for cluster %s/%s%s:\n\n", request.Cluster.Namespace, request.Cluster.Name, way(request)); err != nil {
+		return err
+	}
+	if err := writeDepartures(env.Out, cluster, leaving); err != nil {
 		return err
 	}
 	outcome, err := env.Runner.Run(ctx, request)
@@ -162,23 +173,7 @@ func nextVersion(cluster *v1alpha1.Cluster, b *bundle.Bundle) (string, error) {
 
 // planRequest makes the request of an operation in mode Plan from what the API server would make of the user's objects, without
 // having it store them.
-func planRequest(ctx context.Context, s *session.Session, w *wanted) (provision.Request, error) {
-	rawCluster, rawHosts, err := w.checkAll(ctx, s)
-	if err != nil {
-		return provision.Request{}, err
-	}
-	cluster := &v1alpha1.Cluster{}
-	if err := convert(rawCluster, cluster); err != nil {
-		return provision.Request{}, err
-	}
-	hosts := map[string]*v1alpha1.Host{}
-	for name, raw := range rawHosts {
-		host := &v1alpha1.Host{}
-		if err := convert(raw, host); err != nil {
-			return provision.Request{}, err
-		}
-		hosts[name] = host
-	}
+func planRequest(ctx context.Context, s *session.Session, w *wanted, cluster *v1alpha1.Cluster, hosts map[string]*v1alpha1.Host, leaving []string) (provision.Request, error) {
 	secrets := map[client.ObjectKey]*corev1.Secret{}
 	for key, secret := range w.keyed {
 		secrets[key] = secret
@@ -187,10 +182,6 @@ func planRequest(ctx context.Context, s *session.Session, w *wanted) (provision.
 		secrets[client.ObjectKeyFromObject(secret)] = secret
 	}
 	version, err := nextVersion(cluster, w.bundle)
-	if err != nil {
-		return provision.Request{}, err
-	}
-	leaving, err := leavingHosts(ctx, s.Client, cluster, hosts)
 	if err != nil {
 		return provision.Request{}, err
 	}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/input"
-	"github.com/kubewright/kubewright/controllers/operation"
 	"github.com/kubewright/kubewright/pkg/capi"
 	"github.com/kubewright/kubewright/pkg/pki"
 	"github.com/kubewright/kubewright/pkg/provision"
@@ -93,21 +92,6 @@ func authorities(ctx context.Context, reader client.Reader, cluster *v1alpha1.Cl
 		capi.SetPair(all, purpose, pair)
 	}
 	return all, nil
-}
-
-// leavingHosts names the hosts that an operation for the cluster's spec would take out of it. known come before what the API server
-// has.
-func leavingHosts(ctx context.Context, reader client.Reader, cluster *v1alpha1.Cluster, known map[string]*v1alpha1.Host) ([]string, error) {
-	var hosts v1alpha1.HostList
-	if err := reader.List(ctx, &hosts, client.InNamespace(cluster.Namespace)); err != nil {
-		return nil, fmt.Errorf("list hosts: %w", err)
-	}
-	for i := range hosts.Items {
-		if given := known[hosts.Items[i].Name]; given != nil {
-			hosts.Items[i].Spec = given.Spec
-		}
-	}
-	return operation.Leaving(cluster, hosts.Items), nil
 }
 
 // backupRecipient reads whom a cluster's snapshots are encrypted for; nobody while it has no key.

@@ -229,7 +229,7 @@ func (r *run) conclude(done *result) (*result, error) {
 		return done, nil
 	}
 	if done.verdict.Standing == follow.Waiting {
-		return nil, r.askForApproval(done.verdict.Operation)
+		return nil, r.askForApproval(done.snapshot, done.verdict.Operation)
 	}
 	out := r.env.Err
 	goal := "is not ready"
@@ -267,8 +267,8 @@ func ending(operation *v1alpha1.ClusterOperation) string {
 }
 
 // askForApproval shows what waits for a person, and ends.
-func (r *run) askForApproval(operation *v1alpha1.ClusterOperation) error {
-	if err := writePlan(r.env.Out, operation); err != nil {
+func (r *run) askForApproval(s *follow.Snapshot, operation *v1alpha1.ClusterOperation) error {
+	if err := writePlan(r.env.Out, s, operation); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(r.env.Err, "\nOperation %s waits for approval of this plan.\nNext: kubewright approve %s, or kubewright cancel %s\n",

@@ -285,20 +285,28 @@ func (w *wanted) applyAll(ctx context.Context, s *session.Session) error {
 	return nil
 }
 
-// checkAll asks the API server whether it would take everything, before anything is stored. Namespaces are made first: without them
+// checkAll asks the API server whether it would take everything, before anything is stored, and returns the Cluster and the Hosts of
+// the file as it would have them. Namespaces are made first: without them
 // it can judge nothing inside.
-func (w *wanted) checkAll(ctx context.Context, s *session.Session) (cluster *unstructured.Unstructured, hosts map[string]*unstructured.Unstructured, err error) {
-	hosts = map[string]*unstructured.Unstructured{}
+func (w *wanted) checkAll(ctx context.Context, s *session.Session) (*v1alpha1.Cluster, map[string]*v1alpha1.Host, error) {
+	hosts := map[string]*v1alpha1.Host{}
 	for _, object := range w.beforeCluster() {
 		if err := w.apply(ctx, s, object, object.GetKind() != "Namespace"); err != nil {
 			return nil, nil, err
 		}
 		if object.GetKind() == "Host" {
-			hosts[object.GetName()] = object
+			host := &v1alpha1.Host{}
+			if err := convert(object, host); err != nil {
+				return nil, nil, err
+			}
+			hosts[object.GetName()] = host
 		}
 	}
-	cluster = w.AsWritten(w.Cluster)
-	return cluster, hosts, w.apply(ctx, s, cluster, true)
+	raw, cluster := w.AsWritten(w.Cluster), &v1alpha1.Cluster{}
+	if err := w.apply(ctx, s, raw, true); err != nil {
+		return nil, nil, err
+	}
+	return cluster, hosts, convert(raw, cluster)
 }
 
 // whereOf names the place of an object in the user's input.

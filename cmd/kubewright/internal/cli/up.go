@@ -27,6 +27,7 @@ type upOptions struct {
 	source
 	stateDir   string
 	kubeconfig string
+	yes        bool
 	plain      bool
 	timeout    time.Duration
 }
@@ -42,7 +43,8 @@ it runs etcd and an API server out of the bundle on this machine while it works,
 Run it again at any time. Interrupted, in whatever way, it goes on where it stopped; with nothing to do it only checks.
 
 Change the file and run it again to upgrade, grow, shrink or configure the cluster: what differs becomes one operation, or a chain of
-them. Hosts that the cluster does not name any more leave it; their Host objects stay.
+them. Hosts that the cluster does not name any more leave it and are cleaned, so up names them and asks first; where there is no
+terminal to ask on, it wants --yes. Their Host objects stay.
 
 Exit codes: 0 the cluster is ready, 1 it is not, 2 the input is wrong and nothing was done, 4 an operation waits for approval, 130
 stopped by Ctrl-C.`,
@@ -60,6 +62,7 @@ stopped by Ctrl-C.`,
 	o.flags(cmd)
 	stateDirFlag(cmd, &o.stateDir)
 	cmd.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "where to put the new cluster's kubeconfig as well")
+	cmd.Flags().BoolVar(&o.yes, "yes", false, "let hosts leave the cluster without asking")
 	cmd.Flags().BoolVar(&o.plain, "plain", false, "write lines even where a live table could be drawn")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "give up after this time, e.g. 30m (default never)")
 	return cmd
@@ -89,7 +92,15 @@ func (o *upOptions) run(ctx context.Context, env Environment) (err error) {
 	if err := w.checkReferences(ctx, s.Client); err != nil {
 		return err
 	}
-	if _, _, err := w.checkAll(ctx, s); err != nil {
+	cluster, hosts, err := w.checkAll(ctx, s)
+	if err != nil {
+		return err
+	}
+	leaving, err := departures(ctx, s.Client, cluster, hosts)
+	if err != nil {
+		return err
+	}
+	if err := o.confirmDepartures(ctx, env, cluster, leaving); err != nil {
 		return err
 	}
 	goal, before, err := o.ask(ctx, s, w)
