@@ -1,8 +1,10 @@
 package operation
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,6 +22,9 @@ const (
 	maxPlan           = 500
 	maxProblemMessage = 1024
 	maxProblemOutput  = 2048
+	// maxPlanWhy bounds the reasons of one planned change, maxPlanBytes those of all together.
+	maxPlanWhy   = 16 << 10
+	maxPlanBytes = 512 << 10
 )
 
 // connectStep is the step a host is said to be in when it could not even be reached.
@@ -73,10 +78,26 @@ func problemsOf(problems []engine.Problem) (kept []v1alpha1.HostProblem, leftOut
 
 // takePlan keeps what would be done, within bounds.
 func takePlan(status *v1alpha1.ClusterOperationStatus, outcome *provision.Outcome) {
-	kept := min(len(outcome.Plan), maxPlan)
-	status.Plan = outcome.Plan[:kept]
-	status.PlanLeftOut = outcome.PlanLeftOut + int32(len(outcome.Plan)-kept)
+	status.Plan, status.PlanLeftOut = nil, 0
 	status.PlanDigest = outcome.PlanDigest
+	room := maxPlanBytes
+	for i, change := range outcome.Plan {
+		change.Why = cutLines(change.Why, maxPlanWhy)
+		if room -= len(change.Step) + len(change.Host) + len(change.Why); i == maxPlan || room < 0 {
+			status.PlanLeftOut = int32(len(outcome.Plan) - i)
+			return
+		}
+		status.Plan = append(status.Plan, change)
+	}
+}
+
+// cutLines keeps the first lines of a text, and says how many there are more.
+func cutLines(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	kept := text[:max(strings.LastIndexByte(text[:limit], '\n'), 0)]
+	return fmt.Sprintf("%s\n... and %d more lines", kept, strings.Count(strings.TrimRight(text[len(kept):], "\n"), "\n"))
 }
 
 // addUnreached names hosts that could not be reached and that no step has named.

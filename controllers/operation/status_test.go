@@ -1,6 +1,7 @@
 package operation
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -8,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/provision"
 )
 
 func TestTheEndOfAnOutputIsKept(t *testing.T) {
@@ -24,6 +26,29 @@ func TestTheEndOfAnOutputIsKept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			gomega.NewWithT(t).Expect(tail(test.text, test.limit)).To(gomega.Equal(test.want))
+		})
+	}
+}
+
+func TestAPlanInStatusIsBoundedAndSaysWhatItLeavesOut(t *testing.T) {
+	line := strings.Repeat("x", 99) + "\n"
+	for name, test := range map[string]struct {
+		plan          []v1alpha1.PlannedChange
+		kept, leftOut int
+		ends          string
+	}{
+		"what there is room for is whole": {slices.Repeat([]v1alpha1.PlannedChange{{Step: "s", Host: "h", Why: "why"}}, 3), 3, 0, "why"},
+		"many changes":                    {slices.Repeat([]v1alpha1.PlannedChange{{Step: "s", Host: "h"}}, 510), 500, 10, ""},
+		"long reasons":                    {[]v1alpha1.PlannedChange{{Step: "s", Host: "h", Why: strings.Repeat(line, 200)}}, 1, 0, "... and 37 more lines"},
+		"many changes with long reasons":  {slices.Repeat([]v1alpha1.PlannedChange{{Step: "s", Host: "h", Why: strings.Repeat(line, 160)}}, 100), 32, 68, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status := &v1alpha1.ClusterOperationStatus{}
+			takePlan(status, &provision.Outcome{Plan: test.plan})
+			g := gomega.NewWithT(t)
+			g.Expect(status.Plan).To(gomega.HaveLen(test.kept))
+			g.Expect(status.PlanLeftOut).To(gomega.BeEquivalentTo(test.leftOut))
+			g.Expect(status.Plan[0].Why).To(gomega.HaveSuffix(test.ends))
 		})
 	}
 }

@@ -181,16 +181,6 @@ func TestASummaryAndAReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "problems.txt", b.String())
-
-	b.Reset()
-	if err := Plan(&b, []v1alpha1.PlannedChange{
-		{Step: "content/files", Host: "cp1", Why: "kubelet is missing\nkubeadm is missing"},
-		{Step: "content/files", Host: "w1", Why: "kubelet is missing"},
-		{Step: "control-plane/init", Host: "cp1"},
-	}, 3); err != nil {
-		t.Fatal(err)
-	}
-	golden(t, "plan.txt", b.String())
 }
 
 func TestASummaryOfAChainTellsWhatIsOtherwiseThanBefore(t *testing.T) {

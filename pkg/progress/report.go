@@ -45,33 +45,3 @@ func Problems(w io.Writer, status v1alpha1.ClusterOperationStatus) error {
 	_, err := io.WriteString(w, b.String())
 	return err
 }
-
-// Plan writes what would be done, host by host in the order of the plan, with the reasons. leftOut counts what the plan has no room for.
-func Plan(w io.Writer, plan []v1alpha1.PlannedChange, leftOut int) error {
-	var b strings.Builder
-	if len(plan) == 0 {
-		b.WriteString("Nothing would be changed.\n")
-	}
-	var hosts []string
-	byHost := map[string][]v1alpha1.PlannedChange{}
-	for _, change := range plan {
-		if _, known := byHost[change.Host]; !known {
-			hosts = append(hosts, change.Host)
-		}
-		byHost[change.Host] = append(byHost[change.Host], change)
-	}
-	for _, host := range hosts {
-		fmt.Fprintf(&b, "%s\n", Clean(host))
-		for _, change := range byHost[host] {
-			fmt.Fprintf(&b, "  %s\n", Clean(change.Step))
-			if change.Why != "" {
-				fmt.Fprintln(&b, indent(change.Why, "      "))
-			}
-		}
-	}
-	if leftOut > 0 {
-		fmt.Fprintf(&b, "... and %s.\n", plural(leftOut, "more change"))
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}

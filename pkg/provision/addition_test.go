@@ -180,7 +180,7 @@ func (a *addition) bind(t *testing.T) (*plan.Graph, engine.Graph) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bound, err := a.execution.bind(t.Context(), graph)
+	bound, err := a.execution.bind(t.Context(), graph, false)
 	if err != nil {
 		t.Fatal(err)
 	}

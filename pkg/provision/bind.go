@@ -21,9 +21,9 @@ const waitTimeout = 10 * time.Minute
 // drainSlack is what a drain may take beyond the policy's time: cordoning, listing pods, uncordoning.
 const drainSlack = 2 * time.Minute
 
-// bind turns the plan into steps the engine can run. Every host is first asked once for everything, so that a host on which nothing
-// is missing costs one request.
-func (x *execution) bind(ctx context.Context, graph *plan.Graph) (engine.Graph, error) {
+// bind turns the plan into steps the engine can run, or with rehearse only look. Every host is first asked once for everything, so that a
+// host on which nothing is missing costs one request.
+func (x *execution) bind(ctx context.Context, graph *plan.Graph, rehearse bool) (engine.Graph, error) {
 	if err := x.serveContent(); err != nil {
 		return engine.Graph{}, err
 	}
@@ -46,6 +46,10 @@ func (x *execution) bind(ctx context.Context, graph *plan.Graph) (engine.Graph, 
 			one = hosts.bind(s)
 		} else {
 			one = x.bindAction(s.Action, hosts)
+			if rehearse && hosts.foundNeeded([]string{plan.StepInit}, "", nil) {
+				// There is no cluster to ask, and that it does not answer is no news.
+				one.Check = func(context.Context, string) (engine.Verdict, error) { return needed("it comes with the cluster"), nil }
+			}
 		}
 		one.ID, one.Title, one.Hosts, one.Needs, one.Exclusive, one.Lane = s.ID, s.Title, s.Hosts, s.Needs, s.Exclusive, s.Lane
 		one.Guard = x.guard(s.Guard)

@@ -68,6 +68,14 @@ func (k *kube) checkConfiguration(ctx context.Context, a plan.Configure) (engine
 		}
 		verdict.State = engine.Needed
 		verdict.Why = append(verdict.Why, "ConfigMap kube-system/"+doc.configMap+" "+why)
+		var have map[string]any
+		if err := yaml.Unmarshal([]byte(live.Data[doc.key]), &have); err == nil {
+			// Kubernetes fills in defaults only in what it wrote itself.
+			ours := live.Annotations[wantedAnnotation] == digestOf([]byte(live.Data[doc.key]))
+			for _, line := range valueChanges(have, doc.document, ours) {
+				verdict.Why = append(verdict.Why, "  "+line)
+			}
+		}
 	}
 	why, err := checkForwarding(ctx, objects, a.Forward)
 	if err != nil {

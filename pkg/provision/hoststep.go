@@ -140,6 +140,9 @@ func sumUp(verdicts []hostapi.Verdict) engine.Verdict {
 		if v.Why != "" {
 			line += ": " + v.Why
 		}
+		if v.Diff != "" {
+			line += "\n  " + strings.ReplaceAll(strings.TrimRight(v.Diff, "\n"), "\n", "\n  ")
+		}
 		sum.Why = append(sum.Why, line)
 	}
 	return sum

@@ -18,9 +18,6 @@ import (
 // learnTimeout bounds what is asked of the cluster after the graph has ended, also when it failed.
 const learnTimeout = 10 * time.Second
 
-// maxPlan bounds the plan in an outcome, as the API bounds it in status.
-const maxPlan = 500
-
 // learn fills in what is known at the end. What cannot be learned stays empty: the outcome only says what was observed.
 func (x *execution) learn(ctx context.Context, result *engine.Result, outcome *Outcome) {
 	outcome.Endpoint = x.desired.PublicEndpoint()
@@ -29,8 +26,7 @@ func (x *execution) learn(ctx context.Context, result *engine.Result, outcome *O
 		outcome.Initialized = outcome.Initialized || x.mode == engine.ModeApply && ShowsInitialized(o.Step, o.State)
 	}
 	all := changes(result)
-	outcome.Plan = all[:min(len(all), maxPlan)]
-	outcome.PlanLeftOut = int32(len(all) - len(outcome.Plan))
+	outcome.Plan = all
 	if x.mode == engine.ModePlan {
 		outcome.PlanDigest = planDigest(all)
 	}

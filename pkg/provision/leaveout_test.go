@@ -59,7 +59,7 @@ func TestACheckGoesOnWithoutHostsThatCannotBeReached(t *testing.T) {
 					t.Errorf("awaited are %+v", await)
 				}
 			}
-			if _, err := a.execution.bind(t.Context(), graph); err != nil {
+			if _, err := a.execution.bind(t.Context(), graph, false); err != nil {
 				t.Fatal(err)
 			}
 			for name, got := range a.costs(t) {

@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -56,7 +57,11 @@ func differs(ctx context.Context, objects client.Client, want *unstructured.Unst
 	if equality.Semantic.DeepEqual(live.Object, would.Object) {
 		return "", nil
 	}
-	return "differs from what the bundle holds", nil
+	lines := []string{"is otherwise than wanted"}
+	if want.GetKind() != "Secret" {
+		lines = append(lines, valueChanges(live.Object, would.Object, true)...)
+	}
+	return strings.Join(lines, "\n  "), nil
 }
 
 func (k *kube) applyObjects(ctx context.Context, wanted []*unstructured.Unstructured) error {

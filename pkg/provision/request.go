@@ -101,9 +101,8 @@ type Outcome struct {
 	EtcdMembers int32
 	// Changed is false when nothing had to be done.
 	Changed bool
-	// Plan lists what was, or in mode Plan would be, done; at most 500 entries, and how many more there were.
-	Plan        []v1alpha1.PlannedChange
-	PlanLeftOut int32
+	// Plan lists all that was, or in mode Plan would be, done.
+	Plan []v1alpha1.PlannedChange
 	// PlanDigest is sha256:<hex> over the whole plan, in mode Plan.
 	PlanDigest string
 	// Cordoned lists the nodes that an operation made unschedulable and that are so still; empty in mode Plan.

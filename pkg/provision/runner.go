@@ -214,7 +214,7 @@ func (x *execution) converge(ctx context.Context, outcome *Outcome) error {
 	if err := x.approved(ctx, graph); err != nil {
 		return err
 	}
-	bound, err := x.bind(ctx, graph)
+	bound, err := x.bind(ctx, graph, x.mode == engine.ModePlan)
 	if err != nil {
 		return err
 	}
@@ -232,7 +232,7 @@ func (x *execution) approved(ctx context.Context, graph *plan.Graph) error {
 	if x.request.ApprovedPlan == "" || x.mode != engine.ModeApply {
 		return nil
 	}
-	bound, err := x.bind(ctx, graph)
+	bound, err := x.bind(ctx, graph, true)
 	if err != nil {
 		return err
 	}
@@ -296,7 +296,7 @@ func (x *execution) backup(ctx context.Context, outcome *Outcome) error {
 			errs = append(errs, err)
 			continue
 		}
-		bound, err := x.bind(ctx, plan.Backup(h.Name, x.backupOf()))
+		bound, err := x.bind(ctx, plan.Backup(h.Name, x.backupOf()), false)
 		if err != nil {
 			return err
 		}

@@ -3,7 +3,6 @@ package resource
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path"
 
@@ -50,7 +49,7 @@ func checkBlob(_ context.Context, t *Task, r *api.Resource) (finding, error) {
 			return done()
 		}
 	}
-	return needed(fmt.Sprintf("%d bytes are not on the host", b.Size))
+	return needed(api.BlobMissing(b.Size))
 }
 
 func applyBlob(ctx context.Context, t *Task, r *api.Resource) error {

@@ -13,7 +13,7 @@ import (
 
 func newApprove(env Environment) *cobra.Command {
 	o := &actOptions{}
-	var yes bool
+	var yes, all bool
 	cmd := &cobra.Command{
 		Use:   "approve [OPERATION]",
 		Short: "Let an operation do what its plan shows",
@@ -24,22 +24,23 @@ waits; the name of its cluster does as well.`,
   kubewright approve demo-upgrade-g2-1 --yes`,
 		Args: atMostOne("OPERATION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.within(cmd.Context(), env, "approve", func(a *act) error { return a.approve(cmd.Context(), args, yes) })
+			return o.within(cmd.Context(), env, "approve", func(a *act) error { return a.approve(cmd.Context(), args, yes, all) })
 		},
 	}
 	o.flags(cmd)
 	cmd.Flags().BoolVar(&yes, "yes", false, "approve without asking")
+	cmd.Flags().BoolVarP(&all, "verbose", "v", false, "list also what is only counted otherwise")
 	return cmd
 }
 
-func (a *act) approve(ctx context.Context, args []string, yes bool) error {
+func (a *act) approve(ctx context.Context, args []string, yes, all bool) error {
 	operation, before, err := a.find(ctx, args, "waits for approval", func(o *v1alpha1.ClusterOperation) bool {
 		return o.Status.Phase == v1alpha1.OperationAwaitingApproval
 	})
 	if err != nil {
 		return err
 	}
-	if err := writePlan(a.env.Out, before, operation); err != nil {
+	if err := writePlan(a.env.Out, before, operation, all); err != nil {
 		return err
 	}
 	if !yes {

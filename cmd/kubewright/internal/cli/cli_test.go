@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -266,6 +267,17 @@ func TestAPlanTouchesAndStoresNothing(t *testing.T) {
 	}
 	wantText(t, out, "n1\n  content/files\n      kubelet is missing")
 	calls := runner.calls()
+	code, out, _ = kubewright(t.Context(), t, runner, "plan", "-f", p.file, "--bundle", bundleFor(t), "--state-dir", p.state, "-o", "json")
+	var planned struct {
+		Cluster, Target string
+		Changes         []v1alpha1.PlannedChange
+	}
+	if err := json.Unmarshal([]byte(out), &planned); code != cli.ExitOK || err != nil || planned.Cluster != "default/demo" || len(planned.Changes) != 1 {
+		t.Errorf("exit code %d, as JSON it is %+v (%v)", code, planned, err)
+	}
+	if code, _, errs := kubewright(t.Context(), t, runner, "plan", "-f", p.file, "--bundle", bundleFor(t), "--state-dir", p.state, "-o", "yaml"); code != cli.ExitBadInput {
+		t.Errorf("another form: exit code %d, %s", code, errs)
+	}
 	if len(calls) != 1 || calls[0].Operation.Spec.Mode != v1alpha1.PlanMode || len(calls[0].Hosts) != 2 || calls[0].Cluster.Spec.Network.PodCIDR == "" {
 		t.Fatalf("want one request in mode Plan with both hosts and defaults filled in, got %+v", calls)
 	}

@@ -37,7 +37,7 @@ func kept(t *testing.T) func(context.Context, provision.Request, func(engine.Eve
 		digest := fmt.Sprintf("sha256:of-%s-%d", r.Cluster.Spec.Version, len(r.Hosts))
 		if r.Operation.Spec.Mode == v1alpha1.PlanMode {
 			return &provision.Outcome{
-				Initialized: true, Changed: true, PlanDigest: digest, PlanLeftOut: 2,
+				Initialized: true, Changed: true, PlanDigest: digest,
 				Plan: []v1alpha1.PlannedChange{{Step: "kubelet/config", Host: "n1", Why: "maxPods is 110, want 60"}},
 			}, nil
 		}
@@ -87,7 +87,7 @@ func TestAnEditedFileIsPlannedAppliedAndToldOf(t *testing.T) {
 	if code != cli.ExitChanges {
 		t.Errorf("plan: exit code %d, want %d", code, cli.ExitChanges)
 	}
-	wantText(t, out, "Plan for cluster default/demo:\n\n1 host leaves the cluster default/demo:\n  n2: worker of pool pool: it is drained", "maxPods is 110, want 60", "2 more changes", "Digest of the plan: sha256:of-v1.36.3-3")
+	wantText(t, out, "Plan for cluster default/demo:\n\n1 host leaves the cluster default/demo:\n  n2: worker of pool pool: it is drained", "maxPods is 110, want 60", "Drained        no node", "Digest of the plan: sha256:of-v1.36.3-3")
 	planned := last()
 	ran := len(runner.calls())
 	code, out, errs := kubewright(t.Context(), t, runner, p.up()...)
@@ -125,7 +125,7 @@ func TestAManualClusterShowsItsPlanAndDoesWhatIsApproved(t *testing.T) {
 	if code != cli.ExitWaiting {
 		t.Fatalf("exit code %d, want %d", code, cli.ExitWaiting)
 	}
-	wantText(t, out, "Plan of operation demo-install-g1-1 (Install)", "n1\n  kubelet/config\n      maxPods is 110, want 60", "2 more changes", "sha256:of-v1.36.3-2")
+	wantText(t, out, "Plan of operation demo-install-g1-1 (Install)", "n1\n  kubelet/config\n      maxPods is 110, want 60", "sha256:of-v1.36.3-2")
 	wantText(t, errs, "kubewright approve demo-install-g1-1", "kubewright cancel demo-install-g1-1")
 
 	if code, _, errs = kubewright(t.Context(), t, runner, "approve", "--state-dir", p.state); code != cli.ExitBadInput {

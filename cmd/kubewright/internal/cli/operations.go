@@ -141,7 +141,7 @@ func (a *act) annotate(ctx context.Context, operation *v1alpha1.ClusterOperation
 }
 
 // writePlan shows what an operation would do, first of all which hosts it would take out of the cluster.
-func writePlan(w io.Writer, s *follow.Snapshot, operation *v1alpha1.ClusterOperation) error {
+func writePlan(w io.Writer, s *follow.Snapshot, operation *v1alpha1.ClusterOperation, all bool) error {
 	title := fmt.Sprintf("Plan of operation %s (%s", operation.Name, operation.Spec.Type)
 	if operation.Spec.Version != "" {
 		title += " to " + operation.Spec.Version
@@ -152,7 +152,7 @@ func writePlan(w io.Writer, s *follow.Snapshot, operation *v1alpha1.ClusterOpera
 	if err := writeDepartures(w, s.Cluster, departuresIn(s)); err != nil {
 		return err
 	}
-	if err := progress.Plan(w, operation.Status.Plan, int(operation.Status.PlanLeftOut)); err != nil {
+	if err := progress.Plan(w, operation.Status.Plan, int(operation.Status.PlanLeftOut), all); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "\nDigest of the plan: %s\n", operation.Status.PlanDigest)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,8 +27,10 @@ import (
 type planOptions struct {
 	source
 	stateDir string
+	output   string
 	timeout  time.Duration
 	exitCode bool
+	verbose  bool
 }
 
 func newPlan(env Environment) *cobra.Command {
@@ -35,9 +38,11 @@ func newPlan(env Environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan -f FILE --bundle BUNDLE",
 		Short: "Show what up would change on which host, and why, without changing anything",
-		Long: `Plan looks at every host and prints, host by host and step by step, what ` + "`kubewright up`" + ` with the same file would change
-and why: what an operation for it would show before it is approved. It changes nothing on hosts and stores nothing of the file. Of an
-upgrade over several minor versions it shows the first part; what the others find depends on it.
+		Long: `Plan looks at every host and prints what ` + "`kubewright up`" + ` with the same file would change: first what it comes to (which hosts
+leave, who becomes what, how much content moves, who is drained, what restarts), then host by host and step by step what and why, with
+old and new values; secrets are shown as digests. What a host lacks altogether is counted; with -v it is listed. It changes nothing on
+hosts and stores nothing of the file. Of an upgrade over several minor versions it shows the first part; what the others find depends
+on it.
 
 As nothing is stored, no key of a host is recorded: a host whose key is neither listed in its spec.hostKeys nor recorded by an earlier
 ` + "`kubewright up`" + ` is told no password, and with a private key the fingerprint it showed is a warning.
@@ -45,7 +50,11 @@ As nothing is stored, no key of a host is recorded: a host whose key is neither 
 Exit codes: 0 the plan was made, 1 it could not be, 2 the input is wrong; with --exit-code 3 something would be changed.`,
 		Example: `  kubewright plan -f cluster.yaml --bundle kubernetes-1.36.bundle
 
-  # For scripts: does anything differ?
+  # Everything, also what is only counted otherwise
+  kubewright plan -f cluster.yaml --bundle kubernetes-1.36.bundle -v
+
+  # For scripts: as one JSON object; does anything differ?
+  kubewright plan -f cluster.yaml --bundle kubernetes-1.36.bundle -o json
   kubewright plan -f cluster.yaml --bundle kubernetes-1.36.bundle --exit-code`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), env) },
@@ -53,11 +62,16 @@ Exit codes: 0 the plan was made, 1 it could not be, 2 the input is wrong; with -
 	o.flags(cmd)
 	stateDirFlag(cmd, &o.stateDir)
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 10*time.Minute, "give up after this time")
+	cmd.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "list also what is only counted otherwise")
+	outputFlag(cmd, &o.output)
 	cmd.Flags().BoolVar(&o.exitCode, "exit-code", false, "exit with 3 when something would be changed")
 	return cmd
 }
 
 func (o *planOptions) run(ctx context.Context, env Environment) (err error) {
+	if err := checkOutput(o.output); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("the plan was not ready within --timeout %s", o.timeout))
 	defer cancel()
 	w, err := o.read()
@@ -101,20 +115,12 @@ func (o *planOptions) run(ctx context.Context, env Environment) (err error) {
 	told := &warnings{}
 	request.Sink = told
 	request.RecordHostKey = newUnrecordedKeys(request.Hosts, told.add).record
-	if _, err := fmt.Fprintf(env.Out, "Plan for cluster %s/%s%s:\n\n", request.Cluster.Namespace, request.Cluster.Name, way(request)); err != nil {
-		return err
-	}
-	if err := writeDepartures(env.Out, cluster, leaving); err != nil {
-		return err
-	}
 	outcome, err := env.Runner.Run(ctx, request)
 	if err := told.write(env.Err); err != nil {
 		return err
 	}
-	if outcome != nil && len(outcome.Plan) > 0 || err == nil {
-		if err := progress.Plan(env.Out, outcome.Plan, int(outcome.PlanLeftOut)); err != nil {
-			return err
-		}
+	if err := o.show(env.Out, request, leaving, outcome, err); err != nil {
+		return err
 	}
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -122,16 +128,59 @@ func (o *planOptions) run(ctx context.Context, env Environment) (err error) {
 	if err != nil {
 		return failed(err, "correct the cause and run the same command again; nothing was changed")
 	}
-	if len(outcome.Plan) == 0 {
-		return nil
-	}
-	if _, err := fmt.Fprintf(env.Out, "\nDigest of the plan: %s\n", outcome.PlanDigest); err != nil {
-		return err
-	}
-	if o.exitCode {
+	if o.exitCode && len(outcome.Plan) > 0 {
 		return &failure{err: errors.New("something would be changed"), code: ExitChanges, told: true}
 	}
 	return nil
+}
+
+// plannedJSON is a plan for programs. Fields are only ever added.
+type plannedJSON struct {
+	Cluster string `json:"cluster"`
+	// From and To are the versions of an upgrade or of a part of one, Target is where it leads in the end.
+	From    string                   `json:"from,omitempty"`
+	To      string                   `json:"to,omitempty"`
+	Target  string                   `json:"target"`
+	Summary plan.Summary             `json:"summary"`
+	Changes []v1alpha1.PlannedChange `json:"changes"`
+	// Digest of the plan, as an approval names it; empty when nothing would be changed.
+	Digest string `json:"digest,omitempty"`
+}
+
+// show writes the plan, as far as it was made: an error is reported by the caller.
+func (o *planOptions) show(w io.Writer, request provision.Request, leaving []progress.Departure, outcome *provision.Outcome, failed error) error {
+	if o.output == outputJSON {
+		if failed != nil {
+			return nil
+		}
+		out := plannedJSON{
+			Cluster: request.Cluster.Namespace + "/" + request.Cluster.Name, Target: request.Cluster.Spec.Version, To: request.Operation.Spec.Version,
+			Summary: plan.Summarise(outcome.Plan), Changes: outcome.Plan, Digest: outcome.PlanDigest,
+		}
+		if out.To != "" {
+			out.From = request.Cluster.Status.Version
+		}
+		if len(out.Changes) == 0 {
+			out.Changes, out.Digest = []v1alpha1.PlannedChange{}, ""
+		}
+		return writeJSON(w, out)
+	}
+	if _, err := fmt.Fprintf(w, "Plan for cluster %s/%s%s:\n\n", request.Cluster.Namespace, request.Cluster.Name, way(request)); err != nil {
+		return err
+	}
+	if err := writeDepartures(w, &request.Cluster, leaving); err != nil {
+		return err
+	}
+	if len(outcome.Plan) > 0 || failed == nil {
+		if err := progress.Plan(w, outcome.Plan, 0, o.verbose); err != nil {
+			return err
+		}
+	}
+	if len(outcome.Plan) == 0 || failed != nil {
+		return nil
+	}
+	_, err := fmt.Fprintf(w, "\nDigest of the plan: %s\n", outcome.PlanDigest)
+	return err
 }
 
 // way tells which version the plan leads to, and that it is only a part of the way.

@@ -268,7 +268,7 @@ func ending(operation *v1alpha1.ClusterOperation) string {
 
 // askForApproval shows what waits for a person, and ends.
 func (r *run) askForApproval(s *follow.Snapshot, operation *v1alpha1.ClusterOperation) error {
-	if err := writePlan(r.env.Out, s, operation); err != nil {
+	if err := writePlan(r.env.Out, s, operation, false); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(r.env.Err, "\nOperation %s waits for approval of this plan.\nNext: kubewright approve %s, or kubewright cancel %s\n",
