@@ -397,20 +397,26 @@ func TestBadInputIsRefusedWithOneErrorBeforeAnythingHappens(t *testing.T) {
 		more    []string
 		want    []string
 	}{
-		"an unknown version":          {content: replace("v1.36.3", "v1.99.0"), want: []string{"document 1", "spec.version", "v1.99.0", "v1.36.3"}},
-		"a field that does not exist": {content: replace("controlPlane:", "controlPlan:"), want: []string{"document 1 (line 1, Cluster demo)", "spec.controlPlan"}},
-		"two control planes":          {content: replace("[n1]", "[n1, n2]"), want: []string{"document 1", "spec.controlPlane.hosts"}},
+		"an unknown version":          {content: replace("v1.36.3", "v1.99.0"), want: []string{"cluster.yaml:5: Cluster demo: spec.version", "v1.99.0", "v1.36.3"}},
+		"a field that does not exist": {content: replace("controlPlane:", "controlPlan:"), want: []string{"cluster.yaml:7: Cluster demo: spec.controlPlan: there is no such field: did you mean controlPlane?"}},
+		"two control planes":          {content: strings.Replace(replace("[n1]", "[n1, n2]"), "hosts: [n2]", "hosts: []", 1), want: []string{"cluster.yaml:7: Cluster demo: spec.controlPlane.hosts: a control plane has 1, 3 or 5 hosts"}},
 		"a host that is missing":      {content: replace("hosts: [n2]", "hosts: [n3]"), want: []string{"spec.workers[0].hosts[0]", "no Host n3"}},
-		"a Secret that is missing":    {content: replace("metadata: {name: ssh}", "metadata: {name: other}"), want: []string{"document 2", "spec.credentialsRef.name", "no Secret ssh", "--ssh-key"}},
-		"an address for a shell":      {content: replace("192.0.2.2", `"$(reboot)"`), want: []string{"document 3", "spec.address"}},
-		"another digest":              {content: file, more: []string{"--digest", "sha256:" + strings.Repeat("0", 64)}, want: []string{"--digest", "sha256:000"}},
-		"a bundle that is none":       {content: file, more: []string{"--bundle", broken}, want: []string{"--bundle", broken}},
-		"an unknown flag":             {content: file, more: []string{"--pain"}, want: []string{"--pain", "--help"}},
-		"a delta by itself":           {content: file, more: []string{"--bundle", delta}, want: []string{"--bundle", delta, "--base"}},
-		"a delta to another bundle":   {content: file, more: []string{"--bundle", delta, "--base", bundleFor(t)}, want: []string{"--base", "none of these files", "bundle apply"}},
-		"a base that is none":         {content: file, more: []string{"--bundle", delta, "--base", broken}, want: []string{broken}},
-		"a base for a whole bundle":   {content: file, more: []string{"--base", base}, want: []string{"--base", "no delta"}},
-		"a key file that is missing":  {content: file, more: []string{"--ssh-key", "/nowhere/key"}, want: []string{"--ssh-key", "/nowhere/key"}},
+		"a Secret that is missing":    {content: replace("metadata: {name: ssh}", "metadata: {name: other}"), want: []string{"2 mistakes", "line 13: Host n1: spec.credentialsRef.name", "line 18: Host n2", "no Secret ssh", "--ssh-key"}},
+		"an address for a shell":      {content: replace("192.0.2.2", `"$(reboot)"`), want: []string{"cluster.yaml:18: Host n2: spec.address: address is neither"}},
+		"a version without its v":     {content: replace("v1.36.3", `"1.36.3"`), want: []string{"cluster.yaml:5: Cluster demo: spec.version", "write v1.36.3"}},
+		"a value among several":       {content: replace("  version:", "  operationPolicy: manual\n  version:"), want: []string{"cluster.yaml:5: Cluster demo: spec.operationPolicy", "is not one of Automatic, Manual", "write Manual", "Hint: further rules are judged"}},
+		"mistakes in several objects": {
+			content: strings.Replace(strings.Replace(replace("192.0.2.2", `"$(reboot)"`), "[n1]", "[n1, n2]", 1), "hosts: [n2]", "hosts: []", 1),
+			want:    []string{"mistakes", "line 7: Cluster demo: spec.controlPlane.hosts", "line 18: Host n2: spec.address"},
+		},
+		"another digest":             {content: file, more: []string{"--digest", "sha256:" + strings.Repeat("0", 64)}, want: []string{"--digest", "sha256:000"}},
+		"a bundle that is none":      {content: file, more: []string{"--bundle", broken}, want: []string{"--bundle", broken}},
+		"an unknown flag":            {content: file, more: []string{"--pain"}, want: []string{"--pain", "--help"}},
+		"a delta by itself":          {content: file, more: []string{"--bundle", delta}, want: []string{"--bundle", delta, "--base"}},
+		"a delta to another bundle":  {content: file, more: []string{"--bundle", delta, "--base", bundleFor(t)}, want: []string{"--base", "none of these files", "bundle apply"}},
+		"a base that is none":        {content: file, more: []string{"--bundle", delta, "--base", broken}, want: []string{broken}},
+		"a base for a whole bundle":  {content: file, more: []string{"--base", base}, want: []string{"--base", "no delta"}},
+		"a key file that is missing": {content: file, more: []string{"--ssh-key", "/nowhere/key"}, want: []string{"--ssh-key", "/nowhere/key"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := os.WriteFile(p.file, []byte(test.content), 0o600); err != nil {

@@ -65,7 +65,7 @@ func report(w io.Writer, err error) int {
 			return f.code
 		}
 		code, hint = f.code, f.hint
-	} else if _, ok := errors.AsType[*input.Error](err); ok {
+	} else if _, ok := errors.AsType[input.Errors](err); ok {
 		code = ExitBadInput
 	} else if errors.Is(err, standalone.ErrNoState) {
 		code = ExitBadInput

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -79,8 +80,8 @@ func (s *source) read() (_ *wanted, err error) {
 	if err := s.checkDigest(w); err != nil {
 		return nil, badInput(err, "")
 	}
-	if err := w.checkVersions(); err != nil {
-		return nil, badInput(err, "correct the version, or use another bundle")
+	if wrong := w.checkVersions(); len(wrong) > 0 {
+		return nil, badInput(wrong, "correct the version, or use another bundle")
 	}
 	if err := w.makeBaseManifests(); err != nil {
 		return nil, err
@@ -99,19 +100,24 @@ func (s *source) read() (_ *wanted, err error) {
 }
 
 // checkVersions sees that the bundle holds the versions the Cluster names.
-func (w *wanted) checkVersions() error {
-	if _, err := w.bundle.Release(w.Cluster.Spec.Version); err != nil {
-		return fmt.Errorf("%s: spec.version: %w", w.Where(w.Cluster), err)
+func (w *wanted) checkVersions() input.Errors {
+	var wrong input.Errors
+	check := func(field, version string) {
+		if _, err := w.bundle.Release(version); err != nil {
+			next := ""
+			if _, err := w.bundle.Release("v" + version); err == nil {
+				next = "write v" + version
+			}
+			wrong = append(wrong, w.Mistake(w.Cluster, field, err.Error(), next))
+		}
 	}
+	check("spec.version", w.Cluster.Spec.Version)
 	for i, pool := range w.Cluster.Spec.Workers {
-		if pool.Version == "" {
-			continue
-		}
-		if _, err := w.bundle.Release(pool.Version); err != nil {
-			return fmt.Errorf("%s: spec.workers[%d].version: %w", w.Where(w.Cluster), i, err)
+		if pool.Version != "" {
+			check(fmt.Sprintf("spec.workers[%d].version", i), pool.Version)
 		}
 	}
-	return nil
+	return wrong
 }
 
 // checkDigest compares the bundle with the digests the user trusts.
@@ -121,7 +127,7 @@ func (s *source) checkDigest(w *wanted) error {
 		return fmt.Errorf("--digest: the bundle %s has digest %s, not %s", w.path, got, s.digest)
 	}
 	if m := w.Manifest; m != nil && m.Spec.Digest != got {
-		return fmt.Errorf("%s: spec.digest: the bundle %s has digest %s, not %s", w.Where(m), w.path, got, m.Spec.Digest)
+		return w.Mistake(m, "spec.digest", fmt.Sprintf("the bundle %s has digest %s, not %s", w.path, got, m.Spec.Digest), "")
 	}
 	return nil
 }
@@ -237,23 +243,28 @@ func (w *wanted) waysIn() []*unstructured.Unstructured {
 
 // checkReferences sees that what the file names without holding it is known to the API server.
 func (w *wanted) checkReferences(ctx context.Context, reader client.Reader) error {
+	var wrong input.Errors
 	for _, r := range w.Dangling() {
 		key := client.ObjectKey{Namespace: r.Namespace, Name: r.Name}
 		if r.Kind == "Secret" && w.keyed[key] != nil {
 			continue
 		}
 		var object client.Object = &v1alpha1.Host{}
-		hint := "add the Host to the file, or correct the name"
+		next := "add the Host to the file, or correct the name"
 		if r.Kind == "Secret" {
-			object, hint = &corev1.Secret{}, "add the Secret to the file, or give a key with --ssh-key"
+			object, next = &corev1.Secret{}, "add the Secret to the file, or give a key with --ssh-key"
 		}
 		err := reader.Get(ctx, key, object)
 		if apierrors.IsNotFound(err) {
-			return badInput(fmt.Errorf("%s: there is no %s %s in namespace %s", r.From, r.Kind, r.Name, r.Namespace), hint)
+			wrong = append(wrong, w.Mistake(r.From, r.Field, fmt.Sprintf("there is no %s %s in namespace %s", r.Kind, r.Name, r.Namespace), next))
+			continue
 		}
 		if err != nil {
 			return fmt.Errorf("look for %s %s: %w", r.Kind, key, err)
 		}
+	}
+	if len(wrong) > 0 {
+		return badInput(wrong, "")
 	}
 	return nil
 }
@@ -268,9 +279,8 @@ func (w *wanted) apply(ctx context.Context, s *session.Session, object *unstruct
 	if dry {
 		options = append(options, client.DryRunAll)
 	}
-	where := w.whereOf(object)
 	if err := s.Client.Patch(ctx, object, client.RawPatch(types.ApplyPatchType, content), options...); err != nil {
-		return explainRefusal(err, where)
+		return w.explainRefusal(err, object)
 	}
 	return nil
 }
@@ -290,8 +300,20 @@ func (w *wanted) applyAll(ctx context.Context, s *session.Session) error {
 // it can judge nothing inside.
 func (w *wanted) checkAll(ctx context.Context, s *session.Session) (*v1alpha1.Cluster, map[string]*v1alpha1.Host, error) {
 	hosts := map[string]*v1alpha1.Host{}
+	var wrong input.Errors
+	hint := ""
+	refused := func(err error) bool {
+		more, ok := errors.AsType[input.Errors](err)
+		wrong = append(wrong, more...)
+		if f, is := errors.AsType[*failure](err); is && f.hint != "" {
+			hint = f.hint
+		}
+		return ok
+	}
 	for _, object := range w.beforeCluster() {
-		if err := w.apply(ctx, s, object, object.GetKind() != "Namespace"); err != nil {
+		if err := w.apply(ctx, s, object, object.GetKind() != "Namespace"); refused(err) {
+			continue
+		} else if err != nil {
 			return nil, nil, err
 		}
 		if object.GetKind() == "Host" {
@@ -303,15 +325,18 @@ func (w *wanted) checkAll(ctx context.Context, s *session.Session) (*v1alpha1.Cl
 		}
 	}
 	raw, cluster := w.AsWritten(w.Cluster), &v1alpha1.Cluster{}
-	if err := w.apply(ctx, s, raw, true); err != nil {
+	if err := w.apply(ctx, s, raw, true); !refused(err) && err != nil {
 		return nil, nil, err
+	}
+	if len(wrong) > 0 {
+		return nil, nil, badInput(wrong, hint)
 	}
 	return cluster, hosts, convert(raw, cluster)
 }
 
-// whereOf names the place of an object in the user's input.
-func (w *wanted) whereOf(object *unstructured.Unstructured) string {
-	var all []client.Object
+// ofFile is the object of the user's file that was applied, or the applied one when it was made from flags.
+func (w *wanted) ofFile(applied *unstructured.Unstructured) client.Object {
+	all := []client.Object{w.Cluster}
 	for _, h := range w.Hosts {
 		all = append(all, h)
 	}
@@ -321,35 +346,79 @@ func (w *wanted) whereOf(object *unstructured.Unstructured) string {
 	for _, n := range w.Namespaces {
 		all = append(all, n)
 	}
-	all = append(all, w.Cluster)
 	if w.Manifest != nil {
 		all = append(all, w.Manifest)
 	}
 	for _, o := range all {
-		if o.GetObjectKind().GroupVersionKind() == object.GroupVersionKind() && o.GetName() == object.GetName() && o.GetNamespace() == object.GetNamespace() && w.AsWritten(o) != nil {
-			return w.Where(o)
+		if o.GetObjectKind().GroupVersionKind() == applied.GroupVersionKind() && o.GetName() == applied.GetName() && o.GetNamespace() == applied.GetNamespace() {
+			return o
 		}
 	}
-	return fmt.Sprintf("%s: %s %s", w.File, object.GetKind(), object.GetName())
+	return applied
 }
 
-// explainRefusal puts an API server's refusal into one line that names document and fields.
-func explainRefusal(err error, where string) error {
+// explainRefusal turns an API server's refusal into mistakes of the file, each at its line and field.
+func (w *wanted) explainRefusal(err error, object *unstructured.Unstructured) error {
+	of := w.ofFile(object)
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok || !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err) && !apierrors.IsForbidden(err) {
-		return fmt.Errorf("%s: apply: %w", where, err)
+		return fmt.Errorf("%s: apply: %w", w.Where(of), err)
 	}
 	details := status.Status().Details
 	if details == nil || len(details.Causes) == 0 {
-		return badInput(fmt.Errorf("%s: %s", where, status.Status().Message), "")
+		return badInput(input.Errors{w.Mistake(of, "", status.Status().Message, "")}, "")
 	}
-	parts := make([]string, 0, len(details.Causes))
+	var wrong input.Errors
+	hint := ""
 	for _, cause := range details.Causes {
-		part := cause.Message
-		if cause.Field != "" && cause.Field != "<nil>" {
-			part = cause.Field + ": " + part
+		if strings.Contains(cause.Message, "some validation rules were not checked") {
+			hint = moreRules
+			continue
 		}
-		parts = append(parts, part)
+		field := cause.Field
+		if field == "<nil>" {
+			field = ""
+		}
+		message, next := inWords(cause.Message)
+		wrong = append(wrong, w.Mistake(of, field, message, next))
 	}
-	return badInput(fmt.Errorf("%s: %s", where, strings.Join(parts, "; ")), "")
+	return badInput(wrong, hint)
+}
+
+// moreRules is told where the API server did not get to its rules over several fields.
+const moreRules = "further rules are judged when these mistakes are corrected"
+
+var (
+	// invalidValue is how the API server begins what it says of a value.
+	invalidValue = regexp.MustCompile(`^Invalid value: (?:("(?:[^"\\]|\\.)*"|\[.*?\]|\{.*?\}|-?[0-9.]+|true|false|null): )?(.*)$`)
+	// unsupportedValue lists the values that a field may have.
+	unsupportedValue = regexp.MustCompile(`^Unsupported value: "([^"]*)": supported values: (.*)$`)
+	// inBody is how a schema names the field again.
+	inBody = regexp.MustCompile(`^[^ ]+ in body (should .*)$`)
+)
+
+// inWords puts a cause of a refusal into the words of the field: what a rule of ours says stands as it is.
+func inWords(cause string) (message, next string) {
+	if found := unsupportedValue.FindStringSubmatch(cause); found != nil {
+		var values []string
+		for value := range strings.SplitSeq(found[2], ", ") {
+			values = append(values, strings.Trim(value, `"`))
+		}
+		if near := input.Likely(found[1], values); near != "" {
+			return fmt.Sprintf("%q is not one of %s", found[1], strings.Join(values, ", ")), "write " + near
+		}
+		return fmt.Sprintf("%q is not one of %s", found[1], strings.Join(values, ", ")), ""
+	}
+	if cause == "Required value" {
+		return "is missing", ""
+	}
+	found := invalidValue.FindStringSubmatch(cause)
+	if found == nil {
+		return cause, ""
+	}
+	value, says := found[1], found[2]
+	if body := inBody.FindStringSubmatch(says); body != nil {
+		return value + " " + body[1], ""
+	}
+	return says, ""
 }

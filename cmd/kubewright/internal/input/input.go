@@ -27,38 +27,15 @@ type Objects struct {
 	Secrets    []*corev1.Secret
 	Namespaces []*corev1.Namespace
 
-	where   map[string]string
+	places  map[string]place
 	written map[string]*unstructured.Unstructured
 }
 
-// Error is a mistake in a file.
-type Error struct {
-	// File, Document (counted from 1), Line on which the document begins, and the object it describes, as far as known.
-	File     string
-	Document int
-	Line     int
-	Object   string
-	// Message says what is wrong, naming the field where one is.
-	Message string
-}
-
-func (e *Error) Error() string {
-	where := e.File
-	if e.Document > 0 {
-		where += fmt.Sprintf(": document %d (line %d", e.Document, e.Line)
-		if e.Object != "" {
-			where += ", " + e.Object
-		}
-		where += ")"
-	}
-	return where + ": " + e.Message
-}
-
-// Read reads and parses a file. Every mistake found is a *Error, the first one is returned.
+// Read reads and parses a file. The error is Errors with every mistake that was found.
 func Read(file string) (*Objects, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
-		return nil, &Error{File: file, Message: fmt.Sprintf("cannot be read: %v", err)}
+		return nil, Errors{{File: file, Message: fmt.Sprintf("cannot be read: %v", err)}}
 	}
 	return Parse(file, content)
 }
@@ -72,23 +49,48 @@ func Parse(file string, content []byte) (*Objects, error) {
 		}
 	}
 	p := parser{
-		objects: &Objects{File: file, where: map[string]string{}, written: map[string]*unstructured.Unstructured{}},
+		objects: &Objects{File: file, places: map[string]place{}, written: map[string]*unstructured.Unstructured{}},
+		scheme:  scheme,
 		decoder: serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDeserializer(),
 	}
 	for _, document := range split(string(content)) {
-		if err := p.document(document); err != nil {
-			return nil, err
-		}
+		p.document(document)
 	}
-	return p.objects, p.whole()
+	p.whole()
+	return p.objects, p.mistakes.orNil()
 }
 
-// Where names the document an object of the file came from, for messages about it.
+// place is where an object stands in the file.
+type place struct {
+	// line its document begins on, and what it is.
+	line int
+	name string
+	// fields maps paths to lines of the file.
+	fields map[string]int
+}
+
+// Where names the place of an object in the file, for messages about it.
 func (o *Objects) Where(object client.Object) string {
-	if at, ok := o.where[identity(object)]; ok {
-		return at
+	return strings.TrimSuffix(o.Mistake(object, "", "", "").Error(), ": ")
+}
+
+// Mistake makes an error about a field of an object of the file, or about the object as a whole when field is empty. The line is that of
+// the field or, where it is not written, of what it would stand in.
+func (o *Objects) Mistake(object client.Object, field, message, next string) *Error {
+	e := &Error{File: o.File, Field: field, Message: message, Next: next}
+	at, ok := o.places[identity(object)]
+	if !ok {
+		e.Object = strings.TrimSpace(object.GetObjectKind().GroupVersionKind().Kind + " " + object.GetName())
+		return e
 	}
-	return o.File
+	e.Object, e.Line = at.name, at.line
+	for path := field; path != ""; path = path[:max(strings.LastIndexAny(path, ".["), 0)] {
+		if line, ok := at.fields[path]; ok {
+			e.Line = line
+			break
+		}
+	}
+	return e
 }
 
 // AsWritten returns an object of the file with the fields its author wrote, ready to be applied; nil when it is not of the file.

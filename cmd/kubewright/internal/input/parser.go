@@ -3,14 +3,17 @@ package input
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
 
+	yaml3 "go.yaml.in/yaml/v3"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -18,56 +21,169 @@ import (
 	"github.com/kubewright/kubewright/api/v1alpha1"
 )
 
-// parser gathers the objects of one file.
+// parser gathers the objects of one file, and the mistakes in it.
 type parser struct {
-	objects *Objects
-	decoder runtime.Decoder
+	objects  *Objects
+	scheme   *runtime.Scheme
+	decoder  runtime.Decoder
+	mistakes Errors
+	// brokenCluster says that the file has a Cluster, although one with mistakes.
+	brokenCluster bool
 }
 
-func (p *parser) document(d document) error {
-	name := describe(d.text)
-	fail := func(format string, args ...any) error {
-		return &Error{File: p.objects.File, Document: d.number, Line: d.line, Object: name, Message: fmt.Sprintf(format, args...)}
+// allowed are the kinds a file may hold.
+func allowed() []schema.GroupVersionKind {
+	core := corev1.SchemeGroupVersion
+	return []schema.GroupVersionKind{
+		v1alpha1.GroupVersion.WithKind("Cluster"), v1alpha1.GroupVersion.WithKind("Host"), v1alpha1.GroupVersion.WithKind("OfflineManifest"),
+		core.WithKind("Secret"), core.WithKind("Namespace"),
+	}
+}
+
+func (p *parser) fail(e *Error) {
+	e.File = p.objects.File
+	p.mistakes = append(p.mistakes, e)
+}
+
+// document reads one document, or gathers what is wrong with it.
+func (p *parser) document(d document) {
+	var root yaml3.Node
+	if err := yaml3.Unmarshal([]byte(d.text), &root); err != nil {
+		line, message, next := d.syntax(err)
+		p.fail(&Error{Line: line, Message: message, Next: next})
+		p.brokenCluster = true // it may be this one
+		return
+	}
+	top := root.Content[0]
+	kind, name, ok := p.kindOf(d, top)
+	if !ok {
+		return
+	}
+	typed, err := p.scheme.New(kind)
+	if err != nil {
+		p.fail(&Error{Line: d.line, Object: name, Message: err.Error()})
+		return
+	}
+	before := len(p.mistakes)
+	t := reflect.TypeOf(typed).Elem()
+	lines := map[string]int{}
+	c := &checker{lines: lines, offset: d.line - 1, root: t, hide: kind.Kind == "Secret", fail: func(line int, field, message, next string) {
+		p.fail(&Error{Line: d.line - 1 + line, Object: name, Field: field, Message: message, Next: next})
+	}}
+	c.check(top, t, "")
+	for path := range lines {
+		lines[path] += d.line - 1
+	}
+	if len(p.mistakes) > before {
+		p.brokenCluster = p.brokenCluster || kind.Kind == "Cluster"
+		return
+	}
+	p.decode(d, name, place{line: d.line - 1 + top.Line, name: name, fields: lines})
+}
+
+// kindOf finds out what a document is about; false when that is a mistake already.
+func (p *parser) kindOf(d document, top *yaml3.Node) (kind schema.GroupVersionKind, name string, ok bool) {
+	var head struct {
+		APIVersion string `yaml:"apiVersion"`
+		Kind       string `yaml:"kind"`
+		Metadata   struct {
+			Name string `yaml:"name"`
+		} `yaml:"metadata"`
+	}
+	_ = top.Decode(&head) // what it cannot read is empty
+	name = strings.TrimSpace(head.Kind + " " + head.Metadata.Name)
+	line := func(key string) int {
+		for i := 0; i+1 < len(top.Content); i += 2 {
+			if top.Content[i].Value == key {
+				return d.line - 1 + top.Content[i].Line
+			}
+		}
+		return d.line - 1 + top.Line
+	}
+	version, kinds := map[string]string{}, []string{}
+	for _, one := range allowed() {
+		version[one.Kind] = one.GroupVersion().String()
+		kinds = append(kinds, one.Kind)
+	}
+	list := "allowed are " + strings.Join(kinds[:3], ", ") + " of " + v1alpha1.GroupVersion.String() + ", Secret and Namespace of v1"
+	switch {
+	case head.APIVersion == "" && head.Kind == "":
+		p.fail(&Error{Line: line(""), Object: name, Message: "it has no apiVersion and kind", Next: list})
+	case head.Kind == "":
+		p.fail(&Error{Line: line("apiVersion"), Object: name, Field: "kind", Message: "it is missing", Next: list})
+	case version[head.Kind] == "":
+		next := list
+		if near := Likely(head.Kind, kinds); near != "" {
+			next = "did you mean " + near + "?"
+		}
+		p.fail(&Error{Line: line("kind"), Object: name, Field: "kind", Message: "a " + head.Kind + " is not allowed here", Next: next})
+	case version[head.Kind] != head.APIVersion:
+		p.fail(&Error{Line: line("apiVersion"), Object: name, Field: "apiVersion",
+			Message: fmt.Sprintf("a %s is not of %q", head.Kind, head.APIVersion), Next: "write " + version[head.Kind]})
+	default:
+		gv, err := schema.ParseGroupVersion(head.APIVersion)
+		return gv.WithKind(head.Kind), name, err == nil
+	}
+	p.brokenCluster = p.brokenCluster || strings.EqualFold(head.Kind, "Cluster")
+	return kind, name, false
+}
+
+// decode makes an object of a document whose fields are as they should be.
+func (p *parser) decode(d document, name string, at place) {
+	fail := func(field, message, next string) {
+		line := at.line
+		if found, ok := at.fields[field]; ok {
+			line = found
+		}
+		p.fail(&Error{Line: line, Object: name, Field: field, Message: message, Next: next})
 	}
 	decoded, kind, err := p.decoder.Decode([]byte(d.text), nil, nil)
-	switch {
-	case runtime.IsMissingKind(err):
-		return fail("it has no apiVersion and kind")
-	case runtime.IsNotRegisteredError(err):
-		return fail("apiVersion and kind are not known here; allowed are Cluster, Host and OfflineManifest of %s, Secret and Namespace of v1", v1alpha1.GroupVersion)
-	case err != nil:
-		return fail("%s", d.mistake(err))
+	if err != nil {
+		fail("", d.mistake(err), "")
+		return
 	}
 	object, ok := decoded.(client.Object)
 	if !ok {
-		return fail("a %s is not allowed here", kind.Kind)
+		fail("kind", "a "+kind.Kind+" is not allowed here", "")
+		return
 	}
 	if object.GetName() == "" {
-		return fail("metadata.name is missing")
+		fail("metadata.name", "it is missing", "give the "+kind.Kind+" a name")
+		return
 	}
 	if wrong := validation.IsDNS1123Subdomain(object.GetName()); len(wrong) > 0 {
-		return fail("metadata.name: %q is not a name: %s", object.GetName(), strings.Join(wrong, "; "))
+		next := "write lower case letters, digits, '-' and '.'"
+		if lower := strings.ReplaceAll(strings.ToLower(object.GetName()), "_", "-"); len(validation.IsDNS1123Subdomain(lower)) == 0 {
+			next = "write " + lower
+		}
+		fail("metadata.name", fmt.Sprintf("%q is not a name", object.GetName()), next)
+		return
 	}
 	// The decoder leaves the type out of typed objects; server-side apply needs it.
 	object.GetObjectKind().SetGroupVersionKind(*kind)
 	object.SetManagedFields(nil)
-	if err := p.take(object); err != nil {
-		return fail("%s", err)
+	if kind.Kind != "OfflineManifest" && kind.Kind != "Namespace" {
+		fillNamespace(object)
 	}
 	id := identity(object)
-	if before, twice := p.objects.where[id]; twice {
-		return fail("it is there twice, first in %s", before)
+	if before, twice := p.objects.places[id]; twice {
+		fail("", fmt.Sprintf("it is there twice, first on line %d", before.line), "remove one, or give it another name")
+		return
+	}
+	if err := p.take(object); err != nil {
+		fail("", err.Error(), "")
+		return
 	}
 	raw, err := asWritten(d.text, object)
 	if err != nil {
-		return fail("%s", d.mistake(err))
+		fail("", d.mistake(err), "")
+		return
 	}
 	p.objects.written[id] = raw
-	p.objects.where[id] = fmt.Sprintf("%s: document %d (line %d, %s)", p.objects.File, d.number, d.line, name)
-	return nil
+	p.objects.places[id] = at
 }
 
-// take puts an object where it belongs and fills in its namespace.
+// take puts an object where it belongs.
 func (p *parser) take(object client.Object) error {
 	o := p.objects
 	switch object := object.(type) {
@@ -77,11 +193,9 @@ func (p *parser) take(object client.Object) error {
 		}
 		object.Status = v1alpha1.ClusterStatus{}
 		o.Cluster = object
-		fillNamespace(object)
 	case *v1alpha1.Host:
 		object.Status = v1alpha1.HostStatus{}
 		o.Hosts = append(o.Hosts, object)
-		fillNamespace(object)
 	case *v1alpha1.OfflineManifest:
 		if o.Manifest != nil {
 			return fmt.Errorf("it is the second OfflineManifest of the file, after %s; a cluster uses one", o.Manifest.Name)
@@ -91,12 +205,8 @@ func (p *parser) take(object client.Object) error {
 	case *corev1.Secret:
 		foldStringData(object)
 		o.Secrets = append(o.Secrets, object)
-		fillNamespace(object)
 	case *corev1.Namespace:
 		o.Namespaces = append(o.Namespaces, object)
-	default:
-		return fmt.Errorf("a %s is not allowed here; allowed are Cluster, Host and OfflineManifest of %s, Secret and Namespace of v1",
-			object.GetObjectKind().GroupVersionKind().Kind, v1alpha1.GroupVersion)
 	}
 	return nil
 }
@@ -140,18 +250,6 @@ func foldStringData(secret *corev1.Secret) {
 		data[key] = []byte(value)
 	}
 	secret.Data, secret.StringData = data, nil
-}
-
-// describe says what a document is about, as far as that can be told from one with mistakes.
-func describe(text string) string {
-	var head struct {
-		Kind     string            `json:"kind"`
-		Metadata metav1.ObjectMeta `json:"metadata"`
-	}
-	if err := yaml.Unmarshal([]byte(text), &head); err != nil {
-		return ""
-	}
-	return strings.TrimSpace(head.Kind + " " + head.Metadata.Name)
 }
 
 // lineOfDocument is how the YAML decoder names a line, counted within the document.

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/kubewright/kubewright/api/v1alpha1"
 )
 
@@ -13,18 +15,20 @@ import (
 const defaultSSHPort = 22
 
 // whole checks what can only be seen over several documents.
-func (p *parser) whole() error {
+func (p *parser) whole() {
 	o := p.objects
 	if o.Cluster == nil {
-		return &Error{File: o.File, Message: fmt.Sprintf("it holds no Cluster of %s", v1alpha1.GroupVersion)}
+		if !p.brokenCluster {
+			p.fail(&Error{Message: fmt.Sprintf("it holds no Cluster of %s", v1alpha1.GroupVersion), Next: "describe the cluster in the same file as its Hosts"})
+		}
+		return
 	}
-	if err := o.missing(); err != nil {
-		return err
-	}
+	p.missing()
 	roles := map[string]string{}
 	for _, named := range HostsOf(o.Cluster) {
 		if first, twice := roles[named.Name]; twice {
-			return &Error{File: o.Where(o.Cluster), Message: fmt.Sprintf("%s: host %s is named by %s already; a host has one role", named.Field, named.Name, first)}
+			p.fail(o.Mistake(o.Cluster, named.Field, fmt.Sprintf("host %s is named by %s already", named.Name, first), "a host has one role, so remove one of them"))
+			continue
 		}
 		roles[named.Name] = named.Field
 	}
@@ -36,37 +40,37 @@ func (p *parser) whole() error {
 		}
 		address := host.Namespace + " " + net.JoinHostPort(strings.ToLower(host.Spec.Address), strconv.Itoa(int(port)))
 		if other, taken := addresses[address]; taken && host.Spec.Address != "" {
-			return &Error{File: o.Where(host), Message: fmt.Sprintf("spec.address: %s and port %d are those of Host %s as well; two Hosts cannot be one machine",
-				host.Spec.Address, port, other)}
+			p.fail(o.Mistake(host, "spec.address", fmt.Sprintf("%s and port %d are those of Host %s as well", host.Spec.Address, port, other),
+				"two Hosts cannot be one machine, so correct one"))
 		}
 		addresses[address] = host.Name
 	}
-	if m := o.Manifest; m != nil && m.Name != o.Cluster.Spec.OfflineManifestRef.Name {
-		return &Error{File: o.Where(m), Message: fmt.Sprintf("metadata.name: the Cluster's spec.offlineManifestRef names %q, not %q",
-			o.Cluster.Spec.OfflineManifestRef.Name, m.Name)}
+	if m := o.Manifest; m != nil && m.Name != o.Cluster.Spec.OfflineManifestRef.Name && o.Cluster.Spec.OfflineManifestRef.Name != "" {
+		p.fail(o.Mistake(m, "metadata.name", fmt.Sprintf("the Cluster's spec.offlineManifestRef names %q, not %q", o.Cluster.Spec.OfflineManifestRef.Name, m.Name),
+			"write the same name in both"))
 	}
-	return nil
 }
 
-// missing names a field without which nothing else of the Cluster can be looked at. The API server requires them too, but it is not
+// missing names fields without which nothing else of the Cluster can be looked at. The API server requires them too, but it is not
 // asked before bundle and version are known.
-func (o *Objects) missing() error {
+func (p *parser) missing() {
+	c := p.objects.Cluster
 	for _, required := range []struct{ field, value, next string }{
-		{"spec.version", o.Cluster.Spec.Version, "write a Kubernetes version of the bundle, as `kubewright bundle inspect` lists them"},
-		{"spec.offlineManifestRef.name", o.Cluster.Spec.OfflineManifestRef.Name, "write a name for the bundle that --bundle gives"},
-		{"spec.controlPlane.hosts", strings.Join(o.Cluster.Spec.ControlPlane.Hosts, ""), "name 1, 3 or 5 Hosts"},
+		{"spec.version", c.Spec.Version, "write a Kubernetes version of the bundle, as `kubewright bundle inspect` lists them"},
+		{"spec.offlineManifestRef.name", c.Spec.OfflineManifestRef.Name, "write a name for the bundle that --bundle gives"},
+		{"spec.controlPlane.hosts", strings.Join(c.Spec.ControlPlane.Hosts, ""), "name 1, 3 or 5 Hosts"},
 	} {
 		if required.value == "" {
-			return &Error{File: o.Where(o.Cluster), Message: required.field + " is missing: " + required.next}
+			p.fail(p.objects.Mistake(c, required.field, "is missing", required.next))
 		}
 	}
-	return nil
 }
 
 // Reference is a name in the file that points to another object of a namespace.
 type Reference struct {
-	// From says where it stands: document and field.
-	From string
+	// From is the object that names it, Field where it does.
+	From  client.Object
+	Field string
 	// Kind, Namespace and Name it points to.
 	Kind, Namespace, Name string
 }
@@ -81,18 +85,18 @@ func (o *Objects) Dangling() []Reference {
 		secrets[s.Namespace+"/"+s.Name] = true
 	}
 	var out []Reference
-	add := func(known map[string]bool, from, kind, namespace, name string) {
+	add := func(known map[string]bool, from client.Object, field, kind, namespace, name string) {
 		if !known[namespace+"/"+name] {
-			out = append(out, Reference{From: from, Kind: kind, Namespace: namespace, Name: name})
+			out = append(out, Reference{From: from, Field: field, Kind: kind, Namespace: namespace, Name: name})
 		}
 	}
 	for _, named := range HostsOf(o.Cluster) {
-		add(hosts, o.Where(o.Cluster)+": "+named.Field, "Host", o.Cluster.Namespace, named.Name)
+		add(hosts, o.Cluster, named.Field, "Host", o.Cluster.Namespace, named.Name)
 	}
 	for _, h := range o.Hosts {
-		add(secrets, o.Where(h)+": spec.credentialsRef.name", "Secret", h.Namespace, h.Spec.CredentialsRef.Name)
+		add(secrets, h, "spec.credentialsRef.name", "Secret", h.Namespace, h.Spec.CredentialsRef.Name)
 		if h.Spec.BastionRef != nil {
-			add(hosts, o.Where(h)+": spec.bastionRef.name", "Host", h.Namespace, h.Spec.BastionRef.Name)
+			add(hosts, h, "spec.bastionRef.name", "Host", h.Namespace, h.Spec.BastionRef.Name)
 		}
 	}
 	return out
