@@ -14,25 +14,21 @@ func (m *Manager) Left(patterns []string) string {
 	if len(found) == 0 {
 		return ""
 	}
-	relative, err := filepath.Rel(m.Sys.Path("/"), found[0])
-	if err != nil {
-		return found[0]
-	}
-	return "/" + relative
+	return found[0]
 }
 
 // Sweep removes the directories that match the patterns.
 func (m *Manager) Sweep(patterns []string) error {
 	var errs []error
 	for _, dir := range m.scratch(patterns) {
-		if err := os.RemoveAll(dir); err != nil {
+		if err := m.Sys.RemoveTree(dir); err != nil {
 			errs = append(errs, fmt.Errorf("remove what the command left: %w", err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// scratch lists the directories that match, as places on this machine. A link is not followed, and what something is mounted on is not the
+// scratch lists the directories of the host that match. A link is not followed, and what something is mounted on is not the
 // program's: neither counts.
 func (m *Manager) scratch(patterns []string) []string {
 	var dirs []string
@@ -42,8 +38,9 @@ func (m *Manager) scratch(patterns []string) []string {
 			continue // requests are validated
 		}
 		for _, match := range matches {
-			if ordinaryDir(match) {
-				dirs = append(dirs, match)
+			below, err := filepath.Rel(m.Sys.Path("/"), match)
+			if err == nil && ordinaryDir(match) {
+				dirs = append(dirs, "/"+below)
 			}
 		}
 	}
