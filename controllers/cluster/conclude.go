@@ -4,6 +4,7 @@ import (
 	"context"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/controllers/internal/phase"
@@ -20,6 +21,9 @@ func conclude(_ context.Context, s *scope) (phase.Next, error) {
 	// What was found since the operation ended stands, and is not what another operation, which ended later, was about.
 	seen := s.cluster.Status.LastOperation == last.Name && (!wasWorking(s.cluster) || outlived(last, s.operations))
 	s.cluster.Status.LastOperation = last.Name
+	if !seen {
+		s.Health.Drop(client.ObjectKeyFromObject(s.cluster)) // what was found is of before its end
+	}
 	if last.Status.Phase == v1alpha1.OperationSucceeded {
 		if isLastHop(last) {
 			s.cluster.Status.Bundles = withInstalled(&s.cluster.Status, last)

@@ -12,8 +12,8 @@ import (
 	"github.com/kubewright/kubewright/pkg/capi"
 )
 
-// follow tells how far the operation under way has come. Nothing else is done before it has ended. While one waits for approval the
-// cluster is looked at as one at rest is.
+// follow reports how far the operation under way has come. Nothing else is done before it has ended, but a cluster that was brought about
+// once is looked at as one at rest is.
 func follow(ctx context.Context, s *scope) (phase.Next, error) {
 	running := active(s.cluster, s.operations)
 	if running == nil {
@@ -30,9 +30,14 @@ func follow(ctx context.Context, s *scope) (phase.Next, error) {
 		_, err := takeHealth(ctx, s)
 		return phase.Stop(), err
 	}
-	s.Health.Drop(client.ObjectKeyFromObject(s.cluster)) // its API may come and go while it is worked upon
 	s.standing = phase.Working(ReasonOperationRunning, progress(running))
-	return phase.Stop(), nil
+	if s.cluster.Status.InstalledGeneration == 0 {
+		s.Health.Drop(client.ObjectKeyFromObject(s.cluster)) // it is coming up, and what people reach it with may not exist yet
+		return phase.Stop(), nil
+	}
+	// An API server that restarts misses one look; one that is away for longer is news, whoever brought that about.
+	_, err := takeHealth(ctx, s)
+	return phase.Stop(), err
 }
 
 // answer lets an operation under way answer a retry that is asked for meanwhile: it does what another one would do. Without this an

@@ -13,7 +13,7 @@ import (
 	"github.com/kubewright/kubewright/pkg/capi"
 )
 
-// takeHealth has a cluster that no operation works upon watched, and takes over what was found.
+// takeHealth has a cluster watched, and takes over what was found.
 func takeHealth(_ context.Context, s *scope) (phase.Next, error) {
 	status := &s.cluster.Status
 	key := client.ObjectKeyFromObject(s.cluster)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/controllers/internal/phase"
@@ -28,6 +29,15 @@ func cancelWaiting(_ context.Context, s *scope) (phase.Next, error) {
 // wasStopped says whether an attempt ended because somebody asked for it.
 func wasStopped(x *execution, err error) bool {
 	return errors.Is(err, engine.ErrStopped) || x.readOnly && x.stopping() && errors.Is(err, context.Canceled)
+}
+
+// failedBefore says what had failed when an operation stopped on request; "" when nothing had.
+func failedBefore(err error) string {
+	run, ok := errors.AsType[*engine.RunError](err)
+	if !ok || len(run.Failures) == 0 {
+		return ""
+	}
+	return "; not tried again: " + strings.TrimPrefix(run.Error(), engine.ErrStopped.Error()+"; ")
 }
 
 // stoppedAt says how far an operation had come when it was stopped.

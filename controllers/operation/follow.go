@@ -54,7 +54,7 @@ func (s *scope) conclude(x *execution) {
 	switch {
 	case wasStopped(x, err):
 		s.end(v1alpha1.OperationCancelled)
-		message := withNote(stoppedAt(status.Steps), outcome)
+		message := withNote(stoppedAt(status.Steps)+failedBefore(err), outcome)
 		s.standing = phase.Stalled(ReasonCancelled, message)
 		s.announce("Normal", "OperationCancelled", message)
 	case err != nil:

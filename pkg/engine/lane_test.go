@@ -135,6 +135,40 @@ func TestARunAskedToStopCarriesTheHostInsideThroughItsLane(t *testing.T) {
 	})
 }
 
+func TestWhatFailsInARunThatIsAskedToStopIsNotTriedAgain(t *testing.T) {
+	for name, after := range map[string]time.Duration{
+		"the stop comes while it is tried":          100 * time.Millisecond,
+		"the stop comes while it waits for its try": 700 * time.Millisecond,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				stop := make(chan struct{})
+				time.AfterFunc(after, func() { close(stop) })
+				tries := 0
+				failing := Step{
+					ID: "a", Hosts: []string{"h"}, Mutates: true, Retry: RetryPolicy{Initial: time.Minute, Max: time.Minute},
+					Check: func(context.Context, string) (Verdict, error) { return Verdict{State: Needed}, nil },
+					Apply: func(context.Context, string, func(string)) error {
+						tries++
+						time.Sleep(500 * time.Millisecond)
+						return Retryable(errors.New("the API server does not come up"))
+					},
+				}
+				next := failing
+				next.ID, next.Needs = "b", []Need{{Step: "a", Scope: AllHosts}}
+				res, err := Run(t.Context(), Graph{Steps: []Step{failing, next}}, Options{Stop: stop})
+				if !errors.Is(err, ErrStopped) || !res.Stopped || !strings.Contains(err.Error(), "the API server does not come up") {
+					t.Errorf("got %v (stopped %v), want ErrStopped and what failed", err, res.Stopped)
+				}
+				if tries != 1 {
+					t.Errorf("it was tried %d times", tries)
+				}
+				wantStates(t, res, map[string]State{"a@h": StateFailed, "b@h": StateBlocked})
+			})
+		})
+	}
+}
+
 func TestARunStoppedBeforeItsBeginDoesNothing(t *testing.T) {
 	stop := make(chan struct{})
 	close(stop)

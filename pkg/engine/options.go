@@ -38,7 +38,7 @@ type Options struct {
 	// on another can hold the last place until its Timeout, so keep it well above what a graph needs at once.
 	MaxParallelHosts int
 	// Stop, when closed, makes the run end at its next safe point: what is in hand is carried to its end, hosts inside a lane go through
-	// it, and nothing else begins. The error then wraps ErrStopped unless everything was done all the same. nil never stops.
+	// it, and nothing else begins; a step that failed is not tried again. The error then wraps ErrStopped unless everything was done all the same. nil never stops.
 	Stop <-chan struct{}
 	// AfterApply is called when an Apply has succeeded and before its effect is observed, from the goroutine of that step and host. It is
 	// where tests cut an execution off. It may be nil.

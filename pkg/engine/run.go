@@ -77,6 +77,7 @@ type pair struct {
 	announced bool
 	changed   bool  // plan mode: something it needs, near or far, would be changed first
 	root      *pair // for a blocked pair, the failed one at the far end
+	gaveUp    bool  // it failed and was not tried again, because the run was asked to stop
 	outcome   Outcome
 	detail    Detail
 }
@@ -428,7 +429,7 @@ func (r *run) result() *Result {
 			res.Summary.count(o.State)
 			res.Changed = res.Changed || o.State == StateChanged
 			res.Cancelled = res.Cancelled || o.Reason == ReasonCancelled
-			res.Stopped = res.Stopped || o.Reason == ReasonStopped
+			res.Stopped = res.Stopped || o.Reason == ReasonStopped || p.gaveUp
 		}
 		res.Steps = append(res.Steps, sr)
 	}

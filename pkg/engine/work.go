@@ -60,7 +60,9 @@ func (w *work) do(ctx context.Context) {
 		if _, ok := errors.AsType[*advancedError](err); ok {
 			counted = 1
 		}
-		last := ctx.Err() != nil || kind != KindRetryable || counted >= policy.Attempts || w.step.Apply == nil
+		// Who asked for a stop wants no further try; what the last one came to is known.
+		w.pair.gaveUp = kind == KindRetryable && w.stopping()
+		last := ctx.Err() != nil || w.pair.gaveUp || kind != KindRetryable || counted >= policy.Attempts || w.step.Apply == nil
 		if last {
 			w.fail(err, kind, d)
 			return
@@ -71,8 +73,22 @@ func (w *work) do(ctx context.Context) {
 		case <-ctx.Done():
 			w.fail(cutOff(ctx, err), kind, Detail{Reason: ReasonCancelled, ExitCode: d.ExitCode, Output: d.Output})
 			return
+		case <-w.run.opts.Stop:
+			w.pair.gaveUp = true
+			w.fail(err, kind, d)
+			return
 		case <-clock.After(wait):
 		}
+	}
+}
+
+// stopping says whether the run was asked to stop.
+func (w *work) stopping() bool {
+	select {
+	case <-w.run.opts.Stop:
+		return true
+	default:
+		return false
 	}
 }
 

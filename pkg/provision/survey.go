@@ -86,7 +86,7 @@ func (x *execution) leavingAdvice(host string, err error) error {
 	return fmt.Errorf("%w; host %s leaves the cluster: when its machine is gone for good, set spec.onRemoval of the Host to Orphan", err, host)
 }
 
-// preflightStep judges hosts by their facts alone.
+// preflightStep judges hosts by their facts, and by whether the files are there that the spec names on them.
 func (x *execution) preflightStep(names []string) engine.Step {
 	byName := map[string]desired.Host{}
 	for _, h := range x.desired.Hosts {
@@ -94,10 +94,14 @@ func (x *execution) preflightStep(names []string) engine.Step {
 	}
 	return engine.Step{
 		ID: plan.StepPreflight, Title: "Check every host", Hosts: names,
-		Check: func(_ context.Context, host string) (engine.Verdict, error) {
+		Check: func(ctx context.Context, host string) (engine.Verdict, error) {
 			found := preflight.Evaluate(x.desired, byName[host], x.facts)
-			if len(found.Stopping) > 0 {
-				return engine.Verdict{}, engine.NeedsHuman(&PreflightError{Host: host, Problems: found.Stopping})
+			named, err := x.namedFiles(ctx, byName[host])
+			if err != nil {
+				return engine.Verdict{}, err
+			}
+			if stopping := append(found.Stopping, named...); len(stopping) > 0 {
+				return engine.Verdict{}, engine.NeedsHuman(&PreflightError{Host: host, Problems: stopping})
 			}
 			return engine.Verdict{State: engine.Done, Note: noteOf(found)}, nil
 		},

@@ -20,6 +20,8 @@ const (
 	ReasonBlobMissing Reason = "BlobMissing"
 	// ReasonCommandFailed: a command ended with an exit code other than 0.
 	ReasonCommandFailed Reason = "CommandFailed"
+	// ReasonEndsAgain: what a command waits for, a static pod or a unit, ends again and again; trying again cannot help.
+	ReasonEndsAgain Reason = "EndsAgainAndAgain"
 	// ReasonTimeout: it did not happen in the time given.
 	ReasonTimeout Reason = "Timeout"
 	// ReasonLost: a detached command ended without a result (reboot, killed).
@@ -54,7 +56,7 @@ func (e *ResourceError) Error() string {
 	if e.ExitCode != 0 {
 		fmt.Fprintf(&b, " (exit code %d)", e.ExitCode)
 	}
-	if n := len(e.Output); n > 0 {
+	if n := len(e.Output); n > 0 && !strings.Contains(e.Message, e.Output[n-1]) {
 		fmt.Fprintf(&b, ": %s", e.Output[n-1])
 	}
 	return b.String()

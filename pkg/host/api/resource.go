@@ -213,8 +213,28 @@ type Command struct {
 	// into the error, and what kubelet says where there is no such pod. A command that was done before waits, before it starts, until those
 	// whose manifests are there run: one that kubelet holds back from starting again would make it wait in vain.
 	StaticPods []string `json:"staticPods,omitempty"`
+	// Watch says what ends the command at once when it ends again and again meanwhile.
+	Watch *Watch `json:"watch,omitempty"`
 	// TimeoutSeconds bounds the run; 0 means 600.
 	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
+}
+
+// Watch is what a command waits for that may never come: each ended three times, by itself, means that it would wait in vain.
+type Watch struct {
+	// Units are systemd units that start again by themselves.
+	Units []WatchedUnit `json:"units,omitempty"`
+	// StaticPods are named as in Command, each before those that need it.
+	StaticPods []string `json:"staticPods,omitempty"`
+	// Restores are files that are put back as they were before the start when the command was stopped for one of these.
+	Restores []string `json:"restores,omitempty"`
+}
+
+// WatchedUnit is one unit of a Watch.
+type WatchedUnit struct {
+	// Name has its suffix: "kubelet.service".
+	Name string `json:"name"`
+	// Once is a file without which the unit is expected to end; "" when it never is.
+	Once string `json:"once,omitempty"`
 }
 
 // Begun is the other way to run a command, for when part of it must not be done again.
@@ -255,10 +275,23 @@ type CommandFile struct {
 	Secret bool `json:"secret,omitempty"`
 }
 
+// ProbePathType is what a Probe expects at a path.
+type ProbePathType string
+
+// What may be expected at a path.
+const (
+	// ProbeFile is anything but a directory.
+	ProbeFile ProbePathType = "File"
+	// ProbeDirectory is a directory.
+	ProbeDirectory ProbePathType = "Directory"
+)
+
 // Probe is something that should answer, or be there. It is only ever checked; exactly one of TCP, URL and Path is set.
 type Probe struct {
 	// Path is a file or directory that something else makes.
 	Path string `json:"path,omitempty"`
+	// PathType says what has to be at Path; "" takes anything.
+	PathType ProbePathType `json:"pathType,omitempty"`
 	// TCP is host:port.
 	TCP string `json:"tcp,omitempty"`
 	// URL is http or https.

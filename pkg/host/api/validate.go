@@ -212,7 +212,36 @@ func (c *Command) validate() error {
 			return err
 		}
 	}
+	if c.Watch != nil {
+		if err := c.Watch.validate(); err != nil {
+			return fmt.Errorf("command %s: %w", c.Name, err)
+		}
+	}
 	return c.validateCovers()
+}
+
+func (w *Watch) validate() error {
+	for _, u := range w.Units {
+		if err := match(unitName, "unit name", u.Name); err != nil {
+			return err
+		}
+		if u.Once != "" {
+			if err := absPath(u.Once); err != nil {
+				return err
+			}
+		}
+	}
+	for _, p := range w.StaticPods {
+		if err := match(commandName, "static pod", p); err != nil {
+			return err
+		}
+	}
+	for _, p := range w.Restores {
+		if err := absPath(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *Command) validateArgv(argv []string) error {
@@ -301,6 +330,8 @@ func (p *Probe) validate() error {
 	switch {
 	case set != 1:
 		return fmt.Errorf("a probe needs exactly one of path, tcp and url")
+	case p.PathType != "" && (p.Path == "" || p.PathType != ProbeFile && p.PathType != ProbeDirectory):
+		return fmt.Errorf("a probe of a path may expect %s or %s, not %q", ProbeFile, ProbeDirectory, p.PathType)
 	case p.Path != "":
 		return absPath(p.Path)
 	case p.TCP != "":

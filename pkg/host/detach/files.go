@@ -31,7 +31,9 @@ type Request struct {
 	Covers  []api.Cover `json:"covers,omitempty"`
 	Removes []string    `json:"removes,omitempty"`
 	// Scratch is as in api.Command.
-	Scratch []string      `json:"scratch,omitempty"`
+	Scratch []string `json:"scratch,omitempty"`
+	// Watch is as in api.Command.
+	Watch   *api.Watch    `json:"watch,omitempty"`
 	Timeout time.Duration `json:"timeout"`
 }
 
@@ -45,6 +47,8 @@ type Result struct {
 	Finished  time.Time `json:"finished"`
 	// Error says what went wrong besides the exit code: the program could not be started, or its output not be kept.
 	Error string `json:"error,omitempty"`
+	// Ended is what the program was stopped for because it would have waited for it in vain.
+	Ended *Ended `json:"ended,omitempty"`
 }
 
 // Receipt says that a command with this key was done.

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,6 +29,8 @@ const (
 	maxLine = 64 << 10
 	// timedOutCode is the exit code reported for a run that was stopped for its bound, as timeout(1) does.
 	timedOutCode = 124
+	// stoppedCode is the exit code reported for a run that was stopped because what it waited for ended again and again: that of SIGTERM.
+	stoppedCode = 128 + int(syscall.SIGTERM)
 	// notStartedCode is reported when the program could not be started, as shells do.
 	notStartedCode = 127
 	// stopGrace is between SIGTERM and SIGKILL at the bound.
@@ -113,6 +116,14 @@ func (m *Manager) execute(req *Request) Result {
 		}
 		secrets = append(secrets, data)
 	}
+	watch := api.Watch{}
+	if req.Watch != nil {
+		watch = *req.Watch
+	}
+	kept, err := m.keep(watch.Restores)
+	if err != nil {
+		return fail(err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), req.Timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, req.Argv[0], req.Argv[1:]...)
@@ -130,24 +141,35 @@ func (m *Manager) execute(req *Request) Result {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
-	err := cmd.Start()
-	if err == nil {
-		ended := make(chan struct{})
-		go func() {
+	if err = cmd.Start(); err == nil {
+		running, over := context.WithCancel(ctx)
+		var watching sync.WaitGroup
+		watching.Go(func() {
 			select {
 			case <-signals:
 				_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
-			case <-ended:
+			case <-running.Done():
 			}
-		}()
+		})
+		if req.Watch != nil {
+			watching.Go(func() {
+				newWatcher(m.Sys, req.Watch).until(running, func(e *Ended) {
+					result.Ended = e
+					cancel()
+				})
+			})
+		}
 		err = cmd.Wait()
-		close(ended)
+		over()
+		watching.Wait()
 	}
 	_ = pw.Close()
 	outputErr := <-written
 	result.Finished = m.Sys.Now().UTC()
 	var exit *exec.ExitError
 	switch {
+	case result.Ended != nil && err != nil:
+		result.ExitCode = stoppedCode
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		result.TimedOut, result.ExitCode = true, timedOutCode
 	case err == nil, errors.Is(err, exec.ErrWaitDelay):
@@ -161,6 +183,14 @@ func (m *Manager) execute(req *Request) Result {
 	}
 	if outputErr != nil {
 		result.Error = outputErr.Error()
+	}
+	switch {
+	case result.ExitCode == 0:
+		result.Ended = nil // it got through all the same
+	case result.Ended != nil:
+		if result.Ended.Restored, err = m.restore(kept); err != nil {
+			result.Error = strings.TrimPrefix(result.Error+"; "+err.Error(), "; ")
+		}
 	}
 	return result
 }

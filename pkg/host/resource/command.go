@@ -10,6 +10,7 @@ import (
 	"github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/host/detach"
 	"github.com/kubewright/kubewright/pkg/host/ledger"
+	"github.com/kubewright/kubewright/pkg/host/staticpod"
 	"github.com/kubewright/kubewright/pkg/host/sys"
 )
 
@@ -200,10 +201,44 @@ func (t *Task) commandEnded(ctx context.Context, c *api.Command, result *detach.
 		Output:  append(t.Runs.LastLines(c.Name, commandLines), t.staticPodsSaid(ctx, c.StaticPods)...),
 	}
 	switch {
+	case result.Ended != nil:
+		e.Reason, e.Retryable = api.ReasonEndsAgain, false
+		e.Message, e.Output = t.endedAgain(c, result), result.Ended.Said
 	case result.TimedOut:
 		e.Reason, e.Message = api.ReasonTimeout, fmt.Sprintf("command %s was stopped after %s", c.Name, result.Finished.Sub(result.Started).Round(1e9))
 	case result.Error != "":
 		e.Message = fmt.Sprintf("command %s failed: %s", c.Name, result.Error)
 	}
+	if result.Ended == nil {
+		e.Message += t.leftBehind(c, e.Output)
+	}
 	return e
+}
+
+// endedAgain is the headline of a command that was stopped because what it waited for ended again and again.
+func (t *Task) endedAgain(c *api.Command, result *detach.Result) string {
+	text := fmt.Sprintf("command %s was stopped: %s", c.Name, result.Ended.Message)
+	if result.Ended.Restored {
+		text += "; its former manifests were put back"
+	}
+	if result.Error != "" {
+		text += "; " + result.Error
+	}
+	return text
+}
+
+// rolledBack is what kubeadm says when it has put former manifests back (k8s.io/kubernetes, cmd/kubeadm, rollbackOldManifests).
+const rolledBack = "kubeadm has tried to recover everything into the earlier state"
+
+// leftBehind says how a command that failed leaves static pods: which of them does not run, and whether kubeadm has put former ones back.
+func (t *Task) leftBehind(c *api.Command, output []string) string {
+	text := ""
+	if pod := t.podAway(c.StaticPods); pod != "" {
+		said, _ := staticpod.Said(t.Sys, pod, podLines)
+		text += fmt.Sprintf("; static pod %s does not run: %s", pod, staticpod.LastWords(said))
+	}
+	if slices.ContainsFunc(output, func(line string) bool { return strings.Contains(line, rolledBack) }) {
+		text += "; kubeadm has put the former manifests back"
+	}
+	return text
 }

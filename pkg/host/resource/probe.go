@@ -52,11 +52,18 @@ func probe(ctx context.Context, t *Task, p *api.Probe) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTry)
 	defer cancel()
 	if p.Path != "" {
-		_, err := os.Stat(t.Sys.Path(p.Path))
-		if sys.Missing(err) {
+		fi, err := os.Stat(t.Sys.Path(p.Path))
+		switch {
+		case sys.Missing(err):
 			return fmt.Errorf("%s does not exist", p.Path)
+		case err != nil:
+			return err
+		case p.PathType == api.ProbeFile && fi.IsDir():
+			return fmt.Errorf("%s is a directory, not a file", p.Path)
+		case p.PathType == api.ProbeDirectory && !fi.IsDir():
+			return fmt.Errorf("%s is not a directory", p.Path)
 		}
-		return err
+		return nil
 	}
 	if p.TCP != "" {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.TCP)

@@ -42,36 +42,36 @@ func InitResource(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) 
 	}, "/etc/kubernetes/admin.conf", "/etc/kubernetes/manifests/etcd.yaml")
 	r.Command.Covers = covers
 	r.Command.StaticPods = controlPlanePods
-	return r, nil
+	return watching(controlPlanePods...)(r, nil)
 }
 
 // JoinWorker runs kubeadm join on a worker.
 func JoinWorker(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.Resource, error) {
-	return covering(c, h)(once(kubeletStart)(join(JoinCommand, c, h, discovery, nil, kubeletConf)))
+	return watching()(covering(c, h)(once(kubeletStart)(join(JoinCommand, c, h, discovery, nil, kubeletConf))))
 }
 
 // JoinPrepare is the first third of joining a control plane: certificates, kubeconfigs, kubelet. It changes nothing outside the
 // host, so that hosts can do it side by side. The API server's manifest is left for later: without its etcd it would only crash and
 // be held back by kubelet's back-off.
 func JoinPrepare(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.Resource, error) {
-	return once(kubeletStart)(join(JoinPrepareCommand, c, h, discovery, []string{
+	return watching()(once(kubeletStart)(join(JoinPrepareCommand, c, h, discovery, []string{
 		"control-plane-prepare/control-plane", "etcd-join", "kubelet-wait-bootstrap", "control-plane-join", "wait-control-plane",
-	}, "/etc/kubernetes/admin.conf"))
+	}, "/etc/kubernetes/admin.conf")))
 }
 
 // JoinEtcd is the second third: the host's etcd becomes a learner and is promoted. Only one may do so at a time.
 func JoinEtcd(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.Resource, error) {
-	return awaiting(controlPlanePods[:1]...)(join(JoinEtcdCommand, c, h, discovery, []string{
+	return watching()(awaiting(controlPlanePods[:1]...)(join(JoinEtcdCommand, c, h, discovery, []string{
 		"preflight", "control-plane-prepare", "check-etcd", kubeletStart, "kubelet-wait-bootstrap", "control-plane-join", "wait-control-plane",
-	}, "/etc/kubernetes/manifests/etcd.yaml"))
+	}, "/etc/kubernetes/manifests/etcd.yaml")))
 }
 
 // JoinFinish is the last third: the static pods of the control plane, kubelet's registration, the node's role.
 func JoinFinish(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.Resource, error) {
-	return awaiting(controlPlanePods[1:]...)(covering(c, h)(join(JoinFinishCommand, c, h, discovery, []string{
+	return watching(controlPlanePods...)(awaiting(controlPlanePods[1:]...)(covering(c, h)(join(JoinFinishCommand, c, h, discovery, []string{
 		"preflight", "control-plane-prepare/download-certs", "control-plane-prepare/certs", "control-plane-prepare/kubeconfig",
 		"check-etcd", kubeletStart, "etcd-join",
-	}, kubeletConf, "/etc/kubernetes/manifests/kube-apiserver.yaml")))
+	}, kubeletConf, "/etc/kubernetes/manifests/kube-apiserver.yaml"))))
 }
 
 const (
@@ -132,6 +132,20 @@ func awaiting(pods ...string) func(hostapi.Resource, error) (hostapi.Resource, e
 	return func(r hostapi.Resource, err error) (hostapi.Resource, error) {
 		if err == nil {
 			r.Command.StaticPods = pods
+		}
+		return r, err
+	}
+}
+
+// watching ends a command at once when kubelet, the container runtime or one of these static pods ends again and again: kubeadm would wait
+// for minutes and say nothing of the cause. Before kubeadm has written its configuration, kubelet is expected to end.
+func watching(pods ...string) func(hostapi.Resource, error) (hostapi.Resource, error) {
+	return func(r hostapi.Resource, err error) (hostapi.Resource, error) {
+		if err == nil {
+			r.Command.Watch = &hostapi.Watch{
+				Units:      []hostapi.WatchedUnit{{Name: "containerd.service"}, {Name: "kubelet.service", Once: kubeletConfigOut}},
+				StaticPods: pods,
+			}
 		}
 		return r, err
 	}

@@ -69,7 +69,8 @@ var etcdInputs = []string{
 const versionInput = "configuration.kubernetesVersion"
 
 // ControlPlane brings the static pods of a host to the cluster's version and configuration, one after the other, as kubeadm does: it
-// waits for each and puts the old manifests back when one does not come up.
+// waits for each and puts the old manifests back when one does not come up. One that ends again and again is not waited for: what was there
+// before is put back at once.
 //
 // Only what a change concerns is exchanged. kubeadm by itself restarts etcd whenever the API server changes, under the same UID, so that
 // kubelet holds it back a little longer each time, and renews certificates on the way (phases/upgrade, upgradeComponent). So both are left
@@ -79,10 +80,12 @@ func ControlPlane(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) 
 	if err != nil {
 		return hostapi.Resource{}, err
 	}
-	r, err := awaiting(controlPlanePods...)(upgradePhase(h, cover, "control-plane"))
+	// etcd is not watched: when that does not come up, kubeadm brings back its data and its manifest.
+	r, err := watching(controlPlanePods[1:]...)(awaiting(controlPlanePods...)(upgradePhase(h, cover, "control-plane")))
 	if err != nil {
 		return hostapi.Resource{}, err
 	}
+	r.Command.Watch.Restores = staticPods[1:]
 	r.Command.Scratch = []string{etcdCopies}
 	for _, way := range []struct {
 		name            string

@@ -1,0 +1,79 @@
+//go:build e2e
+
+package conditions
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/kubewright/kubewright/e2e/fixture"
+)
+
+// controlPlanes are control planes that do not start as they should, and nodes that somebody laid hands on.
+func controlPlanes() []condition {
+	const policy = "/etc/kubernetes/audit/policy.yaml"
+	return []condition{
+		{
+			name: "a file that an argument of the API server names and that is not on the host is refused",
+			edit: apiServer(map[string]any{
+				"extraArgs":    []any{map[string]any{"name": "audit-policy-file", "value": policy}},
+				"extraVolumes": []any{map[string]any{"name": "audit", "hostPath": "/etc/kubernetes/audit", "mountPath": "/etc/kubernetes/audit", "readOnly": true}},
+			}),
+			code: failed,
+			says: []string{"StaticPodFiles", "overrides.kubeadm.apiServer.extraArgs: audit-policy-file: " + policy + " does not exist"},
+		},
+		{
+			name: "a file that no volume brings into the static pod is refused",
+			edit: apiServer(map[string]any{"extraArgs": []any{map[string]any{"name": "audit-policy-file", "value": policy}}}),
+			code: failed,
+			says: []string{"audit-policy-file names " + policy, "overrides.kubeadm.apiServer.extraVolumes"},
+		},
+		{
+			name:    "an API server that ends again and again fails the edit at once with its last words, and the former one serves on",
+			running: refusedArgument,
+		},
+		{
+			name:    "a kubelet that ends again and again fails the installation at once with its last words",
+			running: refusedKubelet,
+		},
+	}
+}
+
+// apiServer sets the section of the API server in what is laid over kubeadm's configuration.
+func apiServer(section map[string]any) fixture.Edit {
+	return fixture.Set("Cluster", "", map[string]any{"apiServer": section}, "spec", "overrides", "kubeadm")
+}
+
+func refusedArgument(t *testing.T, s *site) {
+	s.describe(t, false, apiServer(map[string]any{"extraArgs": []any{map[string]any{"name": "no-such-argument", "value": "x"}}}))
+	out, code := s.up(t)
+	if code != failed {
+		t.Fatalf("kubewright up ended with code %d, want %d", code, failed)
+	}
+	for _, text := range []string{"static pod kube-apiserver ends again and again: Error: unknown flag: --no-such-argument", "its former manifests were put back"} {
+		if !strings.Contains(out, text) {
+			t.Errorf("it does not say %q", text)
+		}
+	}
+	s.describe(t, false, nil)
+	s.mustUp(t)
+	s.kubectl(t, "get", "nodes")
+}
+
+func refusedKubelet(t *testing.T, s *site) {
+	s.remove(t)
+	// Kubelet refuses to start when it would stop collecting images above where it begins. Nobody else looks at that.
+	s.describe(t, false, fixture.Set("Cluster", "", map[string]any{"imageGCHighThresholdPercent": int64(50), "imageGCLowThresholdPercent": int64(80)},
+		"spec", "controlPlane", "overrides", "kubelet"))
+	out, code := s.up(t)
+	if code != failed {
+		t.Fatalf("kubewright up ended with code %d, want %d", code, failed)
+	}
+	for _, text := range []string{"unit kubelet.service ends again and again", "imageGCLowThresholdPercent"} {
+		if !strings.Contains(out, text) {
+			t.Errorf("it does not say %q", text)
+		}
+	}
+	s.describe(t, false, nil)
+	s.mustUp(t)
+}
