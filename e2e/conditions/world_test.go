@@ -4,6 +4,8 @@ package conditions
 
 import (
 	"context"
+	"fmt"
+	"hash/fnv"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,14 +18,16 @@ import (
 )
 
 const (
-	fleetName = "conditions"
-	version   = "v1.36.3"
+	clusterName = "conditions"
+	version     = "v1.36.3"
 	// patience bounds one call of the program, which no test should come near to.
 	patience = 10 * time.Minute
 )
 
 // world is what all lines share: two hosts, the program, its bundle.
 type world struct {
+	// fleetName is another one for each checkout, so that two can be tested side by side.
+	fleetName       string
 	fleet           *hosts.Fleet
 	program, bundle string
 	// dir keeps what is made once for all lines.
@@ -45,11 +49,13 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{program: program, bundle: path, dir: t.TempDir()}
+	checkout := fnv.New32a()
+	_, _ = checkout.Write([]byte(program)) // a hash takes everything
+	w := &world{fleetName: fmt.Sprintf("conditions-%08x", checkout.Sum32()), program: program, bundle: path, dir: t.TempDir()}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
-		if err := hosts.Down(ctx, hosts.Options{Name: fleetName}); err != nil {
+		if err := hosts.Down(ctx, hosts.Options{Name: w.fleetName}); err != nil {
 			t.Errorf("remove the fleet: %v", err)
 		}
 	})
@@ -68,7 +74,7 @@ type site struct {
 func (w *world) site(t *testing.T) *site {
 	t.Helper()
 	if w.fleet == nil || w.spoilt {
-		fleet, err := hosts.Up(t.Context(), hosts.Options{Name: fleetName, Count: 2, Log: t.Logf})
+		fleet, err := hosts.Up(t.Context(), hosts.Options{Name: w.fleetName, Count: 2, Log: t.Logf})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +83,7 @@ func (w *world) site(t *testing.T) *site {
 	// A test's own context has ended when its cleanup runs.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 4*patience)
 	t.Cleanup(cancel)
-	s := &site{world: w, ctx: ctx, Installation: &kubewright.Installation{Program: w.program, Bundle: w.bundle, Dir: t.TempDir(), Name: fleetName}}
+	s := &site{world: w, ctx: ctx, Installation: &kubewright.Installation{Program: w.program, Bundle: w.bundle, Dir: t.TempDir(), Name: clusterName}}
 	if err := kubewright.ShareState(filepath.Join(w.dir, "state"), s.StateDir()); err != nil {
 		t.Fatal(err)
 	}
