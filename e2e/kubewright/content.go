@@ -12,7 +12,7 @@ type Content struct {
 	All, OverSSH int64
 }
 
-var contentLine = regexp.MustCompile(`, ([\d.]+) (B|KiB|MiB|GiB|TiB) of content, ([\d.]+) (B|KiB|MiB|GiB|TiB) of it over SSH\b`)
+var contentLine = regexp.MustCompile(`(?:, |\s)([\d.]+) (B|KiB|MiB|GiB|TiB) of content, ([\d.]+) (B|KiB|MiB|GiB|TiB) of it over SSH\b`)
 
 // ContentIn finds in what `kubewright up` or `kubewright status` printed how much content moved.
 func ContentIn(printed string) (Content, error) {

@@ -398,12 +398,8 @@ func ready() []engine.Need {
 
 func (b *builder) controlPlane() error {
 	c := b.in.Cluster
-	if b.initial != "" {
-		guard := GuardNotInitialised
-		if b.live {
-			guard = ""
-		}
-		if err := b.add(Step{ID: StepInit, Title: "Initialise the first control plane", Hosts: []string{b.initial}, Needs: ready(), Guard: guard},
+	if b.initial != "" && !b.live {
+		if err := b.add(Step{ID: StepInit, Title: "Initialise the first control plane", Hosts: []string{b.initial}, Needs: ready(), Guard: GuardNotInitialised},
 			one(func(h desired.Host) (hostapi.Resource, error) { return kubeadm.InitResource(c, h) })); err != nil {
 			return err
 		}

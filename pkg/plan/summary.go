@@ -60,6 +60,9 @@ func Summarise(changes []v1alpha1.PlannedChange) Summary {
 			}
 		}
 	}
+	if s.Begins != "" {
+		s.Restarts = nil // nothing runs yet
+	}
 	joins := s.Joining()
 	for _, c := range changes {
 		if slices.Contains(joins, c.Host) {

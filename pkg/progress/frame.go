@@ -119,7 +119,11 @@ func hostRows(hosts []HostView, room, width int, style Style) []string {
 	}
 	name, step = min(name, 24), min(step, 32)
 	row := func(h, r, s, state, message string) string {
-		text := fmt.Sprintf("  %-*s  %-*s  %-*s  %-9s %s", name, ansi.Truncate(h, name, "…"), role, r, step, ansi.Truncate(s, step, "…"), state, message)
+		text := fmt.Sprintf("  %-*s", name, ansi.Truncate(h, name, "…"))
+		if width >= roleFrom {
+			text += fmt.Sprintf("  %-*s", role, r)
+		}
+		text += fmt.Sprintf("  %-*s  %-8s %s", step, ansi.Truncate(s, step, "…"), state, message)
 		return fit(strings.TrimRight(text, " "), width)
 	}
 	rows := make([]string, 0, len(hosts)+1)
@@ -127,13 +131,16 @@ func hostRows(hosts []HostView, room, width int, style Style) []string {
 		rows = append(rows, style(engine.StateSkipped, row("HOST", "ROLE", "STEP", "STATE", "")))
 	}
 	for _, h := range hosts {
-		rows = append(rows, style(h.State, row(h.Name, h.Role, h.Step, string(h.State), Clean(h.Message))))
+		rows = append(rows, style(h.State, row(h.Name, h.Role, h.Step, word(h.State, h.Planned), Clean(h.Message))))
 	}
 	if more > 0 {
 		rows = append(rows, style(engine.StatePending, fit("  ... and "+plural(more, "more host"), width)))
 	}
 	return rows
 }
+
+// roleFrom is the width from which hosts are shown with their roles: on a narrow terminal what they do has the room.
+const roleFrom = 100
 
 // fit cuts a row to the width of the terminal, or it would wrap and break the count of rows.
 func fit(text string, width int) string { return ansi.Truncate(text, width, "…") }

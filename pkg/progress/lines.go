@@ -24,6 +24,8 @@ type Line struct {
 	Hosts []string
 	Step  string
 	State engine.State
+	// Planned says that it was only found out that something would change.
+	Planned bool
 	// Took is set on final states.
 	Took    time.Duration
 	Message string
@@ -70,7 +72,7 @@ func (m *Model) Lines(now time.Time, last bool) []Line {
 		delete(m.lines.dirty, k)
 		message := c.text()
 		m.lines.told[k] = told{state: c.state, message: message, at: now}
-		line := Line{At: c.updated, Hosts: []string{k.host}, Step: k.step, State: c.state, Message: message}
+		line := Line{At: c.updated, Hosts: []string{k.host}, Step: k.step, State: c.state, Planned: c.planned, Message: message}
 		if c.state.Final() && !c.started.IsZero() {
 			line.Took = c.ended.Sub(c.started)
 		}
@@ -117,11 +119,11 @@ func (m *Model) dirtyInOrder() []pair {
 	return out
 }
 
-// join adds a line, or its hosts to one that tells the same.
+// join adds a line, or its hosts to one that tells the same. What failed has a line for each host.
 func join(lines []Line, line Line) []Line {
 	for i := range lines {
 		l := &lines[i]
-		if l.Step == line.Step && l.State == line.State && l.Message == line.Message && len(l.Hosts) > 0 {
+		if l.Step == line.Step && l.State == line.State && l.State != engine.StateFailed && l.Planned == line.Planned && l.Message == line.Message && len(l.Hosts) > 0 {
 			l.Hosts = append(l.Hosts, line.Hosts...)
 			l.Took = max(l.Took, line.Took)
 			if line.At.After(l.At) {
@@ -140,14 +142,25 @@ func andMore(n int) string {
 	return "(and " + plural(n, "more step") + ") "
 }
 
+// shownHosts is how many hosts a line names.
+const shownHosts = 4
+
+// shortList names hosts, or the first ones and how many there are more.
+func shortList(hosts []string) string {
+	if len(hosts) <= shownHosts {
+		return strings.Join(hosts, ",")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(hosts[:2], ","), len(hosts)-2)
+}
+
 // String renders the line: time of day, host, step, state, how long it took, message.
 func (l Line) String() string {
 	if l.Step == "" {
 		return strings.TrimRight(fmt.Sprintf("%s  %s", l.At.Format(time.TimeOnly), l.Message), " ")
 	}
-	state := strings.ToLower(string(l.State))
+	state := strings.ToLower(word(l.State, l.Planned))
 	if l.Took >= shownTook {
 		state += " " + Duration(l.Took)
 	}
-	return strings.TrimRight(fmt.Sprintf("%s  %-20s %-28s %-15s %s", l.At.Format(time.TimeOnly), strings.Join(l.Hosts, ","), l.Step, state, l.Message), " ")
+	return strings.TrimRight(fmt.Sprintf("%s  %-20s %-28s %-15s %s", l.At.Format(time.TimeOnly), shortList(l.Hosts), l.Step, state, l.Message), " ")
 }

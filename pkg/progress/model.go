@@ -25,9 +25,22 @@ type Model struct {
 
 type pair struct{ step, host string }
 
+// wouldChange is the word for a step that would change something, where somebody only looks.
+const wouldChange = "Planned"
+
+// word is the state for people.
+func word(state engine.State, planned bool) string {
+	if planned {
+		return wouldChange
+	}
+	return string(state)
+}
+
 // cell is one step on one host.
 type cell struct {
-	state   engine.State
+	state engine.State
+	// planned says that the state is what would come about: somebody only looks.
+	planned bool
 	try     int
 	reason  string
 	message string
@@ -106,6 +119,7 @@ func (m *Model) Observe(e engine.Event) {
 		}
 	}
 	c.state, c.try, c.reason, c.message, c.why, c.output, c.updated = e.State, e.Try, e.Reason, e.Message, e.Why, e.Output, e.At
+	c.planned = e.Reason == engine.ReasonPlanned || e.Reason == engine.ReasonPlannedUnknown
 	if e.State.Final() {
 		c.ended = e.At
 	}

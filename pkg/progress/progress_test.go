@@ -149,7 +149,7 @@ func TestASummaryAndAReport(t *testing.T) {
 	operation := &v1alpha1.ClusterOperation{}
 	operation.Name = "demo-install-g1-1"
 	operation.Status = v1alpha1.ClusterOperationStatus{
-		Attempt: 2,
+		Attempt: 2, StartedAt: &metav1.Time{},
 		Steps: []v1alpha1.OperationStep{
 			{ID: "connect", State: v1alpha1.StepDone, Duration: duration(400 * time.Millisecond)},
 			{ID: "content/images", State: v1alpha1.StepChanged, Duration: duration(36 * time.Second)},
@@ -194,7 +194,7 @@ func TestASummaryOfAChainTellsWhatIsOtherwiseThanBefore(t *testing.T) {
 		return c
 	}
 	hop := func(name string, controlPlanes, workers int32) v1alpha1.ClusterOperation {
-		o := v1alpha1.ClusterOperation{Status: v1alpha1.ClusterOperationStatus{Attempt: 1, Steps: []v1alpha1.OperationStep{
+		o := v1alpha1.ClusterOperation{Status: v1alpha1.ClusterOperationStatus{Attempt: 1, StartedAt: &metav1.Time{}, Steps: []v1alpha1.OperationStep{
 			{ID: "connect", State: v1alpha1.StepDone, Hosts: 5},
 			{ID: "control-plane/upgrade", State: v1alpha1.StepChanged, Hosts: 3, Changed: controlPlanes},
 			{ID: "worker/upgrade", State: v1alpha1.StepChanged, Hosts: 2, Changed: workers},

@@ -53,14 +53,16 @@ type Summary struct {
 func (s Summary) Render(w io.Writer) error {
 	var b strings.Builder
 	status := s.Cluster.Status
-	fmt.Fprintf(&b, "\nCluster %s/%s is ready: %d of %d nodes at %s, %s, after %s.\n", s.Cluster.Namespace, s.Cluster.Name,
-		status.Nodes.Ready, status.Nodes.Desired, orDash(status.Version), plural(int(status.EtcdMembers), "etcd member"), Duration(s.Took))
-	t := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
+	fmt.Fprintf(&b, "\nCluster %s/%s is ready: %d of %d nodes at %s, after %s.\n", s.Cluster.Namespace, s.Cluster.Name,
+		status.Nodes.Ready, status.Nodes.Desired, orDash(status.Version), Duration(s.Took))
+	var table strings.Builder
+	t := tabwriter.NewWriter(&table, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(t, "  Endpoint\t%s\n", orDash(status.Endpoint))
+	fmt.Fprintf(t, "  etcd\t%s\n", plural(int(status.EtcdMembers), "member"))
 	s.differences(t)
 	for i := range s.Operations {
 		o := &s.Operations[i]
-		fmt.Fprintf(t, "  Operation\t%s, attempt %d: %s\n", o.Name, o.Status.Attempt, StepCounts(o.Status.Steps))
+		fmt.Fprintf(t, "  Operation\t%s, attempt %d\n  \t%s\n", o.Name, o.Status.Attempt, StepCounts(o))
 	}
 	if len(s.Operations) > 0 {
 		s.last(t, &s.Operations[len(s.Operations)-1])
@@ -71,6 +73,7 @@ func (s Summary) Render(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	b.WriteString(FoldTable(table.String()))
 	if s.Kubeconfig != "" {
 		fmt.Fprintf(&b, "\nNext: kubectl --kubeconfig %s get nodes\n", s.Kubeconfig)
 	}
@@ -111,8 +114,7 @@ func (s Summary) last(t io.Writer, operation *v1alpha1.ClusterOperation) {
 		fmt.Fprintf(t, "  Slowest steps\t%s\n", slow)
 	}
 	if traffic := operation.Status.Traffic; traffic != nil {
-		fmt.Fprintf(t, "  Traffic\t%d connections, %d requests (at most %d to one host), %s of content, %s of it over SSH\n",
-			traffic.Connections, traffic.Requests, traffic.MaxRequestsPerHost, Bytes(traffic.ContentBytes), Bytes(traffic.ContentBytesOverSSH))
+		fmt.Fprintf(t, "  Traffic\t%s\n  Content\t%s\n", Traffic(traffic), Content(traffic))
 	}
 	if len(s.Costs) > 0 {
 		parts := make([]string, 0, len(s.Costs))
@@ -121,6 +123,16 @@ func (s Summary) last(t io.Writer, operation *v1alpha1.ClusterOperation) {
 		}
 		fmt.Fprintf(t, "  Connections/requests\t%s\n", strings.Join(parts, ", "))
 	}
+}
+
+// Traffic says what an operation cost in connections and requests.
+func Traffic(t *v1alpha1.OperationTraffic) string {
+	return fmt.Sprintf("%d connections, %d requests, at most %d to one host", t.Connections, t.Requests, t.MaxRequestsPerHost)
+}
+
+// Content says how much content an operation moved.
+func Content(t *v1alpha1.OperationTraffic) string {
+	return fmt.Sprintf("%s of content, %s of it over SSH", Bytes(t.ContentBytes), Bytes(t.ContentBytesOverSSH))
 }
 
 // changedSteps names the steps that changed something and on how many hosts, those of the most hosts first.
@@ -156,10 +168,15 @@ func plural(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// StepCounts sums up steps in words: "12 steps, 3 changed something".
-func StepCounts(steps []v1alpha1.OperationStep) string {
+// OnlyLooked says whether an operation has found out what would be done and done nothing of it: its steps count what would change.
+func OnlyLooked(o *v1alpha1.ClusterOperation) bool {
+	return o.Spec.Mode == v1alpha1.PlanMode || o.Spec.Type == v1alpha1.CheckOperation || o.Status.StartedAt == nil
+}
+
+// StepCounts sums up an operation's steps in words: "12 steps, 3 changed something".
+func StepCounts(o *v1alpha1.ClusterOperation) string {
 	changed, failed := 0, 0
-	for _, step := range steps {
+	for _, step := range o.Status.Steps {
 		switch step.State {
 		case v1alpha1.StepChanged:
 			changed++
@@ -167,12 +184,14 @@ func StepCounts(steps []v1alpha1.OperationStep) string {
 			failed++
 		}
 	}
-	text := plural(len(steps), "step")
+	text := plural(len(o.Status.Steps), "step")
 	switch {
 	case failed > 0:
 		text += fmt.Sprintf(", %d failed or blocked", failed)
 	case changed == 0:
 		text += ", nothing had to be changed"
+	case OnlyLooked(o):
+		text += fmt.Sprintf(", %d would change something", changed)
 	default:
 		text += fmt.Sprintf(", %d changed something", changed)
 	}

@@ -87,3 +87,24 @@ func hang(begin, text, margin string) string {
 	}
 	return b.String() + strings.TrimRight(line, " ")
 }
+
+// Paragraph is a text behind a margin, cleaned, with no line longer than a page where words allow it.
+func Paragraph(text, margin string) string { return hang(margin, text, margin) }
+
+// FoldTable folds the last column of a table with two columns, whose rows begin with two spaces, so that no row is longer than a page.
+func FoldTable(table string) string {
+	var b strings.Builder
+	for row := range strings.Lines(table) {
+		row = strings.TrimRight(row, "\n")
+		// The second column begins after the last run of two spaces that the first cell is filled up with.
+		cell := strings.TrimLeft(row, " ")
+		name, rest, found := strings.Cut(cell, "  ")
+		if !found || ansi.StringWidth(row) <= pageWidth {
+			b.WriteString(row + "\n")
+			continue
+		}
+		begin := len(row) - len(strings.TrimLeft(rest, " "))
+		b.WriteString(hang("  "+name+strings.Repeat(" ", begin-len(name)-2), row[begin:], strings.Repeat(" ", begin)) + "\n")
+	}
+	return b.String()
+}

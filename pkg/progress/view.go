@@ -2,6 +2,7 @@ package progress
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/kubewright/kubewright/pkg/engine"
@@ -38,6 +39,8 @@ type HostView struct {
 	// Step that says most about the host now, and how it stands there.
 	Step  string
 	State engine.State
+	// Planned says that it was only found out that something would change.
+	Planned bool
 	// Message for people.
 	Message string
 	// Ended of Total steps came to an end on this host.
@@ -46,7 +49,7 @@ type HostView struct {
 
 // View works out the present picture.
 func (m *Model) View(now time.Time) View {
-	v := View{Cluster: m.cluster, Operation: m.operation, Attempt: m.attempt, Headline: m.headline, Elapsed: now.Sub(m.began)}
+	v := View{Cluster: m.cluster, Operation: m.operation, Attempt: m.attempt, Headline: m.shortHeadline(), Elapsed: now.Sub(m.began)}
 	for _, id := range m.steps {
 		v.Steps = append(v.Steps, m.stepView(id, now))
 	}
@@ -54,6 +57,11 @@ func (m *Model) View(now time.Time) View {
 		v.Hosts = append(v.Hosts, m.hostView(name))
 	}
 	return v
+}
+
+// shortHeadline is the headline without the operation and attempt that stand in the title already.
+func (m *Model) shortHeadline() string {
+	return strings.TrimPrefix(m.headline, fmt.Sprintf("operation %s, attempt %d: ", m.operation, m.attempt))
 }
 
 func (m *Model) stepView(id string, now time.Time) StepView {
@@ -145,7 +153,7 @@ func (m *Model) hostView(name string) HostView {
 	if best == nil {
 		return h
 	}
-	h.State, h.Message = best.state, best.text()
+	h.State, h.Planned, h.Message = best.state, best.planned, best.text()
 	return h
 }
 

@@ -2,7 +2,6 @@ package provision
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -154,7 +153,7 @@ func (b *hostSteps) apply(ctx context.Context, s plan.Step, host string, report 
 		return err
 	}
 	last := time.Time{}
-	mark := b.markOf(s, host)
+	mark, lacked := b.markOf(s, host), b.lacked(s.ID, host)
 	verdicts, err := helper.Apply(ctx, hostapi.ApplyRequest{
 		Step: s.ID, Owner: b.owner, Resources: s.Resources[host], Sources: b.sources, StallMillis: b.stall.Milliseconds(),
 	},
@@ -165,11 +164,11 @@ func (b *hostSteps) apply(ctx context.Context, s plan.Step, host string, report 
 					return
 				}
 				now := time.Now()
-				if p.Done < p.Total && now.Sub(last) < 500*time.Millisecond {
+				if now.Sub(last) < 500*time.Millisecond {
 					return
 				}
 				last = now
-				report(fmt.Sprintf("%d of %d MiB", p.Done>>20, p.Total>>20))
+				report(mark.text(lacked))
 				return
 			}
 			if p.Message != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,8 +12,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/engine"
 	"github.com/kubewright/kubewright/pkg/plan"
+	"github.com/kubewright/kubewright/pkg/steps/kubeadm"
 )
 
 // learnTimeout bounds what is asked of the cluster after the graph has ended, also when it failed.
@@ -25,6 +28,7 @@ func (x *execution) learn(ctx context.Context, result *engine.Result, outcome *O
 	for _, o := range outcomes(result) {
 		outcome.Initialized = outcome.Initialized || x.mode == engine.ModeApply && ShowsInitialized(o.Step, o.State)
 	}
+	outcome.Initialized = outcome.Initialized || x.mode == engine.ModeApply && x.lives()
 	all := changes(result)
 	outcome.Plan = all
 	if x.mode == engine.ModePlan {
@@ -45,6 +49,14 @@ func (x *execution) learn(ctx context.Context, result *engine.Result, outcome *O
 		}
 	}
 	x.countNodes(ctx, outcome)
+}
+
+// lives says whether a control plane was found that has been through kubeadm's init, or has joined.
+func (x *execution) lives() bool {
+	return slices.ContainsFunc(x.desired.ControlPlanes(), func(h desired.Host) bool {
+		facts := x.facts[h.Name]
+		return facts != nil && (slices.Contains(facts.Receipts, kubeadm.InitCommand) || slices.Contains(facts.Receipts, kubeadm.JoinEtcdCommand))
+	})
 }
 
 // ShowsInitialized says whether a step in this state shows that the cluster has a control plane, when what had to be done was done.

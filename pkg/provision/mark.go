@@ -1,6 +1,8 @@
 package provision
 
 import (
+	"fmt"
+
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/plan"
 )
@@ -50,3 +52,32 @@ func (m *mark) raise(p hostapi.Progress) bool {
 
 // advanced reports whether this try came further than all before it.
 func (m *mark) advanced() bool { return m.gained >= advance }
+
+// text says how far all content of the step has come, whichever blob moves just now. lacked is how much the host did not hold at the start;
+// where nobody knows, it is all that there is.
+func (m *mark) text(lacked int64) string {
+	var done, all int64
+	for _, n := range m.reached {
+		done += n
+	}
+	for _, n := range m.sizes {
+		all += n
+	}
+	if lacked > 0 {
+		all = lacked
+	}
+	return fmt.Sprintf("%d of %d MiB", min(done, all)>>20, all>>20)
+}
+
+// lacked is how much content a host did not hold when it was asked for everything.
+func (b *hostSteps) lacked(step, host string) int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var sum int64
+	for _, v := range b.first[step][host] {
+		if n, ok := hostapi.MissingBytes(v.Why); ok {
+			sum += n
+		}
+	}
+	return sum
+}

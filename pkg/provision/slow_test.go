@@ -97,3 +97,28 @@ func TestAHostIsNotTriedForeverForTheSameBytes(t *testing.T) {
 		})
 	}
 }
+
+func TestProgressIsOfAllContentThatIsMissing(t *testing.T) {
+	blob := func(id string, mib int64) hostapi.Resource {
+		return hostapi.Resource{ID: id, Blob: &hostapi.Blob{Digest: "sha256:" + strings.Repeat("a", 64), Size: mib << 20}}
+	}
+	s := plan.Step{ID: plan.StepContent, Resources: map[string][]hostapi.Resource{"n1": {blob("blob/a", 51), blob("blob/b", 900), blob("blob/there", 13)}}}
+	missing := func(mib int64) hostapi.Verdict {
+		return hostapi.Verdict{State: hostapi.Needed, Why: hostapi.BlobMissing(mib << 20)}
+	}
+	hosts := &hostSteps{first: map[string]map[string][]hostapi.Verdict{plan.StepContent: {"n1": {missing(51), missing(900), {State: hostapi.Done}}}}}
+	m := hosts.markOf(s, "n1")
+	for _, at := range []struct {
+		p    hostapi.Progress
+		want string
+	}{
+		{hostapi.Progress{Resource: "blob/a", Done: 51 << 20, Total: 51 << 20}, "51 of 951 MiB"},
+		{hostapi.Progress{Resource: "blob/b", Done: 100 << 20, Total: 900 << 20}, "151 of 951 MiB"},
+		{hostapi.Progress{Resource: "blob/b", Done: 900 << 20, Total: 900 << 20}, "951 of 951 MiB"},
+	} {
+		m.raise(at.p)
+		if got := m.text(hosts.lacked(s.ID, "n1")); got != at.want {
+			t.Errorf("it says %s, want %s", got, at.want)
+		}
+	}
+}

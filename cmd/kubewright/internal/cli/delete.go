@@ -113,7 +113,7 @@ func (o *deleteOptions) run(ctx context.Context, env Environment, args []string)
 	if o.reset {
 		did = "Kubernetes was removed from its hosts"
 		if operation := done.verdict.Operation; operation != nil {
-			did += " (" + progress.StepCounts(operation.Status.Steps) + ")"
+			did += " (" + progress.StepCounts(operation) + ")"
 		}
 	}
 	if _, err := fmt.Fprintf(env.Out, "Cluster %s is gone after %s; %s.\n", key, progress.Duration(time.Since(began)), did); err != nil {

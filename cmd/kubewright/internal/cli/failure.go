@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/input"
+	"github.com/kubewright/kubewright/pkg/engine"
+	"github.com/kubewright/kubewright/pkg/progress"
 	"github.com/kubewright/kubewright/pkg/standalone"
 )
 
@@ -71,9 +73,39 @@ func report(w io.Writer, err error) int {
 		code = ExitBadInput
 	}
 	// Whether the user can read this is beyond what can be helped from here.
-	_, _ = fmt.Fprintf(w, "Error: %s\n", strings.TrimSpace(err.Error()))
+	_, _ = fmt.Fprintf(w, "Error: %s\n", strings.TrimSpace(inLines(err)))
 	if hint != "" {
 		_, _ = fmt.Fprintf(w, "Hint: %s\n", hint)
 	}
 	return code
+}
+
+// inLines is the text of an error. What failed on several hosts has a line for each of them.
+func inLines(err error) string {
+	var failures []engine.Outcome
+	var find func(err error)
+	find = func(err error) {
+		if run, ok := err.(*engine.RunError); ok { //nolint:errorlint // the tree is walked here
+			failures = append(failures, run.Failures...)
+			return
+		}
+		switch err := err.(type) { //nolint:errorlint // the tree is walked here
+		case interface{ Unwrap() error }:
+			find(err.Unwrap())
+		case interface{ Unwrap() []error }:
+			for _, inner := range err.Unwrap() {
+				find(inner)
+			}
+		}
+	}
+	find(err)
+	if len(failures) < 2 {
+		return err.Error()
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d steps failed:", len(failures))
+	for _, f := range failures {
+		fmt.Fprintf(&b, "\n  %s: %s: %s", f.Host, f.Step, strings.ReplaceAll(progress.Clean(f.Message), "\n", " "))
+	}
+	return b.String()
 }

@@ -245,12 +245,17 @@ func (r *run) conclude(done *result) (*result, error) {
 	} else {
 		// The problems say all that the message would, one below the other.
 		_, _ = fmt.Fprintf(out, "\nError: cluster %s %s: operation %s %s in attempt %d (%s):\n", r.key, goal, operation.Name,
-			ending(operation), operation.Status.Attempt, progress.StepCounts(operation.Status.Steps))
+			ending(operation), operation.Status.Attempt, progress.StepCounts(operation))
 		if err := progress.Problems(out, operation.Status); err != nil {
 			return nil, err
 		}
 	}
-	_, _ = fmt.Fprintf(out, "Next: correct the cause, then run the same command again; what is done stays done.\n")
+	if operation != nil && operation.Status.Phase == v1alpha1.OperationCancelled {
+		// Nothing is wrong that could be corrected.
+		_, _ = fmt.Fprintf(out, "Next: kubewright retry %s goes on from there, and so does kubewright up with the same or another file.\n", r.key.Name)
+	} else {
+		_, _ = fmt.Fprintf(out, "Next: correct the cause, then run the same command again; what is done stays done.\n")
+	}
 	if r.goal.Deletion {
 		_, _ = fmt.Fprintf(out, "      Hosts and Secrets that you change in the cluster's file for that are taken over with -f FILE.\n")
 	}

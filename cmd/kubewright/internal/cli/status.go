@@ -82,20 +82,34 @@ func writeStatus(w io.Writer, s *follow.Snapshot, now time.Time) error {
 	return err
 }
 
+// writeConditions writes one line for each condition, and what it says below it.
 func writeConditions(b *strings.Builder, conditions []metav1.Condition, now time.Time) {
-	t := tabwriter.NewWriter(b, 0, 4, 2, ' ', 0)
+	var table strings.Builder
+	t := tabwriter.NewWriter(&table, 0, 4, 2, ' ', 0)
 	for _, c := range conditions {
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", c.Type, c.Status, c.Reason, progress.Duration(now.Sub(c.LastTransitionTime.Time))+" ago", oneLine(c.Message))
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", c.Type, c.Status, c.Reason, progress.Duration(now.Sub(c.LastTransitionTime.Time))+" ago")
 	}
 	_ = t.Flush() // a strings.Builder does not fail
+	i := 0
+	for row := range strings.Lines(table.String()) {
+		b.WriteString(strings.TrimRight(row, " \n") + "\n")
+		if message := conditions[i].Message; message != "" {
+			b.WriteString(progress.Paragraph(message, "      ") + "\n")
+		}
+		i++
+	}
 }
 
+// writeHosts writes one line for each host, and what it says below it.
 func writeHosts(b *strings.Builder, s *follow.Snapshot) {
-	t := tabwriter.NewWriter(b, 0, 4, 2, ' ', 0)
+	var table strings.Builder
+	var messages []string
+	t := tabwriter.NewWriter(&table, 0, 4, 2, ' ', 0)
 	for _, named := range input.HostsOf(s.Cluster) {
 		host := s.Hosts[named.Name]
 		if host == nil {
 			fmt.Fprintf(t, "  %s\t%s\tthere is no such Host\n", named.Name, named.Role)
+			messages = append(messages, "")
 			continue
 		}
 		reachable := "not tried"
@@ -104,13 +118,22 @@ func writeHosts(b *strings.Builder, s *follow.Snapshot) {
 				reachable = c.Reason
 			}
 		}
-		step := "-"
+		step, message := "-", ""
 		if at := host.Status.Step; at != nil {
-			step = strings.TrimSpace(fmt.Sprintf("%s %s  %s", at.Step, at.State, oneLine(at.Message)))
+			step, message = fmt.Sprintf("%s %s", at.Step, at.State), at.Message
 		}
 		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", named.Name, named.Role, host.Spec.Address, reachable, step)
+		messages = append(messages, message)
 	}
 	_ = t.Flush() // a strings.Builder does not fail
+	i := 0
+	for row := range strings.Lines(table.String()) {
+		b.WriteString(strings.TrimRight(row, " \n") + "\n")
+		if messages[i] != "" {
+			b.WriteString(progress.Paragraph(messages[i], "      ") + "\n")
+		}
+		i++
+	}
 }
 
 // lastOperation is the one under way, else the newest.
@@ -129,23 +152,31 @@ func lastOperation(s *follow.Snapshot) *v1alpha1.ClusterOperation {
 func writeOperation(b *strings.Builder, o *v1alpha1.ClusterOperation) error {
 	fmt.Fprintf(b, "\nOperation %s: %s, %s, attempt %d", o.Name, o.Spec.Type, o.Status.Phase, o.Status.Attempt)
 	if o.Status.Phase.Ended() {
-		b.WriteString(": " + progress.StepCounts(o.Status.Steps))
+		b.WriteString(": " + progress.StepCounts(o))
 	}
 	b.WriteString("\n")
 	t := tabwriter.NewWriter(b, 0, 4, 2, ' ', 0)
+	changed := "CHANGED"
+	if progress.OnlyLooked(o) {
+		changed = "WOULD CHANGE"
+	}
+	fmt.Fprintf(t, "  STEP\tSTATE\tHOSTS\t%s\tFAILED\tTOOK\n", changed)
 	for _, step := range o.Status.Steps {
 		took := "-"
 		if step.Duration != nil {
 			took = progress.Duration(step.Duration.Duration)
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%d hosts\t%d changed\t%d failed\t%s\n", step.ID, step.State, step.Hosts, step.Changed, step.Failed, took)
+		state := string(step.State)
+		if step.State == v1alpha1.StepChanged && progress.OnlyLooked(o) {
+			state = "Planned"
+		}
+		fmt.Fprintf(t, "  %s\t%s\t%d\t%d\t%d\t%s\n", step.ID, state, step.Hosts, step.Changed, step.Failed, took)
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	if tr := o.Status.Traffic; tr != nil {
-		fmt.Fprintf(b, "  %d connections, %d requests (at most %d to one host), %s of content, %s of it over SSH\n",
-			tr.Connections, tr.Requests, tr.MaxRequestsPerHost, progress.Bytes(tr.ContentBytes), progress.Bytes(tr.ContentBytesOverSSH))
+		fmt.Fprintf(b, "  %s\n  %s\n", progress.Traffic(tr), progress.Content(tr))
 	}
 	if len(o.Status.Problems) > 0 {
 		b.WriteString("\nProblems\n")
@@ -160,5 +191,3 @@ func dash(text string) string {
 	}
 	return text
 }
-
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
