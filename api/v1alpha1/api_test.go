@@ -259,6 +259,12 @@ func testCreateHost(t *testing.T, env *testenv.Env) {
 		{"a key without its type is refused", func(s *spec) { s.HostKeys.Keys = []string{strings.Fields(hostKey)[1]} }, []string{"spec.hostKeys.keys[0]", "not a public key"}},
 		{"a known_hosts line is refused as key", func(s *spec) { s.HostKeys.Keys = []string{"node1 " + hostKey} }, []string{"spec.hostKeys.keys[0]", "not a public key"}},
 		{"two keys in one entry are refused", func(s *spec) { s.HostKeys.Keys = []string{hostKey + "\n" + hostKey} }, []string{"spec.hostKeys.keys[0]", "not a public key"}},
+		{"the key of an authority for hosts is accepted", func(s *spec) {
+			s.HostKeys = v1alpha1.HostKeys{Policy: v1alpha1.HostKeyStrict, Keys: []string{"@cert-authority " + hostKey}, Principal: "node1.example.com"}
+		}, nil},
+		{"an authority with a list of hosts, as in known_hosts, is refused", func(s *spec) { s.HostKeys.Keys = []string{"@cert-authority *.example.com " + hostKey} }, []string{"spec.hostKeys.keys[0]", "'@cert-authority ' in front"}},
+		{"a revoked key is refused", func(s *spec) { s.HostKeys.Keys = []string{"@revoked " + hostKey} }, []string{"spec.hostKeys.keys[0]", "not a public key"}},
+		{"a principal with blanks is refused", func(s *spec) { s.HostKeys.Principal = "node 1" }, []string{"spec.hostKeys.principal"}},
 		{"the same key twice is refused", func(s *spec) { s.HostKeys.Keys = []string{hostKey, hostKey} }, []string{"spec.hostKeys.keys[1]", "Duplicate value"}},
 		{"an unknown host key policy is refused", func(s *spec) { s.HostKeys.Policy = "Never" }, []string{"spec.hostKeys.policy", "TrustOnFirstUse"}},
 		{"a bastion is accepted", func(s *spec) { s.BastionRef = &v1alpha1.LocalReference{Name: "bastion"} }, nil},

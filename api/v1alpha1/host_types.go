@@ -10,6 +10,8 @@ const (
 	SSHPrivateKeyKey = "ssh-privatekey"
 	// SSHPassphraseKey holds the passphrase of the private key, if it has one.
 	SSHPassphraseKey = "passphrase"
+	// SSHCertificateKey holds a user certificate for the private key, if it has one: the line of a file *-cert.pub.
+	SSHCertificateKey = "ssh-certificate"
 	// SSHPasswordKey holds the login password, used when the server offers password login.
 	SSHPasswordKey = "password"
 	// SudoPasswordKey holds the password for sudo; without it the login password is used.
@@ -36,13 +38,26 @@ type HostKeys struct {
 	Policy HostKeyPolicyMode `json:"policy,omitempty"`
 
 	// Keys are the machine's public host keys in authorized_keys form, for example "ssh-ed25519 AAAA...": the content of
-	// /etc/ssh/ssh_host_*_key.pub, one key per entry. Required for Strict.
+	// /etc/ssh/ssh_host_*_key.pub, one key per entry. An entry "@cert-authority ssh-ed25519 AAAA..." accepts every host certificate that this
+	// key has signed for the machine; see principal. Required for Strict.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MaxLength=4096
-	// +kubebuilder:validation:items:XValidation:rule="self.matches('^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh[.]com|sk-ecdsa-sha2-nistp256@openssh[.]com) AAAA[A-Za-z0-9+/]+={0,2}( [ -~]*)?$')",message="an entry of keys is not a public key: write its type and its base64 text on one line, for example 'ssh-ed25519 AAAAC3...', as in /etc/ssh/ssh_host_ed25519_key.pub"
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^(@cert-authority )?(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh[.]com|sk-ecdsa-sha2-nistp256@openssh[.]com) AAAA[A-Za-z0-9+/]+={0,2}( [ -~]*)?$')",message="an entry of keys is not a public key: write its type and its base64 text on one line, for example 'ssh-ed25519 AAAAC3...', as in /etc/ssh/ssh_host_ed25519_key.pub, with '@cert-authority ' in front for a key that signs certificates of hosts"
 	Keys []string `json:"keys,omitempty"`
+
+	// Principal is the name that the machine's host certificate must be for; address when left out. It matters only with an entry
+	// @cert-authority in keys.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_.:-]*$`
+	Principal string `json:"principal,omitempty"`
+
+	// PasswordOnFirstUse allows policy TrustOnFirstUse to send a password, for login or sudo, to a machine whose key nobody has listed or
+	// recorded before. False when left out: whoever answers first at the address would be told the password.
+	// +optional
+	PasswordOnFirstUse bool `json:"passwordOnFirstUse,omitempty"`
 }
 
 // SudoMode says how root rights are gained on a host.

@@ -45,7 +45,7 @@ func (w *world) testRecordedKeyChanges(t *testing.T) {
 	o.User = "pw"
 	o.Edit = func(kind string, object map[string]any) {
 		if kind == "Host" {
-			object["spec"].(map[string]any)["hostKeys"] = map[string]any{"policy": "TrustOnFirstUse"}
+			object["spec"].(map[string]any)["hostKeys"] = map[string]any{"policy": "TrustOnFirstUse", "passwordOnFirstUse": true}
 		}
 	}
 	if err := a.Describe(w.fleet, o); err != nil {

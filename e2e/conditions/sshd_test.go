@@ -3,7 +3,15 @@
 package conditions
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"os"
+	"strings"
 	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/kubewright/kubewright/e2e/hosts"
 )
 
 // sshdSettings are sshd's as hardening guides have them.
@@ -32,8 +40,84 @@ func sshdSettings() []condition {
 			code:    failed,
 			says:    []string{"host n2 (", "sshd of this bastion forbids user ops", "PermitOpen"},
 		},
+		certificates(),
+		passwordOnFirstUse(),
 	}
 }
+
+// certificates are a site's where nobody has keys on hosts, nor keys of hosts: an authority vouches for each side.
+func certificates() condition {
+	var authority, user string
+	return condition{
+		name: "a host that shows a certificate is logged in to with a certificate",
+		arrange: func(t *testing.T, s *site) {
+			_, private, err := ed25519.GenerateKey(rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			signer, err := ssh.NewSignerFromKey(private)
+			if err != nil {
+				t.Fatal(err)
+			}
+			authority = line(signer.PublicKey())
+			sign := func(kind uint32, principal string, key ssh.PublicKey) string {
+				cert := &ssh.Certificate{Key: key, CertType: kind, KeyId: "test", ValidPrincipals: []string{principal}, ValidBefore: ssh.CertTimeInfinity}
+				if err := cert.SignCert(rand.Reader, signer); err != nil {
+					t.Fatal(err)
+				}
+				return line(cert)
+			}
+			pem, err := os.ReadFile(s.fleet.KeyPath)
+			if err != nil {
+				t.Fatal(err)
+			}
+			own, err := ssh.ParsePrivateKey(pem)
+			if err != nil {
+				t.Fatal(err)
+			}
+			user = sign(ssh.UserCert, "ops", own.PublicKey())
+			host, err := s.fleet.Host("n1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(s.exec(t, "n1", "cat", "/etc/ssh/ssh_host_ed25519_key.pub")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.put(t, "n1", "/etc/ssh/test_ca.pub", authority+"\n")
+			s.put(t, "n1", "/etc/ssh/test_host-cert.pub", sign(ssh.HostCert, host.Address.String(), key)+"\n")
+			s.sshd(t, "n1", "HostKey /etc/ssh/ssh_host_ed25519_key\nHostCertificate /etc/ssh/test_host-cert.pub\nTrustedUserCAKeys /etc/ssh/test_ca.pub\nAuthorizedKeysFile none\n")
+		},
+		edit: func(kind string, object map[string]any) {
+			switch kind {
+			case "Secret":
+				object["stringData"].(map[string]any)["ssh-certificate"] = user
+			case "Host":
+				object["spec"].(map[string]any)["hostKeys"] = map[string]any{"policy": "Strict", "keys": []any{"@cert-authority " + authority}}
+			}
+		},
+	}
+}
+
+func passwordOnFirstUse() condition {
+	return condition{
+		name: "a password is not told to a host that is seen for the first time",
+		edit: func(kind string, object map[string]any) {
+			switch kind {
+			case "Secret":
+				object["stringData"] = map[string]any{"password": hosts.HardPassword}
+			case "Host":
+				spec := object["spec"].(map[string]any)
+				spec["user"], spec["hostKeys"] = "pw", map[string]any{"policy": "TrustOnFirstUse"}
+			}
+		},
+		code:  failed,
+		says:  []string{"host n1 (", "a password would be sent", "spec.hostKeys.keys", "spec.hostKeys.passwordOnFirstUse"},
+		hides: []string{hosts.HardPassword},
+	}
+}
+
+func line(key ssh.PublicKey) string { return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))) }
 
 // behind makes a host reachable through another one only.
 func behind(host, bastion string) func(kind string, object map[string]any) {

@@ -21,7 +21,7 @@ func TestAHostBehindABastionGetsItsContentThroughIt(t *testing.T) {
 			if kind != "Host" {
 				return
 			}
-			spec["hostKeys"] = map[string]any{"policy": "TrustOnFirstUse"}
+			spec["hostKeys"] = map[string]any{"policy": "TrustOnFirstUse", "passwordOnFirstUse": true}
 			if object["metadata"].(map[string]any)["name"] == "n2" {
 				spec["bastionRef"] = map[string]any{"name": "n1"}
 			}

@@ -28,11 +28,12 @@ func resolve(access map[string]HostAccess, name string, record func(ctx context.
 		Port:    int(spec.Port),
 		User:    spec.User,
 		Auth: ssh.Auth{
-			PrivateKey: a.Credentials[v1alpha1.SSHPrivateKeyKey],
-			Passphrase: a.Credentials[v1alpha1.SSHPassphraseKey],
-			Password:   string(a.Credentials[v1alpha1.SSHPasswordKey]),
+			PrivateKey:  a.Credentials[v1alpha1.SSHPrivateKeyKey],
+			Passphrase:  a.Credentials[v1alpha1.SSHPassphraseKey],
+			Certificate: a.Credentials[v1alpha1.SSHCertificateKey],
+			Password:    string(a.Credentials[v1alpha1.SSHPasswordKey]),
 		},
-		HostKeys: hostKeys(a.Host, record),
+		HostKeys: hostKeys(a, record),
 		Sudo:     sudo(spec, a.Credentials),
 	}
 	if t.User == "" {
@@ -52,9 +53,11 @@ func resolve(access map[string]HostAccess, name string, record func(ctx context.
 	return t, nil
 }
 
-// hostKeys: listed keys are trusted in either policy; a recorded one only where keys are trusted on first use.
-func hostKeys(host v1alpha1.Host, record func(ctx context.Context, host, key string) error) ssh.HostKeyPolicy {
-	policy := ssh.HostKeyPolicy{Mode: ssh.Strict, Known: host.Spec.HostKeys.Keys}
+// hostKeys: listed keys are trusted in either policy; a recorded one only where keys are trusted on first use. Whoever is first to answer
+// at an address is told no password unless the Host says so: neither is its key recorded then, or the next try would tell it.
+func hostKeys(a HostAccess, record func(ctx context.Context, host, key string) error) ssh.HostKeyPolicy {
+	host := a.Host
+	policy := ssh.HostKeyPolicy{Mode: ssh.Strict, Known: host.Spec.HostKeys.Keys, Principal: host.Spec.HostKeys.Principal}
 	if host.Spec.HostKeys.Policy == v1alpha1.HostKeyStrict {
 		return policy
 	}
@@ -62,7 +65,16 @@ func hostKeys(host v1alpha1.Host, record func(ctx context.Context, host, key str
 	if len(policy.Known) == 0 && host.Status.HostKey != "" {
 		policy.Known = []string{host.Status.HostKey}
 	}
-	policy.Record = func(ctx context.Context, line string) error { return record(ctx, host.Name, line) }
+	policy.Record = func(ctx context.Context, line string) error {
+		if SendsPassword(a) && !host.Spec.HostKeys.PasswordOnFirstUse {
+			return &ssh.KeyRefusedError{
+				Why: "a password would be sent, which goes only to a host whose key is known",
+				Next: "compare it with `ssh-keygen -lf` of the files /etc/ssh/ssh_host_*_key.pub on the machine and put the public key into spec.hostKeys.keys of the Host, " +
+					"or log in with a private key and let sudo ask for no password, or set spec.hostKeys.passwordOnFirstUse of the Host if whoever answers first may be told it",
+			}
+		}
+		return record(ctx, host.Name, line)
+	}
 	return policy
 }
 

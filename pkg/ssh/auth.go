@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -21,6 +22,8 @@ type Auth struct {
 	PrivateKey []byte
 	// Passphrase opens PrivateKey when that is encrypted.
 	Passphrase []byte
+	// Certificate is a user certificate for PrivateKey, the content of a file *-cert.pub; empty for none. It is offered before the bare key.
+	Certificate []byte
 	// Password is used for the password method, or for a keyboard-interactive dialogue of a single hidden question.
 	Password string
 }
@@ -45,7 +48,7 @@ func (Auth) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // credentials hold secrets behind functions: whatever prints the surrounding struct prints addresses.
 type credentials struct {
-	signer   ssh.Signer
+	signers  []ssh.Signer
 	password func() string
 }
 
@@ -53,11 +56,12 @@ type credentials struct {
 func (a Auth) credentials() (credentials, string) {
 	var c credentials
 	if len(a.PrivateKey) > 0 {
+		var signer ssh.Signer
 		var err error
 		if len(a.Passphrase) > 0 {
-			c.signer, err = ssh.ParsePrivateKeyWithPassphrase(a.PrivateKey, a.Passphrase)
+			signer, err = ssh.ParsePrivateKeyWithPassphrase(a.PrivateKey, a.Passphrase)
 		} else {
-			c.signer, err = ssh.ParsePrivateKey(a.PrivateKey)
+			signer, err = ssh.ParsePrivateKey(a.PrivateKey)
 		}
 		var locked *ssh.PassphraseMissingError
 		switch {
@@ -68,11 +72,24 @@ func (a Auth) credentials() (credentials, string) {
 		case err != nil:
 			return c, "the private key cannot be read: is it in PEM or OpenSSH form, and complete?"
 		}
+		if signer, err = withoutSHA1(signer); err != nil {
+			return c, "the private key cannot be used: " + err.Error()
+		}
+		if len(a.Certificate) > 0 {
+			signed, reason := certificateOf(signer, a.Certificate, time.Now())
+			if reason != "" {
+				return c, reason
+			}
+			c.signers = append(c.signers, signed)
+		}
+		c.signers = append(c.signers, signer)
+	} else if len(a.Certificate) > 0 {
+		return c, "there is a certificate and no private key that it is for"
 	}
 	if a.Password != "" {
 		c.password = func() string { return a.Password }
 	}
-	if c.signer == nil && c.password == nil {
+	if len(c.signers) == 0 && c.password == nil {
 		return c, "there is neither a private key nor a password"
 	}
 	return c, ""
@@ -124,10 +141,10 @@ var errNotAnswered = errors.New("the dialogue is not a plain question for the pa
 // methods are the ways to log in, in the order in which they are tried.
 func (c credentials) methods(a *attempt) []ssh.AuthMethod {
 	var out []ssh.AuthMethod
-	if c.signer != nil {
+	if len(c.signers) > 0 {
 		out = append(out, ssh.PublicKeysCallback(func() ([]ssh.Signer, error) {
 			a.note(methodPublicKey)
-			return []ssh.Signer{c.signer}, nil
+			return c.signers, nil
 		}))
 	}
 	if c.password != nil {

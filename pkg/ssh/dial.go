@@ -59,7 +59,7 @@ func connect(ctx context.Context, s settings, jump *Client, afterClose func()) (
 	keys := &verifier{ctx: ctx, endpoint: s.endpoint, policy: s.policy}
 	tries := &attempt{}
 	config := &ssh.ClientConfig{
-		Config:            ssh.Config{Ciphers: cipherOrder()},
+		Config:            ssh.Config{KeyExchanges: keyExchanges(), Ciphers: cipherOrder(), MACs: macs()},
 		User:              s.user,
 		Auth:              s.auth.methods(tries),
 		ClientVersion:     clientVersion,
@@ -112,10 +112,14 @@ func handshakeError(ctx context.Context, s settings, keys *verifier, tries *atte
 		return changed
 	}
 	var mismatch *ssh.AlgorithmNegotiationError
-	if errors.As(err, &mismatch) && len(s.policy.known) > 0 && strings.Contains(mismatch.What, "host key") {
+	negotiated := errors.As(err, &mismatch)
+	if negotiated && s.policy.knows() && strings.Contains(mismatch.What, "host key") {
 		// The host has keys, but none of a type that we know of it.
 		return &HostKeyChangedError{Endpoint: s.endpoint, Want: s.policy.fingerprints(),
 			Got: "no key of a known type, only " + strings.Join(mismatch.RequestedAlgorithms, ", ")}
+	}
+	if negotiated {
+		return &UnreachableError{Endpoint: s.endpoint, Phase: PhaseHandshake, Err: &AlgorithmError{Endpoint: s.endpoint, What: mismatch.What, Offered: mismatch.RequestedAlgorithms}}
 	}
 	if accepted != nil && ctx.Err() == nil && !isTransport(err) {
 		tried, allowed := tries.result()

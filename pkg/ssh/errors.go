@@ -160,6 +160,21 @@ func (e *UnreachableError) Error() string {
 // Unwrap gives the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
+// AlgorithmError says that a host's sshd offers no algorithm of a kind that is safe. Nothing was sent.
+type AlgorithmError struct {
+	Endpoint
+	// What is the kind: key exchange, host key, cipher or MAC.
+	What string
+	// Offered is what the sshd has.
+	Offered []string
+}
+
+// Error implements error.
+func (e *AlgorithmError) Error() string {
+	return fmt.Sprintf("its sshd offers no safe algorithm for %s, only %s: update it, or allow others in its sshd_config "+
+		"(KexAlgorithms, HostKeyAlgorithms, Ciphers, MACs)", e.What, strings.Join(e.Offered, ", "))
+}
+
 // ForwardingProhibitedError says that a bastion, which stands and let us in, allows no connections through it to the next host.
 type ForwardingProhibitedError struct {
 	// Endpoint is the bastion.
@@ -312,6 +327,7 @@ func IsRetryable(err error) bool {
 		far      *UnreachableError
 		lost     *ConnectionLostError
 		forbid   *ForwardingProhibitedError
+		old      *AlgorithmError
 		session  *SessionError
 		canceled = errors.Is(err, context.Canceled)
 	)
@@ -319,7 +335,7 @@ func IsRetryable(err error) bool {
 	case err == nil, canceled:
 		return false
 	case errors.As(err, &target), errors.As(err, &changed), errors.As(err, &unknown), errors.As(err, &auth),
-		errors.As(err, &forbid):
+		errors.As(err, &forbid), errors.As(err, &old):
 		return false
 	case errors.As(err, &sudo):
 		return sudo.Reason == NoAnswer

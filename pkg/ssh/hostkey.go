@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -32,10 +33,13 @@ func (m HostKeyMode) String() string {
 
 // HostKeyPolicy says which keys a host may present.
 type HostKeyPolicy struct {
-	// Mode matters only while Known is empty. A key that is known is never replaced by this package.
+	// Mode matters only while Known is empty, of keys and of authorities. A key that is known is never replaced by this package.
 	Mode HostKeyMode
-	// Known are the keys of the host, one "type base64 [comment]" line each, as in authorized_keys.
+	// Known are the keys of the host, one "type base64 [comment]" line each, as in authorized_keys. A line that begins with
+	// "@cert-authority " holds a key whose certificates for hosts are trusted, as in known_hosts without its list of hosts.
 	Known []string
+	// Principal is the name that a certificate of the host must be for; Target.Address when empty.
+	Principal string
 	// Record is called once, with the line to remember, when a key is trusted on first use: after the host has proved
 	// that it owns the key and before any credential is sent. Its error ends the connection: an *OtherKeyError makes the
 	// key a changed one, a *KeyRefusedError an unknown one, and everything else is worth another try. It is required with
@@ -45,19 +49,26 @@ type HostKeyPolicy struct {
 
 // hostKeyPolicy is a HostKeyPolicy whose keys are parsed.
 type hostKeyPolicy struct {
-	mode   HostKeyMode
-	known  []ssh.PublicKey
-	record func(ctx context.Context, line string) error
+	mode  HostKeyMode
+	known []ssh.PublicKey
+	// authorities sign certificates of hosts, which must be for principal.
+	authorities []ssh.PublicKey
+	principal   string
+	record      func(ctx context.Context, line string) error
 }
 
 // parse reads the known keys; the second result says what is wrong.
-func (p HostKeyPolicy) parse() (hostKeyPolicy, string) {
-	out := hostKeyPolicy{mode: p.Mode, record: p.Record}
+func (p HostKeyPolicy) parse(address string) (hostKeyPolicy, string) {
+	out := hostKeyPolicy{mode: p.Mode, record: p.Record, principal: p.Principal}
+	if out.principal == "" {
+		out.principal = address
+	}
 	for i, line := range p.Known {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
+		line, authority := strings.CutPrefix(line, authorityMarker+" ")
 		key, _, options, rest, err := ssh.ParseAuthorizedKey([]byte(line))
 		switch {
 		case err != nil || len(options) > 0 || len(bytes.TrimSpace(rest)) > 0:
@@ -65,12 +76,16 @@ func (p HostKeyPolicy) parse() (hostKeyPolicy, string) {
 		case len(algorithmsFor(key.Type())) == 0:
 			return out, "known key " + strconv.Itoa(i+1) + " is of type " + key.Type() + ", which is not accepted: use ed25519, ecdsa or rsa"
 		}
-		out.known = append(out.known, key)
+		if authority {
+			out.authorities = append(out.authorities, key)
+		} else {
+			out.known = append(out.known, key)
+		}
 	}
 	switch {
 	case p.Mode != Strict && p.Mode != TrustOnFirstUse:
 		return out, "the mode is unknown"
-	case p.Mode == TrustOnFirstUse && len(out.known) == 0 && p.Record == nil:
+	case p.Mode == TrustOnFirstUse && !out.knows() && p.Record == nil:
 		return out, "trust on first use needs a way to record the key"
 	}
 	return out, ""
@@ -96,18 +111,27 @@ func algorithmsFor(keyType string) []string {
 // present another one and look as if it had changed.
 func (p hostKeyPolicy) algorithms() []string {
 	var out []string
+	if len(p.authorities) > 0 {
+		out = append(out, certificateAlgorithms()...)
+	}
 	for _, t := range keyTypes() {
-		if len(p.known) == 0 || slices.ContainsFunc(p.known, func(k ssh.PublicKey) bool { return k.Type() == t }) {
+		if !p.knows() || slices.ContainsFunc(p.known, func(k ssh.PublicKey) bool { return k.Type() == t }) {
 			out = append(out, algorithmsFor(t)...)
 		}
 	}
 	return out
 }
 
+// knows reports whether anything is known of the host: a key, or who vouches for it.
+func (p hostKeyPolicy) knows() bool { return len(p.known) > 0 || len(p.authorities) > 0 }
+
 func (p hostKeyPolicy) fingerprints() []string {
-	out := make([]string, 0, len(p.known))
+	out := make([]string, 0, len(p.known)+len(p.authorities))
 	for _, k := range p.known {
 		out = append(out, fingerprint(k))
+	}
+	for _, k := range p.authorities {
+		out = append(out, "a certificate for "+p.principal+" signed by "+fingerprint(k))
 	}
 	return out
 }
@@ -119,8 +143,15 @@ func (p hostKeyPolicy) judge(ctx context.Context, e Endpoint, key ssh.PublicKey)
 			return nil
 		}
 	}
+	if cert, ok := key.(*ssh.Certificate); ok {
+		err := vouched(cert, p.authorities, p.principal, time.Now())
+		if err == nil {
+			return nil
+		}
+		return &HostKeyChangedError{Endpoint: e, Want: p.fingerprints(), Got: "a certificate of " + fingerprint(cert.Key) + " that is not accepted: " + err.Error()}
+	}
 	switch {
-	case len(p.known) > 0:
+	case p.knows():
 		return &HostKeyChangedError{Endpoint: e, Want: p.fingerprints(), Got: fingerprint(key)}
 	case p.mode != TrustOnFirstUse:
 		return &UnknownHostKeyError{Endpoint: e, Got: fingerprint(key)}

@@ -220,7 +220,7 @@ func (p *Pool) key(t Target) string {
 	h := hmac.New(sha256.New, p.salt)
 	for {
 		for _, field := range [][]byte{
-			[]byte(t.endpoint().Address), []byte(t.User), t.Auth.PrivateKey, t.Auth.Passphrase, []byte(t.Auth.Password),
+			[]byte(t.endpoint().Address), []byte(t.User), t.Auth.PrivateKey, t.Auth.Passphrase, t.Auth.Certificate, []byte(t.Auth.Password),
 			[]byte(t.Sudo.Mode.String()), []byte(t.Sudo.Password),
 		} {
 			_, _ = fmt.Fprintf(h, "%d:", len(field)) // a hash never fails

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-
-	"golang.org/x/crypto/ssh"
 )
 
 const (
@@ -124,7 +122,7 @@ func (t Target) checkOne() (settings, error) {
 	if s.auth, reason = t.Auth.credentials(); reason != "" {
 		return bad("auth", reason)
 	}
-	if s.policy, reason = t.HostKeys.parse(); reason != "" {
+	if s.policy, reason = t.HostKeys.parse(t.Address); reason != "" {
 		return bad("hostKeys", reason)
 	}
 	return s, nil
@@ -140,13 +138,4 @@ func (t Target) endpoint() Endpoint {
 		name = t.Address
 	}
 	return Endpoint{Host: name, Address: net.JoinHostPort(t.Address, strconv.Itoa(port))}
-}
-
-// cipherOrder prefers AES-GCM with the short key, which CPUs with AES instructions do fastest, then ChaCha20 for those
-// without; the rest is there for old servers.
-func cipherOrder() []string {
-	return []string{
-		ssh.CipherAES128GCM, ssh.CipherChaCha20Poly1305, ssh.CipherAES256GCM,
-		ssh.CipherAES128CTR, ssh.CipherAES192CTR, ssh.CipherAES256CTR,
-	}
 }

@@ -127,10 +127,22 @@ func Shell(shell string, env ...string) Handler {
 			return 127
 		}
 		go func() {
-			_, _ = io.Copy(in, e.Stdin)
+			copyAll(in, e.Stdin)
 			_ = in.Close()
 		}()
 		_ = cmd.Wait()
 		return cmd.ProcessState.ExitCode()
+	}
+}
+
+// copyAll carries what arrived before a connection broke, as sshd does: the library reports the break with the first bytes that are read
+// after it, and holds more.
+func copyAll(to io.Writer, from io.Reader) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if _, werr := to.Write(buf[:n]); werr != nil || n == 0 && err != nil {
+			return
+		}
 	}
 }

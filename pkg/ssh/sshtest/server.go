@@ -29,6 +29,10 @@ type Config struct {
 	Forward bool
 	// RekeyThreshold makes the server exchange keys anew after so many bytes; the library's default when 0.
 	RekeyThreshold uint64
+	// Algorithms are what it knows; the library's default where empty.
+	Algorithms ssh.Config
+	// UserAuthorities sign certificates with which the accounts they name may be logged in to.
+	UserAuthorities []ssh.PublicKey
 }
 
 // User is an account.
@@ -391,9 +395,12 @@ func (s *Server) serverConfig() *ssh.ServerConfig {
 		return nil
 	}
 	c := &ssh.ServerConfig{
-		Config: ssh.Config{RekeyThreshold: s.config.RekeyThreshold},
+		Config: s.config.Algorithms,
 		PublicKeyCallback: func(m ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 			note(Attempt{User: m.User(), Method: "publickey", Secret: Line(key)})
+			if _, ok := key.(*ssh.Certificate); ok {
+				return s.certificates().Authenticate(m, key)
+			}
 			for _, k := range s.config.Users[m.User()].Keys {
 				if Line(k) == Line(key) {
 					return &ssh.Permissions{}, nil
@@ -402,6 +409,7 @@ func (s *Server) serverConfig() *ssh.ServerConfig {
 			return nil, errRefused
 		},
 	}
+	c.RekeyThreshold = s.config.RekeyThreshold
 	var plain, dialogue bool
 	for _, u := range s.config.Users {
 		plain = plain || u.Password != "" && !u.KeyboardInteractive
@@ -433,6 +441,18 @@ func (s *Server) serverConfig() *ssh.ServerConfig {
 		c.AddHostKey(k)
 	}
 	return c
+}
+
+// certificates judges those of users.
+func (s *Server) certificates() *ssh.CertChecker {
+	return &ssh.CertChecker{IsUserAuthority: func(key ssh.PublicKey) bool {
+		for _, a := range s.config.UserAuthorities {
+			if Line(a) == Line(key) {
+				return true
+			}
+		}
+		return false
+	}}
 }
 
 // forward connects a tunnel to where it should lead.
