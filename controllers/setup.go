@@ -16,6 +16,7 @@ import (
 	"github.com/kubewright/kubewright/controllers/internal/wake"
 	"github.com/kubewright/kubewright/controllers/offlinemanifest"
 	"github.com/kubewright/kubewright/controllers/operation"
+	"github.com/kubewright/kubewright/pkg/addresses"
 	"github.com/kubewright/kubewright/pkg/provision"
 )
 
@@ -38,6 +39,8 @@ type Options struct {
 	BundleRoots []string
 	// Sources says where else bundles may come from, into which store, and how. Its Roots are those of BundleRoots.
 	Sources offlinemanifest.Sources
+	// Addresses that hosts and API servers may have; the zero value refuses this very machine, the link, and metadata of clouds.
+	Addresses addresses.Policy
 	// MaxConcurrentOperations over all clusters; 10 when zero.
 	MaxConcurrentOperations int
 	// ProgressInterval is how often the status of an operation under way is written at most; 1 s when zero.
@@ -81,7 +84,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		options.HealthInterval = defaultHealthInterval
 	}
 	if options.HealthChecker == nil {
-		options.HealthChecker = &health.API{Secrets: mgr.GetAPIReader()}
+		options.HealthChecker = &health.API{Secrets: mgr.GetAPIReader(), Addresses: options.Addresses}
 	}
 	if options.Now == nil {
 		options.Now = time.Now
@@ -104,7 +107,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		}},
 		{"Host", &host.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}},
 		{"ClusterOperation", &operation.Reconciler{
-			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Runner: options.Runner, Bundles: options.Bundles,
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Runner: options.Runner, Bundles: options.Bundles, Addresses: options.Addresses,
 			MaxConcurrent: options.MaxConcurrentOperations, ProgressInterval: options.ProgressInterval,
 			Events: mgr.GetEventRecorder("kubewright-operation"), Now: options.Now,
 		}},

@@ -13,6 +13,7 @@ import (
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/controllers/internal/phase"
 	"github.com/kubewright/kubewright/controllers/offlinemanifest"
+	"github.com/kubewright/kubewright/pkg/addresses"
 	"github.com/kubewright/kubewright/pkg/capi"
 	"github.com/kubewright/kubewright/pkg/provision"
 )
@@ -47,6 +48,8 @@ type Reconciler struct {
 	Runner provision.Runner
 	// Bundles to take content from.
 	Bundles Bundles
+	// Addresses that hosts may have.
+	Addresses addresses.Policy
 	// MaxConcurrent operations, over all clusters.
 	MaxConcurrent int
 	// ProgressInterval is how often a status under way is written at most.

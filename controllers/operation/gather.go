@@ -36,6 +36,7 @@ func (s *scope) gather(ctx context.Context) (provision.Request, error) {
 		Cluster:       *s.cluster.DeepCopy(),
 		Hosts:         access,
 		Leaving:       leaving,
+		Addresses:     s.Addresses,
 		RecordHostKey: s.hostKeyRecorder(s.operation.Namespace),
 	}
 	if s.isReset() {

@@ -16,6 +16,7 @@ import (
 	fakeclient "sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/addresses"
 	"github.com/kubewright/kubewright/pkg/bundle"
 	"github.com/kubewright/kubewright/pkg/engine"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
@@ -99,6 +100,7 @@ func newAddition(t *testing.T, size int) *addition {
 	a := &addition{machines: map[string]*machine{}, joins: workers[len(workers)-1]}
 	b := smallBundle(t)
 	r := Request{
+		Addresses:   addresses.Local(),
 		Operation:   v1alpha1.ClusterOperation{ObjectMeta: metav1.ObjectMeta{Name: "demo-scale-1"}, Spec: v1alpha1.ClusterOperationSpec{Type: v1alpha1.ScaleOperation}},
 		Cluster:     *spec,
 		Bundle:      b,

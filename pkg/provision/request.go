@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/addresses"
 	"github.com/kubewright/kubewright/pkg/bundle"
 	"github.com/kubewright/kubewright/pkg/engine"
 	"github.com/kubewright/kubewright/pkg/pki"
@@ -54,6 +55,9 @@ type Request struct {
 	Authorities *pki.Authorities
 	// Bundle is the opened bundle of the cluster's OfflineManifest, already checked against its digest.
 	Bundle *bundle.Bundle
+	// Addresses says which addresses hosts and bastions may have; the zero value refuses this very machine, the link, and what hands out a
+	// cloud's credentials.
+	Addresses addresses.Policy
 	// Sink receives events. It may be nil.
 	Sink engine.Sink
 	// RecordHostKey persists the key of a host seen for the first time, before any credential is sent to it. An error stops the connection;

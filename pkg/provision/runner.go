@@ -132,7 +132,7 @@ func (r *runner) prepare(request Request) (*execution, error) {
 		request: request, options: r.options, desired: cluster, specDigest: specDigest, leaving: leaving, content: content, facts: map[string]*hostapi.Facts{},
 		removed: removals{tries: map[string]int{}, done: map[string]RemovedHost{}},
 		sessions: &sessions{
-			operation: request.Operation.Name, holder: r.options.Holder, peers: peers, access: access, record: request.RecordHostKey,
+			operation: request.Operation.Name, holder: r.options.Holder, peers: peers, judge: request.Addresses.Judge, access: access, record: request.RecordHostKey,
 			bundle: request.Bundle, release: release, blobs: content.handler, pool: pool, hosts: map[string]*session{},
 		},
 	}

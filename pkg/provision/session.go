@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -25,6 +26,8 @@ const leaseWait = 90 * time.Second
 // sessions holds at most one connection and one helper session per host, made when first asked for and again when lost.
 type sessions struct {
 	operation, holder string
+	// judge refuses addresses that hosts must not have; nil refuses none.
+	judge func(netip.Addr) error
 	// peers are the addresses of the cluster that connections from hosts may lead to.
 	peers   []string
 	access  map[string]HostAccess
@@ -184,6 +187,9 @@ func (s *sessions) connect(ctx context.Context, host string, one *session, repor
 	t, err := target(s.access, host, s.record)
 	if err != nil {
 		return err
+	}
+	for hop := &t; hop != nil; hop = hop.Bastion {
+		hop.Judge = s.judge
 	}
 	one.connections++
 	if one.client, one.release, err = s.pool.Get(ctx, t); err != nil {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
+	"syscall"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -47,7 +49,10 @@ func connect(ctx context.Context, s settings, jump *Client, afterClose func()) (
 		fmt.Errorf("no answer within %s: %w", s.timeout, context.DeadlineExceeded))
 	defer cancel()
 
-	raw, err := dialRaw(ctx, s.endpoint.Address, jump)
+	raw, err := dialRaw(ctx, s, jump)
+	if refused, ok := errors.AsType[*addressError](err); ok {
+		return nil, &TargetError{Endpoint: s.endpoint, Field: "address", Reason: refused.Error()}
+	}
 	if jump != nil && isProhibited(err) {
 		return nil, &UnreachableError{Endpoint: s.endpoint, Phase: PhaseBastion,
 			Err: &ForwardingProhibitedError{Endpoint: jump.endpoint, User: jump.user, To: s.endpoint.Address}}
@@ -86,13 +91,42 @@ func connect(ctx context.Context, s settings, jump *Client, afterClose func()) (
 }
 
 // dialRaw opens the stream under a connection.
-func dialRaw(ctx context.Context, address string, jump *Client) (net.Conn, error) {
+func dialRaw(ctx context.Context, s settings, jump *Client) (net.Conn, error) {
 	if jump != nil {
-		return jump.DialContext(ctx, "tcp", address)
+		if to, err := netip.ParseAddrPort(s.endpoint.Address); err == nil {
+			if err := s.judged(to.Addr()); err != nil {
+				return nil, err
+			}
+		}
+		return jump.DialContext(ctx, "tcp", s.endpoint.Address)
 	}
-	var d net.Dialer
-	return d.DialContext(ctx, "tcp", address)
+	// The address is judged when it is connected to: what a name stood for when it was looked at before does not count.
+	d := net.Dialer{ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+		to, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return fmt.Errorf("connect to %s: %w", address, err)
+		}
+		return s.judged(to.Addr())
+	}}
+	return d.DialContext(ctx, "tcp", s.endpoint.Address)
 }
+
+// judged asks Target.Judge.
+func (s settings) judged(addr netip.Addr) error {
+	if s.judge == nil {
+		return nil
+	}
+	if err := s.judge(addr); err != nil {
+		return &addressError{err}
+	}
+	return nil
+}
+
+// addressError is a refusal of Target.Judge.
+type addressError struct{ err error }
+
+func (e *addressError) Error() string { return e.err.Error() }
+func (e *addressError) Unwrap() error { return e.err }
 
 // isProhibited reports whether a server refused a tunnel because it allows none to there, whatever may listen: OpenSSH says so for
 // AllowTcpForwarding, DisableForwarding, PermitOpen and the options of a key alike (RFC 4254, section 5.1).

@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,9 @@ type Target struct {
 	Name string
 	// Address is an IP address or a DNS name, without port.
 	Address string
+	// Judge, when set, may refuse the IP address that is about to be connected to; behind a bastion, which looks names up itself, only one
+	// that Address gives as such. Its error is that of field "address".
+	Judge func(netip.Addr) error
 	// Port is DefaultPort when zero.
 	Port int
 	// User is the account to log in with.
@@ -58,6 +62,7 @@ type KeepAlive struct {
 // settings is a Target that has been checked, with its defaults filled in and its keys parsed.
 type settings struct {
 	endpoint  Endpoint
+	judge     func(netip.Addr) error
 	user      string
 	policy    hostKeyPolicy
 	auth      credentials
@@ -105,7 +110,7 @@ func (t Target) checkOne() (settings, error) {
 	case t.KeepAlive.Interval < 0 || t.KeepAlive.Misses < 0:
 		return bad("keepAlive", "is negative")
 	}
-	s := settings{endpoint: t.endpoint(), user: t.User, timeout: t.ConnectTimeout, keepAlive: t.KeepAlive}
+	s := settings{endpoint: t.endpoint(), judge: t.Judge, user: t.User, timeout: t.ConnectTimeout, keepAlive: t.KeepAlive}
 	if s.timeout == 0 {
 		s.timeout = DefaultConnectTimeout
 	}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/kubewright/kubewright/pkg/addresses"
 	"github.com/kubewright/kubewright/pkg/capi"
 )
 
@@ -35,7 +36,7 @@ func (a *API) access(ctx context.Context, cluster client.ObjectKey) (*access, er
 		}
 		return nil, fmt.Errorf("%w: read the Secret %s: %w", ErrNotChecked, key, err)
 	}
-	found, reason := newAccess(capi.KubeconfigFrom(secret))
+	found, reason := newAccess(capi.KubeconfigFrom(secret), a.Addresses)
 	if reason != "" {
 		return nil, &CredentialsError{key.String(), reason + "; delete it, and it is made anew"}
 	}
@@ -45,7 +46,7 @@ func (a *API) access(ctx context.Context, cluster client.ObjectKey) (*access, er
 // newAccess makes a client of a kubeconfig as the Cluster controller writes it, with the certificates inside. All else that a
 // kubeconfig can say is refused: files of this machine and programs to be run here are not for a Secret to choose, and a server that
 // is not verified is not the cluster. The reason never holds a value.
-func newAccess(kubeconfig []byte) (found *access, reason string) {
+func newAccess(kubeconfig []byte, policy addresses.Policy) (found *access, reason string) {
 	config, err := clientcmd.Load(kubeconfig)
 	if err != nil {
 		return nil, "holds no kubeconfig"
@@ -66,7 +67,7 @@ func newAccess(kubeconfig []byte) (found *access, reason string) {
 	return &access{
 		server: strings.TrimSuffix(server.Server, "/"),
 		client: &http.Client{
-			Transport: &http.Transport{MaxResponseHeaderBytes: maxHeader, TLSClientConfig: &tls.Config{
+			Transport: &http.Transport{DialContext: policy.Dial, MaxResponseHeaderBytes: maxHeader, TLSClientConfig: &tls.Config{
 				MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: []tls.Certificate{pair}, ServerName: server.TLSServerName,
 			}},
 			// An API server sends nobody elsewhere; who does is none.

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/addresses"
 	"github.com/kubewright/kubewright/pkg/host/inbound"
 )
 
@@ -46,6 +47,8 @@ var nodeLimits = inbound.Limits{Bytes: 2 << 20, Values: 32 << 10}
 type API struct {
 	// Secrets reads the kubeconfigs, from the API server: no cache should hold them.
 	Secrets client.Reader
+	// Addresses that API servers may have.
+	Addresses addresses.Policy
 	// Timeout for the answer to /readyz; 5 s when zero.
 	Timeout time.Duration
 }

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewright/kubewright/controllers/cluster/health"
+	"github.com/kubewright/kubewright/pkg/addresses"
 	"github.com/kubewright/kubewright/pkg/capi"
 	"github.com/kubewright/kubewright/pkg/pki"
 )
@@ -87,7 +88,7 @@ func checkerFor(t *testing.T, config *clientcmdapi.Config) *health.API {
 	content := must[[]byte](t)(clientcmd.Write(*config))
 	return &health.API{
 		Secrets: oneSecret{secret: capi.KubeconfigSecret("fleet", "demo", content, metav1.OwnerReference{})},
-		Timeout: 300 * time.Millisecond,
+		Timeout: 300 * time.Millisecond, Addresses: addresses.Local(),
 	}
 }
 
@@ -267,6 +268,21 @@ func TestOnlyAKubeconfigWithItsCertificatesInsideIsUsed(t *testing.T) {
 	_, err := (&health.API{Secrets: oneSecret{}}).Check(t.Context(), demo)
 	if _, ok := errors.AsType[*health.CredentialsError](err); !ok {
 		t.Errorf("without a Secret: %v", err)
+	}
+}
+
+func TestAnAPIServerAtAnAddressThatIsNotAllowedIsNotAsked(t *testing.T) {
+	asked := false
+	ca, config := authority(t)
+	config.Clusters["c"].Server = serve(t, ca, time.Hour, func(http.ResponseWriter, *http.Request) { asked = true }).URL
+	checker := checkerFor(t, config)
+	checker.Addresses = addresses.Policy{}
+	_, err := checker.Check(t.Context(), demo)
+	if err == nil || !strings.Contains(err.Error(), "127.0.0.1 is this very machine, which is not connected to") || !strings.Contains(err.Error(), "--allow-network") {
+		t.Errorf("got %v", err)
+	}
+	if asked {
+		t.Error("it was asked")
 	}
 }
 

@@ -10,31 +10,12 @@ import (
 	"syscall"
 	"time"
 
+	place "github.com/kubewright/kubewright/pkg/addresses"
 	"github.com/kubewright/kubewright/pkg/fetch"
 )
 
 // dialTimeout bounds the making of one TCP connection.
 const dialTimeout = 30 * time.Second
-
-// metadata are addresses outside the link's own range on which clouds hand out credentials to whoever asks from inside.
-var metadata = []netip.Addr{
-	netip.MustParseAddr("fd00:ec2::254"),   // AWS, IPv6
-	netip.MustParseAddr("fd00:ec2::23"),    // AWS, IPv6, the agent that gives pods of EKS their credentials
-	netip.MustParseAddr("fd20:ce::254"),    // Google, IPv6
-	netip.MustParseAddr("100.100.100.200"), // Alibaba
-	netip.MustParseAddr("192.0.0.192"),     // Oracle
-	netip.MustParseAddr("168.63.129.16"),   // Azure
-}
-
-var (
-	// nat64 and sixToFour carry an IPv4 address inside one of IPv6 (RFC 6052, RFC 3056).
-	nat64     = netip.MustParsePrefix("64:ff9b::/96")
-	sixToFour = netip.MustParsePrefix("2002::/16")
-	// shared is the range between carriers and their customers (RFC 6598); sites use it like a private one.
-	shared = netip.MustParsePrefix("100.64.0.0/10")
-	// thisNetwork reaches the machine itself on some systems (RFC 1122).
-	thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
-)
 
 // addresses says which addresses may be connected to.
 type addresses struct {
@@ -46,37 +27,21 @@ type addresses struct {
 
 // judge says why an address may not be connected to; named says that the source itself names the host, and no redirect does.
 func (a addresses) judge(addr netip.Addr, named bool) error {
-	addr = plain(addr)
+	kind := place.KindOf(addr)
 	refuse := func(what string) error {
-		return &fetch.Error{Kind: fetch.NotAllowed, Message: fmt.Sprintf("%s is %s, which is not connected to", addr, what)}
+		return &fetch.Error{Kind: fetch.NotAllowed, Message: fmt.Sprintf("%s is %s, which is not connected to", place.Plain(addr), what)}
 	}
 	switch {
-	case slices.Contains(metadata, addr):
-		return refuse("an address on which clouds hand out credentials")
-	case addr.IsLinkLocalUnicast(), addr.IsMulticast(), addr.IsUnspecified(), thisNetwork.Contains(addr), addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		return refuse("an address of the link, of many, or of none")
-	case addr.IsLoopback() && !named:
+	case kind == place.Metadata, kind == place.Link:
+		return refuse(kind.String())
+	case kind == place.Loopback && !named:
 		return refuse("this very machine, named by a redirect")
-	case addr.IsLoopback() && !a.loopback:
+	case kind == place.Loopback && !a.loopback:
 		return refuse("this very machine")
-	case (addr.IsPrivate() || shared.Contains(addr)) && !named:
+	case kind == place.Private && !named:
 		return refuse("a private address, named by a redirect: name that server in the source")
 	}
 	return nil
-}
-
-// plain takes an IPv4 address out of the forms of IPv6 that carry one.
-func plain(addr netip.Addr) netip.Addr {
-	addr = addr.Unmap().WithZone("")
-	raw := addr.As16()
-	switch {
-	case addr.Is4():
-	case nat64.Contains(addr):
-		return netip.AddrFrom4([4]byte(raw[12:16]))
-	case sixToFour.Contains(addr):
-		return netip.AddrFrom4([4]byte(raw[2:6]))
-	}
-	return addr
 }
 
 // connector connects to a host and port, and has each address judged before it is connected to.

@@ -17,6 +17,7 @@ import (
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/follow"
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/input"
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/session"
+	"github.com/kubewright/kubewright/pkg/addresses"
 	"github.com/kubewright/kubewright/pkg/bundle"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/progress"
@@ -139,7 +140,7 @@ func (o *logsOptions) request(ctx context.Context, s *session.Session, snapshot 
 				ClusterRef: v1alpha1.LocalReference{Name: snapshot.Cluster.Name}, Type: v1alpha1.CheckOperation, Mode: v1alpha1.PlanMode,
 			},
 		},
-		Cluster: *snapshot.Cluster, Hosts: hosts, Authorities: trust, Bundle: b,
+		Cluster: *snapshot.Cluster, Hosts: hosts, Addresses: addresses.Local(), Authorities: trust, Bundle: b,
 		RecordHostKey: refuseUnrecorded,
 	}, b.Close, nil
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -14,11 +15,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/session"
+	"github.com/kubewright/kubewright/pkg/addresses"
 )
 
 // managerOptions are the flags of manager.
 type managerOptions struct {
 	bundleRoots []string
+	networks    []string
 	cacheDir    string
 	metrics     string
 	health      string
@@ -39,6 +42,8 @@ Of several managers one is elected to work.`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd, env) },
 	}
 	cmd.Flags().StringArrayVar(&o.bundleRoots, "bundle-root", nil, "absolute directory that OfflineManifests may take bundles from; may be given more than once")
+	cmd.Flags().StringArrayVar(&o.networks, "allow-network", nil,
+		"network (CIDR) in which hosts and API servers may be although it is of this machine, of the link, or of a cloud's metadata; may be given more than once")
 	o.store.flags(cmd)
 	cmd.Flags().StringVar(&o.cacheDir, "cache-dir", "", "private directory that remembers which bundles were verified (default: none, verify at each start)")
 	cmd.Flags().StringVar(&o.metrics, "metrics-bind-address", "", "address for metrics, e.g. :8080 (default: none)")
@@ -53,6 +58,14 @@ func (o *managerOptions) run(cmd *cobra.Command, env Environment) error {
 		if !filepath.IsAbs(root) {
 			return badInput(fmt.Errorf("--bundle-root %q is not an absolute path", root), "")
 		}
+	}
+	var allowed addresses.Policy
+	for _, network := range o.networks {
+		prefix, err := netip.ParsePrefix(network)
+		if err != nil {
+			return badInput(fmt.Errorf("--allow-network %q is not a network", network), "write for example 169.254.10.0/24")
+		}
+		allowed.Allowed = append(allowed.Allowed, prefix.Masked())
 	}
 	sources, err := o.store.sources()
 	if err != nil {
@@ -76,7 +89,7 @@ func (o *managerOptions) run(cmd *cobra.Command, env Environment) error {
 		return err
 	}
 	mgr, release, err := session.NewManager(restConfig, scheme, session.ManagerOptions{
-		Runner: env.Runner, BundleRoots: o.bundleRoots, CacheDir: o.cacheDir, Sources: sources, Log: log,
+		Runner: env.Runner, BundleRoots: o.bundleRoots, CacheDir: o.cacheDir, Sources: sources, Addresses: allowed, Log: log,
 		MetricsAddress: o.metrics, HealthAddress: o.health, LeaderElectionNamespace: namespace,
 	})
 	if err != nil {

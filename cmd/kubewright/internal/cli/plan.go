@@ -16,6 +16,7 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/session"
+	"github.com/kubewright/kubewright/pkg/addresses"
 	"github.com/kubewright/kubewright/pkg/bundle"
 	"github.com/kubewright/kubewright/pkg/bundle/verified"
 	"github.com/kubewright/kubewright/pkg/plan"
@@ -259,6 +260,7 @@ func planRequest(ctx context.Context, s *session.Session, w *wanted, cluster *v1
 		Attempt:         1,
 		Cluster:         *cluster,
 		Hosts:           hostAccess,
+		Addresses:       addresses.Local(),
 		Leaving:         leaving,
 		BackupRecipient: recipient,
 		Authorities:     trust,

@@ -19,6 +19,7 @@ import (
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/follow"
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/input"
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/session"
+	"github.com/kubewright/kubewright/pkg/addresses"
 	"github.com/kubewright/kubewright/pkg/progress"
 	"github.com/kubewright/kubewright/pkg/provision"
 )
@@ -59,7 +60,7 @@ func (r *run) run(ctx context.Context) (*result, error) {
 	board := progress.NewBoard(progress.New(r.key.String(), r.began))
 	tee := &session.Tee{Runner: r.env.Runner, Watched: r.watches, Sink: board, Ended: r.ended}
 	options := session.ManagerOptions{
-		Runner: tee, BundleRoots: r.bundleRoots, CacheDir: verifiedDir(r.session.Dir.Path()), Log: log,
+		Runner: tee, BundleRoots: r.bundleRoots, CacheDir: verifiedDir(r.session.Dir.Path()), Addresses: addresses.Local(), Log: log,
 	}
 	mgr, release, err := session.NewManager(r.session.Config, r.session.Scheme, options) //nolint:contextcheck // a manager gets its context when it starts
 	if err != nil {

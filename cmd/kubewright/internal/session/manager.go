@@ -17,6 +17,7 @@ import (
 
 	"github.com/kubewright/kubewright/controllers"
 	"github.com/kubewright/kubewright/controllers/offlinemanifest"
+	"github.com/kubewright/kubewright/pkg/addresses"
 	"github.com/kubewright/kubewright/pkg/provision"
 )
 
@@ -33,6 +34,8 @@ type ManagerOptions struct {
 	CacheDir    string
 	// Sources says where else bundles may come from; the zero value allows files below BundleRoots only.
 	Sources offlinemanifest.Sources
+	// Addresses that hosts and API servers may have.
+	Addresses addresses.Policy
 	// Log receives what controllers say.
 	Log logr.Logger
 	// MetricsAddress and HealthAddress to listen on; empty listens nowhere.
@@ -73,7 +76,7 @@ func NewManager(api *rest.Config, scheme *runtime.Scheme, o ManagerOptions) (ctr
 		return nil, nil, fmt.Errorf("make the controllers' manager: %w", err)
 	}
 	store := offlinemanifest.NewStore(o.CacheDir)
-	if err := controllers.Setup(mgr, controllers.Options{Runner: o.Runner, Bundles: store, BundleRoots: o.BundleRoots, Sources: o.Sources}); err != nil {
+	if err := controllers.Setup(mgr, controllers.Options{Runner: o.Runner, Bundles: store, BundleRoots: o.BundleRoots, Sources: o.Sources, Addresses: o.Addresses}); err != nil {
 		store.Close()
 		return nil, nil, err
 	}
