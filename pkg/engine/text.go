@@ -3,6 +3,8 @@ package engine
 import (
 	"strings"
 	"unicode/utf8"
+
+	"github.com/kubewright/kubewright/pkg/host/inbound"
 )
 
 // Bounds of what one event may carry, in bytes. Events end in the status of objects, whose size the API server limits.
@@ -13,6 +15,7 @@ const (
 
 // head returns the beginning of s, at most limit bytes and whole characters, and says so when something is missing.
 func head(s string, limit int) string {
+	s = inbound.Text(s)
 	if len(s) <= limit {
 		return s
 	}
@@ -26,6 +29,7 @@ func head(s string, limit int) string {
 
 // tail returns the end of s, at most limit bytes and whole characters: the last lines of an output are the ones that tell.
 func tail(s string, limit int) string {
+	s = inbound.Text(s)
 	if len(s) <= limit {
 		return s
 	}

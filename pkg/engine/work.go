@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/kubewright/kubewright/pkg/host/inbound"
 )
 
 // How often a Check is asked that has not come to the wanted verdict yet: quickly at first, because most things settle at once, then more
@@ -289,6 +291,9 @@ func (w *work) check(ctx context.Context) (v Verdict, err error) {
 		v, err = w.step.Check(ctx, w.host)
 		return err
 	})
+	// Reasons repeat what API servers and programs say.
+	v.Why, v.Note = slices.Clone(v.Why), inbound.Text(v.Note)
+	inbound.Clean(&v.Why)
 	return v, err
 }
 
@@ -407,7 +412,7 @@ func (w *work) end(state State, reason string, why []string) {
 
 func (w *work) fail(err error, kind Kind, d Detail) {
 	o := &w.pair.outcome
-	o.State, o.Reason, o.Message, o.Err, o.Kind = StateFailed, d.Reason, err.Error(), err, kind
+	o.State, o.Reason, o.Message, o.Err, o.Kind = StateFailed, d.Reason, inbound.Text(err.Error()), err, kind
 	w.pair.detail = d
 }
 

@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/charmbracelet/x/ansi"
+
+	"github.com/kubewright/kubewright/pkg/host/inbound"
 )
 
 // Duration renders a time span for people: 0.4s, 12.3s, 2m05s.
@@ -37,29 +38,18 @@ func Bytes(n int64) string {
 	return fmt.Sprintf("%.1f %s", value, suffix)
 }
 
-// firstLine is the first line of a text with something on it, without control characters: messages come from other machines, and
-// a terminal obeys some of them.
+// firstLine is the first line of a text with something on it, cleaned.
 func firstLine(text string) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	line, _, _ := strings.Cut(strings.TrimSpace(inbound.Text(text)), "\n")
 	return Clean(line)
 }
 
-// Clean removes control characters, except that a tab becomes a space.
-func Clean(text string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t':
-			return ' '
-		case unicode.IsControl(r):
-			return -1
-		}
-		return r
-	}, text)
-}
+// Clean makes a text one line that a terminal shows and does not obey.
+func Clean(text string) string { return inbound.Line(text) }
 
 // indent puts each line of a text behind a margin, cleaned.
 func indent(text, margin string) string {
-	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	lines := strings.Split(strings.TrimRight(inbound.Text(text), "\n"), "\n")
 	for i := range lines {
 		lines[i] = margin + Clean(lines[i])
 	}

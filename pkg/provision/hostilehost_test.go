@@ -289,3 +289,76 @@ func TestAHostThatFloodsWhatItsShellSaysHarmsItselfOnly(t *testing.T) {
 		})
 	}
 }
+
+func TestNoTextOfAHostIsObeyedByATerminal(t *testing.T) {
+	const hostile = "x\x1b[2J\x1b]0;owned\x07\u202etxt\u2066\u009b31m\r"
+	said := func(v any) []byte {
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	answer := func(v any) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(said(v)) }
+	}
+	refuse := func(v any) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusConflict)
+			_, _ = w.Write(said(v))
+		}
+	}
+	one := []hostapi.Resource{{ID: "a"}}
+	facts := &hostapi.Facts{
+		Hostname: hostile, OS: hostapi.OSRelease{PrettyName: hostile}, Interfaces: []hostapi.Interface{{Name: hostile, Addresses: []string{hostile}}},
+		Owner: &hostapi.Owner{ClusterName: hostile}, ReceiptKeys: map[string]string{hostile: hostile},
+	}
+	verdicts := []hostapi.Verdict{{Resource: hostile, State: hostapi.Needed, Why: hostile, Diff: hostile, Unit: &hostapi.UnitRun{Output: []string{hostile}}}}
+	m := liar(t, map[string]http.HandlerFunc{
+		hostapi.PathHello: answer(hostapi.HelloResponse{Protocol: hostapi.ProtocolVersion, Digest: helperFile().Digest.String(), Facts: facts}),
+		hostapi.PathCheck: answer(hostapi.CheckResponse{Verdicts: verdicts}),
+		hostapi.PathApply: func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write(said(hostapi.Event{Progress: &hostapi.Progress{Message: hostile}}))
+			_, _ = w.Write(said(hostapi.Event{Error: &hostapi.ErrorReply{Resource: &hostapi.ResourceError{Resource: hostile, Message: hostile, Output: []string{hostile}}, Verdicts: verdicts}}))
+		},
+		hostapi.PathLogs:         answer(hostapi.Logs{Entries: []hostapi.JournalEntry{{Message: hostile}}, Runs: []hostapi.RunLog{{Name: hostile, Lines: []string{hostile}}}}),
+		hostapi.PathLeaseAcquire: refuse(hostapi.ErrorReply{Held: &hostapi.LeaseHeldError{Holder: hostile}}),
+		hostapi.PathDial:         refuse(hostapi.ErrorReply{Message: hostile}),
+		hostapi.PathOperations:   answer(hostapi.OperationsResponse{Operations: []hostapi.OperationInfo{{Operation: hostile}}}),
+	}, nil)
+	helper, err := sessionsWith(t, map[string]*machine{"n1": m}).helper(t.Context(), "n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := func(what string, got any, err error) {
+		t.Helper()
+		if text := fmt.Sprintf("%+v %v", got, err) + string(said(got)); strings.ContainsAny(text, "\x1b\a\r\u202e\u2066\u009b") || strings.Contains(text, "owned") ||
+			strings.Contains(text, `\u001b`) || !strings.Contains(text, "xtxt") {
+			t.Errorf("%s: got %q", what, text)
+		}
+	}
+	learned, err := helper.Facts(t.Context())
+	seen("facts", learned, err)
+	checked, err := helper.Check(t.Context(), hostapi.CheckRequest{Step: "s", Resources: one})
+	seen("verdicts", checked, err)
+	applied, err := helper.Apply(t.Context(), hostapi.ApplyRequest{Step: "s", Resources: one}, func(p hostapi.Progress) { seen("progress", p, nil) })
+	seen("an error of a stream", applied, err)
+	resource, _ := errors.AsType[*hostapi.ResourceError](err)
+	seen("its output", resource, nil)
+	logs, err := helper.Logs(t.Context(), "demo-install-1", 0)
+	seen("logs", logs, err)
+	_, err = helper.AcquireLease(t.Context(), 0)
+	seen("a refusal", nil, err)
+	_, err = helper.Dial(t.Context(), hostapi.DialRequest{Service: hostapi.ServiceEtcd, Address: "127.0.0.1"})
+	seen("a connection that did not come about", nil, err)
+	operations, err := helper.Operations(t.Context())
+	seen("operations", operations, err)
+
+	loud := &machine{}
+	loud.Server = sshtest.Start(t, sshtest.Config{Users: map[string]sshtest.User{"root": {Password: "secret"}}, Handler: func(e *sshtest.Exec) int {
+		_, _ = io.WriteString(e.Stderr, hostile)
+		return 3
+	}})
+	_, err = sessionsWith(t, map[string]*machine{"n1": loud}).helper(t.Context(), "n1")
+	seen("standard error", nil, err)
+}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/discovery"
 
 	"github.com/kubewright/kubewright/pkg/engine"
+	"github.com/kubewright/kubewright/pkg/host/inbound"
 	"github.com/kubewright/kubewright/pkg/plan"
 	"github.com/kubewright/kubewright/pkg/steps/kubeadm"
 )
@@ -108,6 +109,9 @@ func (x *execution) look(ctx context.Context) (plan.State, error) {
 	return state, first
 }
 
+// maxVersion bounds the version that an API server says it has, in bytes.
+const maxVersion = 64
+
 // versionOf asks the API server of one control plane for its version.
 func (k *kube) versionOf(host string) (string, error) {
 	config, err := k.restOf(host)
@@ -122,5 +126,5 @@ func (k *kube) versionOf(host string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return version.GitVersion, nil
+	return inbound.Head(version.GitVersion, maxVersion), nil
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/kubewright/kubewright/pkg/host/inbound"
 )
 
 // redacted stands wherever a value that holds secrets is printed or serialised.
@@ -111,7 +113,11 @@ func (a *attempt) note(method string) {
 func (a *attempt) noteAllowed(methods []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.allowed = methods
+	// SSH has half a dozen methods, of short names.
+	a.allowed = nil
+	for _, method := range methods[:min(len(methods), 10)] {
+		a.allowed = append(a.allowed, inbound.Head(method, 50))
+	}
 }
 
 func (a *attempt) result() (tried, allowed []string) {

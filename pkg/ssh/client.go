@@ -37,7 +37,7 @@ func newClient(s settings, w *wire, conn *ssh.Client, hostKey string, jump *Clie
 		conn: conn, wire: w, jump: jump, afterClose: afterClose,
 		done: make(chan struct{}),
 	}
-	go func() { c.lose(conn.Wait()) }()
+	go func() { c.lose(&heard{conn.Wait()}) }()
 	go c.keepAlive(s.keepAlive)
 	return c
 }
@@ -174,6 +174,7 @@ func (c *Client) DialContext(ctx context.Context, network, addr string) (net.Con
 		if r.err == nil {
 			return r.conn, nil
 		}
+		r.err = &heard{r.err}
 		var refused *ssh.OpenChannelError
 		switch {
 		case ctx.Err() != nil:

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/kubewright/kubewright/pkg/host/inbound"
 )
 
 // clientVersion is what we call ourselves in the version exchange; it tells an administrator who reads sshd's log.
@@ -84,7 +86,7 @@ func connect(ctx context.Context, s settings, jump *Client, afterClose func()) (
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		return nil, handshakeError(ctx, s, keys, tries, err)
+		return nil, handshakeError(ctx, s, keys, tries, &heard{err})
 	}
 	key, _ := keys.result()
 	return newClient(s, w, ssh.NewClient(conn, chans, reqs), keyLine(key), jump, afterClose), nil
@@ -150,7 +152,7 @@ func handshakeError(ctx context.Context, s settings, keys *verifier, tries *atte
 	if negotiated && s.policy.knows() && strings.Contains(mismatch.What, "host key") {
 		// The host has keys, but none of a type that we know of it.
 		return &HostKeyChangedError{Endpoint: s.endpoint, Want: s.policy.fingerprints(),
-			Got: "no key of a known type, only " + strings.Join(mismatch.RequestedAlgorithms, ", ")}
+			Got: "no key of a known type, only " + inbound.Head(strings.Join(mismatch.RequestedAlgorithms, ", "), maxHeard)}
 	}
 	if negotiated {
 		return &UnreachableError{Endpoint: s.endpoint, Phase: PhaseHandshake, Err: &AlgorithmError{Endpoint: s.endpoint, What: mismatch.What, Offered: mismatch.RequestedAlgorithms}}

@@ -5,7 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/kubewright/kubewright/pkg/host/inbound"
 )
+
+// maxHeard bounds what an error repeats of what the other side said, in bytes.
+const maxHeard = 1024
+
+// heard is an error of the protocol, which may repeat what the other side said: why it disconnects, or refuses a channel.
+type heard struct{ err error }
+
+// Error implements error.
+func (h *heard) Error() string { return inbound.Head(h.err.Error(), maxHeard) }
+
+// Unwrap gives the error as it came.
+func (h *heard) Unwrap() error { return h.err }
 
 // Endpoint names a host in an error: what people call it, and where it was looked for.
 type Endpoint struct {
@@ -345,7 +359,7 @@ func IsRetryable(err error) bool {
 
 // quoteTail appends what a program said to an error, on one line and without control characters.
 func quoteTail(text string) string {
-	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }), " | ")
+	text = strings.Join(strings.FieldsFunc(inbound.Text(text), func(r rune) bool { return r == '\n' || r == '\t' }), " | ")
 	if text = strings.TrimSpace(text); text == "" {
 		return ""
 	}

@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/kubewright/kubewright/pkg/host/inbound"
 )
 
 // Placement is a file that a host should have.
@@ -218,7 +220,7 @@ func (c *Client) answer(p *Process, f Placement, answers *bufio.Reader) (string,
 	line, err := answers.ReadSlice('\n')
 	switch {
 	case err == nil:
-		line := strings.TrimSpace(string(line))
+		line := inbound.Line(strings.TrimSpace(string(line)))
 		if reason, bad := strings.CutPrefix(line, "error "); bad {
 			_ = p.Wait() // it ends now; what it wrote to standard error is complete only then
 			return "", &PlaceError{Endpoint: c.endpoint, Path: f.Path, Reason: reason + quoteTail(p.Stderr())}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/kubewright/kubewright/pkg/host/inbound"
 )
 
 // sudoPatience is how long sudo and the login shell together may take to ask for a password or to run the program. PAM
@@ -179,7 +181,7 @@ func (p *Process) open(ctx context.Context, exec string) error {
 		if c.gone() {
 			return fmt.Errorf("start %s: %w", p.command, c.Err())
 		}
-		return &SessionError{Endpoint: c.endpoint, What: "start " + p.command, Err: o.err}
+		return &SessionError{Endpoint: c.endpoint, What: "start " + p.command, Err: &heard{o.err}}
 	}
 	c.sessions.Add(1)
 	p.session, p.Stdin = o.session, &stdin{p, o.stdin}
@@ -289,11 +291,11 @@ func (p *Process) verdict(err error) error {
 		if reason, ok := sudoVerdict(exit.ExitStatus(), p.stderr.String()); ok && p.sudo && !p.hasSpoken() {
 			return p.sudoError(reason)
 		}
-		return &ExitError{Endpoint: c.endpoint, Path: p.command, Status: exit.ExitStatus(), Signal: exit.Signal(), Stderr: p.Stderr()}
+		return &ExitError{Endpoint: c.endpoint, Path: p.command, Status: exit.ExitStatus(), Signal: inbound.Head(exit.Signal(), 50), Stderr: p.Stderr()}
 	case c.gone():
 		return c.Err()
 	}
-	return &SessionError{Endpoint: c.endpoint, What: "run " + p.command, Err: err}
+	return &SessionError{Endpoint: c.endpoint, What: "run " + p.command, Err: &heard{err}}
 }
 
 // hasSpoken says of a program that has ended whether it had begun to run, as far as standard output tells.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"sync"
+
+	"github.com/kubewright/kubewright/pkg/host/inbound"
 )
 
 // tailSize is how much of standard error is kept: enough for the last lines of a failure, and no more whatever a program floods.
@@ -67,11 +69,11 @@ func (t *tail) String() string {
 	return string(t.kept)
 }
 
-// redacted is what was kept, without the secret should it appear in there.
+// redacted is what was kept as a text that can be shown, without the secret should it appear in there.
 func (t *tail) redacted(secret func() string) string {
 	text := t.String()
-	if secret == nil {
-		return text
+	if secret != nil {
+		text = strings.ReplaceAll(text, secret(), redacted)
 	}
-	return strings.ReplaceAll(text, secret(), redacted)
+	return inbound.Text(text)
 }

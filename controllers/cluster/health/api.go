@@ -137,21 +137,16 @@ func (n *node) wrong(version string) string {
 	for _, c := range n.Status.Conditions {
 		ready = ready || c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
 	}
-	name, by := cut(n.Metadata.Name, maxName), cut(n.Metadata.Annotations[v1alpha1.CordonedByAnnotation], maxName)
+	name, by := inbound.Head(n.Metadata.Name, maxName), inbound.Head(n.Metadata.Annotations[v1alpha1.CordonedByAnnotation], maxName)
 	switch {
 	case !ready:
 		return name + " is not ready"
 	case version != "" && n.Status.NodeInfo.KubeletVersion != version:
-		return name + " runs " + cut(n.Status.NodeInfo.KubeletVersion, maxVersion)
+		return name + " runs " + inbound.Head(n.Status.NodeInfo.KubeletVersion, maxVersion)
 	case n.Spec.Unschedulable && by != "":
 		return name + " takes no pods since " + by + " cordoned it"
 	}
 	return ""
-}
-
-// cut returns the beginning of a text, at most so many bytes.
-func cut(text string, most int) string {
-	return strings.ToValidUTF8(text[:min(len(text), most)], "")
 }
 
 // tally counts nodes and keeps the first few, by name, that are not ready.

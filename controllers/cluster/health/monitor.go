@@ -9,6 +9,8 @@ import (
 
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewright/kubewright/pkg/host/inbound"
 )
 
 const (
@@ -154,7 +156,7 @@ func (m *Monitor) note(key client.ObjectKey, w *watch, nodes Nodes, err error) b
 	if w.failures++; w.failures < patience {
 		return false
 	}
-	w.record = Record{Verdict: Unreachable, Message: err.Error()}
+	w.record = Record{Verdict: Unreachable, Message: inbound.Head(err.Error(), maxWords)}
 	if _, ok := errors.AsType[*CredentialsError](err); ok {
 		w.record.Verdict = Unknown
 	}

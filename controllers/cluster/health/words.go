@@ -12,10 +12,18 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/kubewright/kubewright/pkg/host/inbound"
 )
 
-// maxRefusal is how much of the body of a refusal is read.
-const maxRefusal = 16 << 10
+const (
+	// maxRefusal is how much of the body of a refusal is read.
+	maxRefusal = 16 << 10
+	// maxFailed is how many checks that failed are named.
+	maxFailed = 10
+	// maxWords bounds what is said of a failure, in bytes; it may repeat what the server sent.
+	maxWords = 1024
+)
 
 // inWords says why a server did not answer, in the same words each time: no port of ours, no time of day. What is said goes into a
 // status, and must change only when the cause does.
@@ -48,8 +56,8 @@ func refusal(path string, response *http.Response) error {
 	var failed []string
 	for line := range strings.Lines(string(body)) {
 		if rest, ok := strings.CutPrefix(line, "[-]"); ok {
-			if name, _, ok := strings.Cut(rest, " "); ok {
-				failed = append(failed, name)
+			if name, _, ok := strings.Cut(rest, " "); ok && len(failed) < maxFailed {
+				failed = append(failed, inbound.Head(name, maxName))
 			}
 		}
 	}

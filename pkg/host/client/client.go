@@ -307,6 +307,7 @@ func (c *Client) stream(ctx context.Context, path string, in any, limits inbound
 		if err := dec.Decode(&ev); err != nil {
 			return nil, nil, c.lost(ctx, err)
 		}
+		inbound.Clean(&ev)
 		switch {
 		case ev.Progress != nil:
 			if progress != nil {

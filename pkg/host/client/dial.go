@@ -13,6 +13,7 @@ import (
 	"net/http"
 
 	"github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/host/inbound"
 )
 
 // Dials reports whether the helper knows Dial, which those of earlier releases do not.
@@ -66,7 +67,7 @@ func (c *Client) upgrade(ctx context.Context, stream net.Conn, in api.DialReques
 		return r, nil
 	}
 	var reply api.ErrorReply
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxDialReply)).Decode(&reply); err != nil {
+	if err := inbound.Decode(resp.Body, api.PathDial, replyLimits, &reply); err != nil {
 		return nil, &api.RemoteError{Message: fmt.Sprintf("answered HTTP %d to %s", resp.StatusCode, api.PathDial)}
 	}
 	if err := reply.Err(); err != nil {

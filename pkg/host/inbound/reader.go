@@ -100,7 +100,12 @@ func (r *Reader) count(part []byte) {
 	}
 }
 
-// Decode reads one JSON document of what was asked for into a value. Errors: *TooLargeError, those of encoding/json and of the reader.
+// Decode reads one JSON document of what was asked for into a value, whose texts are clean then. Errors: *TooLargeError, those of encoding/json
+// and of the reader.
 func Decode(from io.Reader, what string, limits Limits, into any) error {
-	return json.NewDecoder(NewReader(from, what, limits)).Decode(into)
+	if err := json.NewDecoder(NewReader(from, what, limits)).Decode(into); err != nil {
+		return err
+	}
+	Clean(into)
+	return nil
 }

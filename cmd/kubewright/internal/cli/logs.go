@@ -171,14 +171,14 @@ func writeLogs(w io.Writer, host, operation string, logs *hostapi.Logs) error {
 		b.WriteString("nothing was recorded\n")
 	}
 	for _, e := range logs.Entries {
-		line := fmt.Sprintf("%s  %-8s %-28s %s %s", e.Time.Local().Format(time.DateTime), e.Event, e.Step, e.Resource, progress.Clean(e.Message))
+		line := fmt.Sprintf("%s  %-8s %-28s %s %s", e.Time.Local().Format(time.DateTime), e.Event, e.Step, e.Resource, e.Message)
 		if e.Millis > 0 {
 			line += fmt.Sprintf(" (%s)", progress.Duration(time.Duration(e.Millis)*time.Millisecond))
 		}
 		if e.ExitCode != nil {
 			line += fmt.Sprintf(" (exit code %d)", *e.ExitCode)
 		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
+		b.WriteString(strings.TrimRight(progress.Clean(line), " ") + "\n")
 		for _, output := range e.Output {
 			b.WriteString("    | " + progress.Clean(output) + "\n")
 		}
@@ -188,7 +188,7 @@ func writeLogs(w io.Writer, host, operation string, logs *hostapi.Logs) error {
 		if run.Running {
 			state = "still runs"
 		}
-		fmt.Fprintf(&b, "-- output of %s (%s)\n", run.Name, state)
+		fmt.Fprintf(&b, "-- output of %s (%s)\n", progress.Clean(run.Name), state)
 		for _, output := range run.Lines {
 			b.WriteString("    | " + progress.Clean(output) + "\n")
 		}

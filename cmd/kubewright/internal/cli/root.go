@@ -26,7 +26,10 @@ type Environment struct {
 
 // Run runs the command that the arguments name and returns the exit code. ctx ends when the user wants to stop.
 func Run(ctx context.Context, env Environment, args []string) int {
+	drawn := env.Err
+	env.Out, env.Err = &terminal{env.Out}, &terminal{env.Err}
 	root := newRoot(env) //nolint:contextcheck // commands get the context from cobra when they run
+	root.SetErr(drawn)   // commands on bundles draw how far they are
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {

@@ -203,8 +203,8 @@ func (r *run) watches(o v1alpha1.ClusterOperation) bool {
 // show draws a live table on a terminal, and writes lines elsewhere.
 func (r *run) show(ctx context.Context, board *progress.Board, stop func()) error {
 	in, inOK := r.env.In.(*os.File)
-	out, outOK := r.env.Out.(*os.File)
-	if r.plain || !inOK || !outOK || !term.IsTerminal(int(in.Fd())) || !term.IsTerminal(int(out.Fd())) {
+	out := file(r.env.Out)
+	if r.plain || !inOK || out == nil || !term.IsTerminal(int(in.Fd())) || !term.IsTerminal(int(out.Fd())) {
 		return progress.ShowPlain(ctx, board, r.env.Out)
 	}
 	return progress.ShowLive(ctx, board, in, out, stop)
