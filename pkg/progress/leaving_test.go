@@ -25,7 +25,7 @@ func TestItIsSaidWhichHostsLeaveAndWhatIsLostWithThem(t *testing.T) {
 			"2 hosts leave the cluster default/demo:\n" +
 				"  n2: control plane: it is drained, its etcd member and node are removed, and\n" +
 				"      Kubernetes is removed from the machine with all data that pods keep there\n" +
-				"  n3[2J: worker of pool default: its node is removed; the machine is left alone\n" +
+				"  n3: worker of pool default: its node is removed; the machine is left alone\n" +
 				"      (onRemoval is Orphan)\n",
 		},
 	} {

@@ -45,13 +45,13 @@ func TestNoTextOfOthersIsObeyedByATerminal(t *testing.T) {
 			return writeStatus(w, &follow.Snapshot{Cluster: cluster, Hosts: map[string]*v1alpha1.Host{"n1": host}, Operations: []v1alpha1.ClusterOperation{operation}}, time.Now())
 		},
 		"a plan": func(w io.Writer) error {
-			return progress.Plan(w, []v1alpha1.PlannedChange{{Host: hostile, Step: hostile, Why: hostile}}, 0)
+			return progress.Plan(w, []v1alpha1.PlannedChange{{Host: hostile, Step: hostile, Why: hostile}}, 0, true)
 		},
 		"a plan that waits for approval": func(w io.Writer) error {
 			operation := &v1alpha1.ClusterOperation{}
 			operation.Name = hostile
 			operation.Status.Plan = []v1alpha1.PlannedChange{{Host: hostile, Step: hostile, Why: hostile}}
-			return writePlan(w, operation)
+			return writePlan(w, &follow.Snapshot{}, operation, true)
 		},
 		"hosts that are left": func(w io.Writer) error {
 			return tellQuarantined(w, []progress.LeftHost{{Name: hostile, Quarantined: hostile}})
@@ -82,7 +82,7 @@ func TestATextOfOthersAddsNoLines(t *testing.T) {
 	if err := writeLogs(&out, "n1", "demo-install-1", logs); err != nil {
 		t.Fatal(err)
 	}
-	if err := progress.Plan(&out, []v1alpha1.PlannedChange{{Host: "h\nForged", Step: "s\nForged", Why: "r\nForged"}}, 0); err != nil {
+	if err := progress.Plan(&out, []v1alpha1.PlannedChange{{Host: "h\nForged", Step: "s\nForged", Why: "r\nForged"}}, 0, true); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(out.String(), "\nForged") {
