@@ -233,7 +233,7 @@ func TestBadInput(t *testing.T) {
 				w.listen(t, "n1", 6443)
 				return nil
 			},
-			code: failed, says: []string{"n1: host/preflight: Port-6443", "TCP port 6443 is in use by systemd-socket", "stop it"}, hides: []string{"n2: host"},
+			code: failed, says: []string{"n1: host/preflight: Port-6443", "TCP port 6443, which kube-apiserver needs, is in use by systemd-socket", "stop it"}, hides: []string{"n2: host"},
 		},
 		{
 			name: "kubelet's port in use is named",
@@ -241,7 +241,7 @@ func TestBadInput(t *testing.T) {
 				w.listen(t, "n2", 10250)
 				return nil
 			},
-			code: failed, says: []string{"n2: host/preflight: Port-10250", "TCP port 10250 is in use by systemd-socket", "stop it"}, hides: []string{"n1: host"},
+			code: failed, says: []string{"n2: host/preflight: Port-10250", "TCP port 10250, which kubelet needs, is in use by systemd-socket", "stop it"}, hides: []string{"n1: host"},
 		},
 		{
 			name: "a disk that is too small is named with what it has and what is needed",
@@ -282,7 +282,7 @@ func TestBadInput(t *testing.T) {
 					object["spec"].(map[string]any)["hostKeys"] = map[string]any{"policy": "Strict", "keys": []any{newHostKey(t)}}
 				}
 			},
-			code: failed, says: []string{"n1: host/preflight", "TCP port 6443 is in use", "/etc/cni/net.d/10-other.conflist", "n2: host/connect: HostKeyChanged"},
+			code: failed, says: []string{"n1: host/preflight", "TCP port 6443, which kube-apiserver needs, is in use", "/etc/cni/net.d/10-other.conflist", "n2: host/connect: HostKeyChanged"},
 		},
 	}
 	t.Run("a change of a host would be seen", w.testChangesAreSeen)

@@ -27,8 +27,8 @@ const EtcdPort = 2379
 // EtcdProxyPort is where the local proxy of a control plane leads its API server to the members of etcd on the others.
 const EtcdProxyPort = 7379
 
-// proxyPort is where the local proxy listens unless the spec says otherwise.
-const proxyPort = 7443
+// ProxyPort is where the local proxy listens unless the spec says otherwise.
+const ProxyPort = 7443
 
 // Cluster is the desired state of one cluster.
 type Cluster struct {
@@ -235,7 +235,7 @@ func endpoint(e v1alpha1.ControlPlaneEndpoint) Endpoint {
 	}
 	port := int(e.Port)
 	if port == 0 {
-		port = proxyPort
+		port = ProxyPort
 	}
 	return Endpoint{Type: v1alpha1.LocalProxyEndpoint, Host: "127.0.0.1", Port: port}
 }

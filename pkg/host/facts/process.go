@@ -96,6 +96,9 @@ func traces(s *sys.System, l *ledger.Ledger) []api.PathFact {
 		"/etc/kubernetes/*.conf", "/etc/kubernetes/manifests/*", "/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/ca.key",
 		"/etc/kubernetes/pki/etcd/ca.crt", "/etc/cni/net.d/*", "/usr/local/bin/kube*", "/usr/bin/kube*", "/opt/cni/bin/*",
 		"/etc/systemd/system/kubelet.service", "/usr/lib/systemd/system/kubelet.service", "/etc/containerd/config.toml",
+		"/etc/systemd/system/kubelet.service.d/*.conf", "/run/systemd/system/kubelet.service.d/*.conf", "/usr/local/lib/systemd/system/kubelet.service.d/*.conf",
+		"/usr/lib/systemd/system/kubelet.service.d/*.conf", "/etc/systemd/system/containerd.service.d/*.conf", "/run/systemd/system/containerd.service.d/*.conf",
+		"/usr/local/lib/systemd/system/containerd.service.d/*.conf", "/usr/lib/systemd/system/containerd.service.d/*.conf",
 	} {
 		matches, err := filepath.Glob(s.Path(pattern))
 		if err != nil {
@@ -104,6 +107,10 @@ func traces(s *sys.System, l *ledger.Ledger) []api.PathFact {
 		for _, m := range matches {
 			found = append(found, "/"+strings.TrimPrefix(strings.TrimPrefix(m, s.Path("/")), "/"))
 		}
+	}
+	// kubelet's unit reads this file (kubeadm's convention); distributions ship it with nothing in it.
+	if setsVariable(read(s, kubeletDefaults)) {
+		found = append(found, kubeletDefaults)
 	}
 	for _, dir := range []string{"/var/lib/etcd", "/var/lib/etcd/member", "/var/lib/kubelet", "/var/lib/containerd", "/var/lib/cni", "/var/lib/rancher", "/var/lib/k0s"} {
 		if entries, err := os.ReadDir(s.Path(dir)); err == nil && len(entries) > 0 && !sys.EmptyDir(s.Path(dir)) {
@@ -117,4 +124,18 @@ func traces(s *sys.System, l *ledger.Ledger) []api.PathFact {
 		all = append(all, api.PathFact{Path: p, Dir: err == nil && fi.IsDir(), Owned: l.Owns(p)})
 	}
 	return all
+}
+
+// kubeletDefaults is where Debian's way of installing keeps flags of kubelet.
+const kubeletDefaults = "/etc/default/kubelet"
+
+// setsVariable reports whether a file of variables gives one of them a value.
+func setsVariable(text string) bool {
+	for line := range strings.Lines(text) {
+		name, value, assigned := strings.Cut(strings.TrimSpace(line), "=")
+		if assigned && !strings.HasPrefix(name, "#") && !strings.HasPrefix(name, ";") && strings.Trim(value, `"' `) != "" {
+			return true
+		}
+	}
+	return false
 }

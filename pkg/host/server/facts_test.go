@@ -47,3 +47,43 @@ func TestFactsSayWhatAHostResolvesNamesWith(t *testing.T) {
 		})
 	}
 }
+
+func TestFactsNameWhatAnotherInstallerTellsKubeletAndContainerd(t *testing.T) {
+	h := hosttest.New(t)
+	for path, content := range map[string]string{
+		"/etc/default/kubelet": "# flags\nKUBELET_EXTRA_ARGS=\"--cgroup-driver=cgroupfs\"\n",
+		"/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf":   "[Service]\n",
+		"/etc/systemd/system/containerd.service.d/http-proxy.conf":    "[Service]\n",
+		"/etc/systemd/system/containerd.service.d/README":             "no drop-in\n",
+		"/run/systemd/system/kubelet.service.d/50-CPUQuota.conf":      "[Service]\n",
+		"/usr/local/lib/systemd/system/kubelet.service.d/10-own.conf": "[Service]\n",
+	} {
+		h.Write(t, path, content)
+	}
+	session := h.Connect(t, "op-1", nil)
+	var got []string
+	look := func() {
+		f, err := session.Facts(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = nil
+		for _, p := range f.Paths {
+			got = append(got, p.Path)
+		}
+	}
+	look()
+	want := []string{
+		"/etc/default/kubelet", "/etc/systemd/system/containerd.service.d/http-proxy.conf", "/run/systemd/system/kubelet.service.d/50-CPUQuota.conf",
+		"/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf", "/usr/local/lib/systemd/system/kubelet.service.d/10-own.conf",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("found %v, want %v", got, want)
+	}
+	for name, content := range map[string]string{"as shipped": "KUBELET_EXTRA_ARGS=\n", "quoted nothing": "KUBELET_EXTRA_ARGS=\"\"\n", "comments": "# A=b\n;A=b\n", "empty": ""} {
+		h.Write(t, "/etc/default/kubelet", content)
+		if look(); slices.Contains(got, "/etc/default/kubelet") {
+			t.Errorf("%s: a file that sets nothing is named", name)
+		}
+	}
+}

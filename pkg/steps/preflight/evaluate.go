@@ -28,7 +28,7 @@ type check func(*judge)
 
 // checks in the order in which problems are listed.
 var checks = []check{
-	foreignOwner, foreignAuthority, lostCluster, leftovers, ports, platform, rootRights, address, cgroups, swap, memory, cpus,
+	foreignOwner, foreignAuthority, lostCluster, leftovers, portsInUse, platform, rootRights, address, cgroups, swap, memory, cpus,
 	kernelFeatures, disk, nameservers, clock, machineID,
 }
 

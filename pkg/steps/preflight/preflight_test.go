@@ -218,11 +218,42 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 			},
 			stop: []string{"Leftovers", "Port-6443"}, says: "/etc/cni/net.d/10-other.conflist",
 		},
+		"programs that only lie there may": {change: func(f *hostapi.Facts) {
+			f.Paths = []hostapi.PathFact{{Path: "/usr/bin/kubectl"}, {Path: "/usr/local/bin/kubewright"}, {Path: "/usr/local/bin/kubectl"}, {Path: "/opt/cni/bin/bridge"}}
+			f.Programs = []hostapi.Program{{Name: "kubectl", Path: "/usr/bin/kubectl"}, {Name: "podman", Running: true}}
+		}},
+		"the machine that kubewright up runs on may": {change: func(f *hostapi.Facts) {
+			f.Programs = []hostapi.Program{{Name: "etcd", Running: true}, {Name: "kube-apiserver", Running: true}}
+			f.Listening = []hostapi.Listening{{Address: "127.0.0.1", Port: 40123, Process: "kube-apiserver"}, {Address: "127.0.0.1", Port: 40124, Process: "etcd"}}
+		}},
+		"load balancers on ports of their own may": {change: func(f *hostapi.Facts) {
+			f.Programs = []hostapi.Program{{Name: "keepalived", Running: true}, {Name: "haproxy", Running: true}}
+			f.Listening = []hostapi.Listening{{Address: "0.0.0.0", Port: 8443, Process: "haproxy"}}
+		}},
+		"a load balancer on the API server's port may not": {
+			change: func(f *hostapi.Facts) {
+				f.Programs = []hostapi.Program{{Name: "haproxy", Running: true}}
+				f.Listening = []hostapi.Listening{{Address: "192.0.2.100", Port: 6443, Process: "haproxy", PID: 7}}
+			}, stop: []string{"Port-6443"}, says: "TCP port 6443, which kube-apiserver needs, is in use by haproxy (pid 7)",
+		},
+		"somebody else's port at an address of the host is in nobody's way on its loopback": {change: func(f *hostapi.Facts) {
+			f.Listening = []hostapi.Listening{{Address: "192.0.2.1", Port: 10257}}
+		}},
+		"a running node agent or container runtime may not": {
+			change: func(f *hostapi.Facts) {
+				f.Programs = []hostapi.Program{{Name: "dockerd", Running: true}, {Name: "containerd", Running: true}, {Name: "k3s", Running: true}}
+			}, stop: []string{"Leftovers"}, says: "containerd (running), dockerd (running), k3s (running)",
+		},
+		"flags and drop-ins of another installer may not": {
+			change: func(f *hostapi.Facts) {
+				f.Paths = []hostapi.PathFact{{Path: "/etc/default/kubelet"}, {Path: "/etc/systemd/system/containerd.service.d/http-proxy.conf"}, {Path: "/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf"}}
+			}, stop: []string{"Leftovers"}, says: "/etc/default/kubelet, /etc/systemd/system/containerd.service.d/http-proxy.conf, /usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf",
+		},
 		"a port in use over IPv4 and IPv6 is named once": {
 			change: func(f *hostapi.Facts) {
 				f.Listening = []hostapi.Listening{{Address: "0.0.0.0", Port: 10250, Process: "x", PID: 7}, {Address: "::", Port: 10250, Process: "x", PID: 7}}
 			},
-			stop: []string{"Port-10250"}, says: "TCP port 10250 is in use by x (pid 7)",
+			stop: []string{"Port-10250"}, says: "TCP port 10250, which kubelet needs, is in use by x (pid 7)",
 		},
 		"a port in use can be ignored": {
 			change: func(f *hostapi.Facts) { f.Listening = []hostapi.Listening{{Port: 6443}} }, ignore: []string{"Port-6443"},
