@@ -122,6 +122,9 @@ func New(cluster *v1alpha1.Cluster, hosts map[string]v1alpha1.Host, releases Rel
 	if err := checkKubeadm(spec); err != nil {
 		return nil, err
 	}
+	if err := checkIgnored(spec); err != nil {
+		return nil, err
+	}
 	c := &Cluster{
 		Name:          cluster.Name,
 		UID:           string(cluster.UID),

@@ -20,10 +20,15 @@ type Facts struct {
 	SwapBytes   int64  `json:"swapBytes"`
 	Disks       []Disk `json:"disks"`
 	// Cgroup is "v1", "v2" or "hybrid".
-	Cgroup         string      `json:"cgroup"`
-	SystemdVersion int         `json:"systemdVersion"`
-	UID            int         `json:"uid"`
-	Interfaces     []Interface `json:"interfaces"`
+	Cgroup string `json:"cgroup"`
+	// CgroupControllers are those that are enabled, by the kernel's names; nil when that cannot be found out.
+	CgroupControllers []string `json:"cgroupControllers,omitempty"`
+	// KernelConfig is what the kernel was built with, of the options a node may need, without CONFIG_: "y", "m", or "n" for those left out. It
+	// is nil when the host does not keep its kernel's configuration.
+	KernelConfig   map[string]string `json:"kernelConfig,omitempty"`
+	SystemdVersion int               `json:"systemdVersion"`
+	UID            int               `json:"uid"`
+	Interfaces     []Interface       `json:"interfaces"`
 	// DefaultRoute4 and 6 name the interface of the default route, "" when there is none.
 	DefaultRoute4 string      `json:"defaultRoute4,omitempty"`
 	DefaultRoute6 string      `json:"defaultRoute6,omitempty"`

@@ -44,6 +44,8 @@ func (s Sources) Gather(ctx context.Context) (*api.Facts, error) {
 	f.MemoryBytes, f.SwapBytes = memory(s.Sys)
 	f.Disks = disks(s.Sys)
 	f.Cgroup = cgroup(s.Sys)
+	f.CgroupControllers = controllers(s.Sys, f.Cgroup)
+	f.KernelConfig = kernelConfig(s.Sys)
 	f.SystemdVersion = systemdVersion(ctx, s.Sys)
 	f.Interfaces = interfaces()
 	f.DefaultRoute4, f.DefaultRoute6 = defaultRoutes(s.Sys)

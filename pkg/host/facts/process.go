@@ -64,6 +64,7 @@ func nodePrograms() []string {
 		"kubelet", "kubeadm", "kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "etcd",
 		"containerd", "containerd-shim-runc-v2", "ctr", "runc", "dockerd", "crio", "podman", "cri-dockerd", "k3s", "rke2", "k0s",
 		"microk8s", "flanneld", "calico-node", "cilium-agent", "haproxy", "keepalived", "nft", "iptables",
+		"losetup", "mount", "cp",
 	}
 }
 

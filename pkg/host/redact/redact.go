@@ -63,8 +63,13 @@ func (r *Redactor) add(s string) {
 	}
 }
 
-// Line returns the line with every secret masked.
+// terminalCode is a control sequence of a terminal (ECMA-48), such as a colour. Programs print them also where nobody sees colours, and cut
+// out of the middle of them a secret would not be seen.
+var terminalCode = regexp.MustCompile(`\x1b\[[0-?]*[ -/]*[@-~]`)
+
+// Line returns the line with every secret masked, and without the colours of a terminal.
 func (r *Redactor) Line(line string) string {
+	line = terminalCode.ReplaceAllString(line, "")
 	if strings.Contains(line, "-----BEGIN ") && strings.Contains(line, "PRIVATE KEY-----") {
 		r.inKey = !strings.Contains(line, "-----END ")
 		return Mask

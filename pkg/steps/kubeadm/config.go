@@ -20,14 +20,17 @@ import (
 
 const apiVersion = "kubeadm.k8s.io/v1beta4"
 
-// ownChecks are kubeadm's checks that Kubewright's preflight does in its own way before anything is placed; repeated here they
-// would stumble over what Kubewright itself has placed, or over an attempt that was cut off.
+// ownChecks are kubeadm's checks that Kubewright's preflight does in its own way, on every host, before anything is placed; repeated here
+// they would stumble over what Kubewright itself has placed, over an attempt that was cut off, or over what the user has accepted: with
+// cgroup v1 SystemVerification fails also where kubelet was told to take it. Of the checks that are left (preflight/checks.go) the ones that
+// can fail are about the container runtime, kubelet and the images that Kubewright has brought.
 var ownChecks = []any{
 	"DirAvailable--etc-kubernetes-manifests", "DirAvailable--var-lib-etcd",
 	"FileAvailable--etc-kubernetes-manifests-kube-apiserver.yaml", "FileAvailable--etc-kubernetes-manifests-kube-controller-manager.yaml",
 	"FileAvailable--etc-kubernetes-manifests-kube-scheduler.yaml", "FileAvailable--etc-kubernetes-manifests-etcd.yaml",
 	"FileAvailable--etc-kubernetes-kubelet.conf", "FileAvailable--etc-kubernetes-bootstrap-kubelet.conf", "FileAvailable--etc-kubernetes-pki-ca.crt",
 	"Port-6443", "Port-10259", "Port-10257", "Port-10250", "Port-2379", "Port-2380", "Hostname",
+	"SystemVerification", "NumCPU", "Mem", "Swap", "FileExisting-losetup", "FileExisting-mount", "FileExisting-cp",
 }
 
 // Init renders InitConfiguration, ClusterConfiguration, KubeletConfiguration and KubeProxyConfiguration for the first control plane.
@@ -201,7 +204,7 @@ func nodeFields(h desired.Host) (map[string]any, error) {
 
 func nodeRegistration(h desired.Host) map[string]any {
 	ignore := append([]any{}, ownChecks...)
-	for _, name := range h.IgnorePreflightErrors {
+	for _, name := range h.KubeadmChecks() {
 		ignore = append(ignore, name)
 	}
 	return map[string]any{

@@ -199,7 +199,7 @@ func upgradePhase(h desired.Host, cover hostapi.Cover, name string) (hostapi.Res
 // upgradeConfiguration renders kubeadm's UpgradeConfiguration for a node, with further settings of upgrading nodes laid over it.
 func upgradeConfiguration(h desired.Host, dir string, settings map[string]any) ([]byte, error) {
 	ignore := []any{}
-	for _, check := range h.IgnorePreflightErrors {
+	for _, check := range h.KubeadmChecks() {
 		ignore = append(ignore, check)
 	}
 	fields, err := nodeFields(h)

@@ -3,8 +3,6 @@
 package preflight
 
 import (
-	"slices"
-
 	"github.com/kubewright/kubewright/pkg/desired"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 )
@@ -29,7 +27,7 @@ type check func(*judge)
 // checks in the order in which problems are listed.
 var checks = []check{
 	foreignOwner, foreignAuthority, lostCluster, leftovers, portsInUse, platform, rootRights, address, cgroups, swap, memory, cpus,
-	kernelFeatures, disk, nameservers, clock, machineID,
+	kernelFeatures, kernelConfig, cgroupControllers, programs, disk, nameservers, clock, machineID,
 }
 
 // Findings are what the checks say of one host.
@@ -73,7 +71,7 @@ func Evaluate(c *desired.Cluster, h desired.Host, all Snapshot) Findings {
 	}
 	f := Findings{Notes: j.notes}
 	for _, p := range j.problems {
-		if p.Ignorable && slices.Contains(h.IgnorePreflightErrors, p.Check) {
+		if p.Ignorable && h.Ignores(p.Check) {
 			f.Ignored = append(f.Ignored, p)
 		} else {
 			f.Stopping = append(f.Stopping, p)

@@ -1,6 +1,11 @@
 package preflight
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +26,22 @@ func goodFacts(machineID, address string) *hostapi.Facts {
 		Disks:       []hostapi.Disk{{Path: "/var/lib", FreeBytes: 10 << 30}, {Path: "/var/lib/containerd", FreeBytes: 10 << 30}},
 		Features:    hostapi.KernelFeatures{Overlay: true, NFTables: true, Conntrack: true, VXLAN: true},
 		Nameservers: []string{"192.0.2.53"},
+		Programs:    []hostapi.Program{{Name: "cp", Path: "/usr/bin/cp"}, {Name: "losetup", Path: "/usr/sbin/losetup"}, {Name: "mount", Path: "/usr/bin/mount"}},
 	}
+}
+
+// kernelWithout is the configuration of a kernel that has everything but these options.
+func kernelWithout(names ...string) map[string]string {
+	config := map[string]string{}
+	for _, option := range slices.Concat(kernelOptions, kernelOptionsV1, kernelOptionsV2) {
+		for _, name := range strings.Split(option, "|") {
+			config[name] = "m"
+		}
+	}
+	for _, name := range names {
+		config[name] = "n"
+	}
+	return config
 }
 
 // withWorker adds the worker w1, which is well.
@@ -162,6 +182,41 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 		"a disk that is mounted read-only cannot be ignored": {
 			change: func(f *hostapi.Facts) { f.Disks[0].ReadOnly = true }, ignore: []string{"DiskReadOnly"}, stop: []string{"DiskReadOnly"},
 		},
+		"a kernel built without what kubeadm asks for may not": {
+			change: func(f *hostapi.Facts) {
+				f.Kernel, f.KernelConfig = "6.1.0", kernelWithout("EXT4_FS", "IP_NF_TARGET_REDIRECT", "NETFILTER_XT_TARGET_REDIRECT")
+			}, stop: []string{"KernelConfig"}, says: "the kernel 6.1.0 was built without CONFIG_EXT4_FS, CONFIG_NETFILTER_XT_TARGET_REDIRECT or CONFIG_IP_NF_TARGET_REDIRECT;",
+		},
+		"a kernel built without it may under kubeadm's name of the check": {
+			change: func(f *hostapi.Facts) { f.KernelConfig = kernelWithout("EXT4_FS") }, ignore: []string{"SystemVerification"},
+		},
+		"a kernel with either name of an option may":               {change: func(f *hostapi.Facts) { f.KernelConfig = kernelWithout("IP_NF_TARGET_REDIRECT") }},
+		"what only cgroup v1 needs may be left out with version 2": {change: func(f *hostapi.Facts) { f.KernelConfig = kernelWithout("CGROUP_FREEZER") }},
+		"what cgroup v1 needs may not be left out with it": {
+			change: func(f *hostapi.Facts) { f.Cgroup, f.KernelConfig = "v1", kernelWithout("CGROUP_FREEZER") }, want: kubelet(`{"failCgroupV1": false}`),
+			stop: []string{"KernelConfig"}, says: "CONFIG_CGROUP_FREEZER",
+		},
+		"a host without the memory controller may not": {
+			change: func(f *hostapi.Facts) { f.CgroupControllers = []string{"cpu", "cpuset", "devices", "freezer", "pids"} },
+			stop:   []string{"CgroupControllers"}, says: "the cgroup controllers memory are off",
+		},
+		"a host with all controllers of cgroup v1 may": {
+			change: func(f *hostapi.Facts) {
+				f.Cgroup, f.CgroupControllers = "v1", []string{"cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids"}
+			}, want: kubelet(`{"failCgroupV1": false}`),
+		},
+		"a host without losetup may not": {
+			change: func(f *hostapi.Facts) { f.Programs = f.Programs[:1] }, stop: []string{"Programs"}, says: "the host lacks losetup, mount, which kubelet and kubeadm run",
+		},
+		"few CPUs may under kubeadm's name of the check":                   {change: func(f *hostapi.Facts) { f.CPUs = 1 }, ignore: []string{"NumCPU"}},
+		"few CPUs may under Kubewright's name of the check":                {change: func(f *hostapi.Facts) { f.CPUs = 1 }, ignore: []string{"CPUs"}},
+		"little memory may under kubeadm's name of the check, in any case": {change: func(f *hostapi.Facts) { f.MemoryBytes = 1 << 30 }, ignore: []string{"mem"}},
+		"leftovers may under kubeadm's name of the check": {
+			change: func(f *hostapi.Facts) { f.Paths = []hostapi.PathFact{{Path: "/var/lib/etcd"}} }, ignore: []string{"DirAvailable--var-lib-etcd"},
+		},
+		"everything that can be accepted may with kubeadm's word for all": {
+			change: func(f *hostapi.Facts) { f.CPUs, f.SwapBytes, f.Listening = 1, 1, []hostapi.Listening{{Port: 6443}} }, ignore: []string{"all"},
+		},
 		"a nameserver on the host's loopback may not": {
 			change: ownNameserver, stop: []string{"LoopbackNameserver"}, says: "/etc/resolv.conf names 127.0.0.1, which inside a pod is the pod itself; name servers that pods can reach in spec.network.dns.upstreams",
 		},
@@ -220,19 +275,19 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 		},
 		"programs that only lie there may": {change: func(f *hostapi.Facts) {
 			f.Paths = []hostapi.PathFact{{Path: "/usr/bin/kubectl"}, {Path: "/usr/local/bin/kubewright"}, {Path: "/usr/local/bin/kubectl"}, {Path: "/opt/cni/bin/bridge"}}
-			f.Programs = []hostapi.Program{{Name: "kubectl", Path: "/usr/bin/kubectl"}, {Name: "podman", Running: true}}
+			f.Programs = append(f.Programs, []hostapi.Program{{Name: "kubectl", Path: "/usr/bin/kubectl"}, {Name: "podman", Running: true}}...)
 		}},
 		"the machine that kubewright up runs on may": {change: func(f *hostapi.Facts) {
-			f.Programs = []hostapi.Program{{Name: "etcd", Running: true}, {Name: "kube-apiserver", Running: true}}
+			f.Programs = append(f.Programs, []hostapi.Program{{Name: "etcd", Running: true}, {Name: "kube-apiserver", Running: true}}...)
 			f.Listening = []hostapi.Listening{{Address: "127.0.0.1", Port: 40123, Process: "kube-apiserver"}, {Address: "127.0.0.1", Port: 40124, Process: "etcd"}}
 		}},
 		"load balancers on ports of their own may": {change: func(f *hostapi.Facts) {
-			f.Programs = []hostapi.Program{{Name: "keepalived", Running: true}, {Name: "haproxy", Running: true}}
+			f.Programs = append(f.Programs, []hostapi.Program{{Name: "keepalived", Running: true}, {Name: "haproxy", Running: true}}...)
 			f.Listening = []hostapi.Listening{{Address: "0.0.0.0", Port: 8443, Process: "haproxy"}}
 		}},
 		"a load balancer on the API server's port may not": {
 			change: func(f *hostapi.Facts) {
-				f.Programs = []hostapi.Program{{Name: "haproxy", Running: true}}
+				f.Programs = append(f.Programs, []hostapi.Program{{Name: "haproxy", Running: true}}...)
 				f.Listening = []hostapi.Listening{{Address: "192.0.2.100", Port: 6443, Process: "haproxy", PID: 7}}
 			}, stop: []string{"Port-6443"}, says: "TCP port 6443, which kube-apiserver needs, is in use by haproxy (pid 7)",
 		},
@@ -241,7 +296,7 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 		}},
 		"a running node agent or container runtime may not": {
 			change: func(f *hostapi.Facts) {
-				f.Programs = []hostapi.Program{{Name: "dockerd", Running: true}, {Name: "containerd", Running: true}, {Name: "k3s", Running: true}}
+				f.Programs = append(f.Programs, []hostapi.Program{{Name: "dockerd", Running: true}, {Name: "containerd", Running: true}, {Name: "k3s", Running: true}}...)
 			}, stop: []string{"Leftovers"}, says: "containerd (running), dockerd (running), k3s (running)",
 		},
 		"flags and drop-ins of another installer may not": {
@@ -322,5 +377,39 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 				t.Errorf("the message is %q, want one with %q", stopping[0].Message, test.says)
 			}
 		})
+	}
+}
+
+func TestEveryCheckHasANameThatCanBeIgnored(t *testing.T) {
+	packages, err := parser.ParseDir(token.NewFileSet(), ".", nil, 0) //nolint:staticcheck // the files of one directory are all it is about
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	ast.Inspect(packages["preflight"], func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		f, ok := call.Fun.(*ast.SelectorExpr)
+		if !ok || !slices.Contains([]string{"refuse", "object", "note"}, f.Sel.Name) {
+			return true
+		}
+		name, ok := call.Args[0].(*ast.BasicLit)
+		if !ok {
+			return true // the ports, whose names are made of numbers
+		}
+		text, err := strconv.Unquote(name.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen++
+		if !desired.IsOwnCheck(text) {
+			t.Errorf("%s is not among the checks that desired knows", text)
+		}
+		return true
+	})
+	if seen < 20 || !desired.IsOwnCheck("Port-6443") || desired.IsOwnCheck("Port-") || desired.IsOwnCheck("NoSuchCheck") {
+		t.Errorf("%d checks were seen", seen)
 	}
 }

@@ -1,0 +1,62 @@
+//go:build e2e
+
+package conditions
+
+import (
+	"testing"
+
+	"github.com/kubewright/kubewright/e2e/fixture"
+)
+
+// judgedHosts are hosts with something on them, or in them, that preflight looks at.
+func judgedHosts() []condition {
+	return []condition{
+		{
+			name: "what kubeadm would refuse on cgroup v1 is no obstacle once kubelet is told to take it, and neither is what is in nobody's way",
+			arrange: func(t *testing.T, s *site) {
+				s.put(t, "n1", "/usr/bin/kubectl", "#!/bin/sh\n")
+				s.put(t, "n1", "/usr/local/bin/kubewright", "#!/bin/sh\n")
+				s.put(t, "n1", "/usr/local/bin/kubectl", "#!/bin/sh\necho earlier\n")
+				s.listen(t, "n1", "8443")
+			},
+			edit: fixture.Without("Cluster", "spec", "overrides", "ignorePreflightErrors"),
+			removed: func(t *testing.T, s *site) {
+				if said := s.exec(t, "n1", "/usr/local/bin/kubectl"); said != "earlier\n" {
+					t.Errorf("the earlier kubectl is not back, but one that says %q", said)
+				}
+			},
+		},
+		{
+			name: "flags and drop-ins that another installer left are named before anything is changed",
+			arrange: func(t *testing.T, s *site) {
+				s.put(t, "n1", "/etc/default/kubelet", "KUBELET_EXTRA_ARGS=--no-such-flag\n")
+				s.put(t, "n1", "/etc/systemd/system/kubelet.service.d/20-other.conf", "[Service]\n", "/etc/systemd/system/kubelet.service.d")
+				s.put(t, "n1", "/etc/systemd/system/containerd.service.d/http-proxy.conf", "[Service]\n", "/etc/systemd/system/containerd.service.d")
+			},
+			code: failed,
+			says: []string{"n1: host/preflight: Leftovers", "/etc/default/kubelet", "/etc/systemd/system/containerd.service.d/http-proxy.conf", "/etc/systemd/system/kubelet.service.d/20-other.conf"},
+		},
+		{
+			name:    "a load balancer on the API server's port is named",
+			arrange: func(t *testing.T, s *site) { s.listen(t, "n1", "6443") },
+			code:    failed,
+			says:    []string{"n1: host/preflight: Port-6443", "which kube-apiserver needs, is in use by"},
+		},
+		{
+			name:  "a check that nobody does is refused with those there are",
+			edit:  fixture.Set("Cluster", "", []any{"NumCPU", "NumCPUs"}, "spec", "overrides", "ignorePreflightErrors"),
+			code:  failed,
+			says:  []string{"spec.overrides.ignorePreflightErrors[1]", `"NumCPUs" is the name of no check`, "CPUs"},
+			hides: []string{"host/connect"},
+		},
+	}
+}
+
+// listen has something accept connections on a port of a host until the end.
+func (s *site) listen(t *testing.T, host, port string) {
+	t.Helper()
+	unit := "listener-" + port
+	s.exec(t, host, "systemd-run", "--quiet", "--collect", "--unit", unit, "systemd-socket-activate", "--listen", port, "cat")
+	t.Cleanup(func() { s.exec(t, host, "systemctl", "stop", unit) })
+	s.exec(t, host, "timeout", "20", "bash", "-c", "until ss -Hltn sport = :"+port+" | grep -q LISTEN; do :; done")
+}
