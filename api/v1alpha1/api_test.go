@@ -89,7 +89,7 @@ func testCreateCluster(t *testing.T, env *testenv.Env) {
 		{"a name server that would break out of the Corefile is refused", func(s *spec) { s.Network.DNS = &v1alpha1.ClusterDNS{Upstreams: []string{"192.0.2.53 {\n}"}} }, []string{"spec.network.dns.upstreams[0]", "192.0.2.53:5353"}},
 		{"a name server on loopback is refused", func(s *spec) { s.Network.DNS = &v1alpha1.ClusterDNS{Upstreams: []string{"127.0.0.53"}} }, []string{"spec.network.dns.upstreams[0]", "the pod itself"}},
 
-		{"pods and Services may both be IPv6", func(s *spec) { s.Network = v1alpha1.Network{PodCIDR: "fd00:1::/48", ServiceCIDR: "fd00:2::/112"} }, nil},
+		{"IPv6 ranges are refused", func(s *spec) { s.Network = v1alpha1.Network{PodCIDR: "fd00:1::/48", ServiceCIDR: "fd00:2::/112"} }, []string{"spec.network.podCIDR", "spec.network.serviceCIDR", "use an IPv4 range"}},
 		{"a podCIDR that is an address is refused", func(s *spec) { s.Network.PodCIDR = "10.244.0.0" }, []string{"spec.network.podCIDR", "10.244.0.0/16"}},
 		{"a podCIDR with host bits is refused", func(s *spec) { s.Network.PodCIDR = "10.244.3.4/16" }, []string{"spec.network.podCIDR", "first address"}},
 		{"a podCIDR too small for a node is refused", func(s *spec) { s.Network.PodCIDR = "10.244.0.0/25" }, []string{"spec.network.podCIDR", "8 to 24"}},
@@ -246,6 +246,8 @@ func testCreateHost(t *testing.T, env *testenv.Env) {
 		{"a negative port is refused", func(s *spec) { s.Port = -1 }, []string{"spec.port"}},
 		{"a user with sudo is accepted", func(s *spec) { s.User = "ops_1-a"; s.Sudo = v1alpha1.SudoPassword }, nil},
 		{"a machine account is accepted as user", func(s *spec) { s.User = "svc$" }, nil},
+		{"a user with a dot is accepted", func(s *spec) { s.User = "first.last" }, nil},
+		{"a user that begins with a dot is refused", func(s *spec) { s.User = ".first" }, []string{"spec.user", "not a login name"}},
 		{"a user with shell characters is refused", func(s *spec) { s.User = "root;id" }, []string{"spec.user", "not a login name"}},
 		{"a user that looks like an option is refused", func(s *spec) { s.User = "-root" }, []string{"spec.user", "not a login name"}},
 		{"another user than root without sudo is refused", func(s *spec) { s.User = "ops"; s.Sudo = v1alpha1.SudoNone }, []string{"sudo None", "set user to root"}},

@@ -63,7 +63,8 @@ type NodeOverrides struct {
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Kubeadm *runtime.RawExtension `json:"kubeadm,omitempty"`
-	// IgnorePreflightErrors names checks of kubeadm or Kubewright that are reported but do not stop the operation, for example NumCPU.
+	// IgnorePreflightErrors names checks of Kubewright, or of kubeadm, that are reported but do not stop the operation, for example CPUs
+	// (NumCPU for kubeadm). A name that is no check's is refused before any host is contacted.
 	// What is ignored here may make the operation fail later and less clearly.
 	// +optional
 	// +listType=set
@@ -159,21 +160,23 @@ type WorkerPool struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.podCIDR) || !has(self.serviceCIDR) || !isCIDR(self.podCIDR) || !isCIDR(self.serviceCIDR) || (!cidr(self.podCIDR).containsCIDR(self.serviceCIDR) && !cidr(self.serviceCIDR).containsCIDR(self.podCIDR))",message="podCIDR and serviceCIDR overlap, so a Service and a Pod could have the same address: choose ranges that lie apart, for example 10.244.0.0/16 and 10.96.0.0/16"
 // +kubebuilder:validation:XValidation:rule="!has(self.podCIDR) || !has(self.serviceCIDR) || !isCIDR(self.podCIDR) || !isCIDR(self.serviceCIDR) || cidr(self.podCIDR).ip().family() == cidr(self.serviceCIDR).ip().family()",message="podCIDR and serviceCIDR are of different IP families: make both IPv4 or both IPv6"
 type Network struct {
-	// PodCIDR is the range of pod addresses. Every node takes a /24 (IPv4) or a /64 (IPv6) out of it, so its size bounds the number of
-	// nodes: a /16 is enough for 256. Cannot be changed.
+	// PodCIDR is the IPv4 range of pod addresses, which nothing that nodes must reach may have. Every node takes a /24 out of it, so its size
+	// bounds the number of nodes: a /16 is enough for 256. Cannot be changed.
 	// +optional
 	// +default="10.244.0.0/16"
 	// +kubebuilder:validation:MaxLength=43
 	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self) == cidr(self).masked()",message="podCIDR is not an address range: write the first address and a prefix length, for example 10.244.0.0/16"
-	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (cidr(self).ip().family() == 4 ? cidr(self).prefixLength() >= 8 && cidr(self).prefixLength() <= 24 : cidr(self).prefixLength() >= 48 && cidr(self).prefixLength() <= 64)",message="podCIDR has the wrong size, because each node takes a /24 (IPv4) or a /64 (IPv6) out of it: use a prefix length of 8 to 24 (IPv4) or 48 to 64 (IPv6)"
+	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (cidr(self).ip().family() == 4 ? cidr(self).prefixLength() >= 8 && cidr(self).prefixLength() <= 24 : cidr(self).prefixLength() >= 48 && cidr(self).prefixLength() <= 64)",message="podCIDR has the wrong size, because each node takes a /24 out of it: use a prefix length of 8 to 24"
+	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || cidr(self).ip().family() == 4",message="podCIDR is an IPv6 range, which Kubewright cannot set up yet: use an IPv4 range, for example 10.244.0.0/16"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="podCIDR never changes: put back the old value, or delete the Cluster and create it anew"
 	PodCIDR string `json:"podCIDR,omitempty"`
-	// ServiceCIDR is the range of Service addresses; its tenth address is the cluster's DNS. Cannot be changed.
+	// ServiceCIDR is the IPv4 range of Service addresses, which nothing that nodes must reach may have; its tenth address is the cluster's DNS. Cannot be changed.
 	// +optional
 	// +default="10.96.0.0/16"
 	// +kubebuilder:validation:MaxLength=43
 	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self) == cidr(self).masked()",message="serviceCIDR is not an address range: write the first address and a prefix length, for example 10.96.0.0/16"
-	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (cidr(self).ip().family() == 4 ? cidr(self).prefixLength() >= 12 && cidr(self).prefixLength() <= 28 : cidr(self).prefixLength() >= 108 && cidr(self).prefixLength() <= 124)",message="serviceCIDR has a size that kube-apiserver refuses or that leaves no room for DNS: use a prefix length of 12 to 28 (IPv4) or 108 to 124 (IPv6)"
+	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (cidr(self).ip().family() == 4 ? cidr(self).prefixLength() >= 12 && cidr(self).prefixLength() <= 28 : cidr(self).prefixLength() >= 108 && cidr(self).prefixLength() <= 124)",message="serviceCIDR has a size that kube-apiserver refuses or that leaves no room for DNS: use a prefix length of 12 to 28"
+	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || cidr(self).ip().family() == 4",message="serviceCIDR is an IPv6 range, which Kubewright cannot set up yet: use an IPv4 range, for example 10.96.0.0/16"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="serviceCIDR never changes: put back the old value, or delete the Cluster and create it anew"
 	ServiceCIDR string `json:"serviceCIDR,omitempty"`
 	// DNSDomain is the suffix of the cluster's own DNS names: Services answer as <service>.<namespace>.svc.<dnsDomain>. Cannot be changed.

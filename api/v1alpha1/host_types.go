@@ -103,7 +103,7 @@ type HostSpec struct {
 	// +optional
 	// +default="root"
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z_][a-z0-9_-]*[$]?$')",message="user is not a login name: write lower case letters, digits, '_' and '-', starting with a letter or '_'"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z_][a-z0-9_.-]*[$]?$')",message="user is not a login name: write lower case letters, digits, '.', '_' and '-', starting with a letter or '_'"
 	User string `json:"user,omitempty"`
 
 	// CredentialsRef names the Secret with the keys ssh-privatekey, passphrase, password, sudo-password (those that apply). Its values are

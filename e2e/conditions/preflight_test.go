@@ -43,6 +43,30 @@ func judgedHosts() []condition {
 			says:    []string{"n1: host/preflight: Port-6443", "which kube-apiserver needs, is in use by"},
 		},
 		{
+			name:    "a pod range over the hosts' own network is refused with its addresses, also for a login name with a dot",
+			arrange: func(t *testing.T, s *site) { s.login(t, "first.last") },
+			edit: func(kind string, object map[string]any) {
+				fixture.Set("Host", "n1", "first.last", "spec", "user")(kind, object)
+				fixture.Set("Cluster", "", "172.16.0.0/12", "spec", "network", "podCIDR")(kind, object)
+				fixture.Set("Cluster", "", "10.0.0.0/12", "spec", "network", "serviceCIDR")(kind, object)
+			},
+			code: failed,
+			says: []string{"n1: host/preflight: NetworkOverlap", "choose a range that nothing else uses"},
+		},
+		{
+			name: "an endpoint whose name hosts do not know is refused",
+			edit: fixture.Set("Cluster", "", map[string]any{"type": "External", "host": "api.no-such-name.example.com"}, "spec", "controlPlane", "endpoint"),
+			code: failed,
+			says: []string{"n1: host/preflight: EndpointName", "cannot resolve api.no-such-name.example.com", "/etc/hosts"},
+		},
+		{
+			name:  "IPv6 ranges are refused before any host is contacted",
+			edit:  fixture.Set("Cluster", "", map[string]any{"podCIDR": "fd00:1::/48", "serviceCIDR": "fd00:2::/112"}, "spec", "network"),
+			code:  badInput,
+			says:  []string{"spec.network.podCIDR", "use an IPv4 range"},
+			hides: []string{"host/connect"},
+		},
+		{
 			name:  "a check that nobody does is refused with those there are",
 			edit:  fixture.Set("Cluster", "", []any{"NumCPU", "NumCPUs"}, "spec", "overrides", "ignorePreflightErrors"),
 			code:  failed,
@@ -50,6 +74,15 @@ func judgedHosts() []condition {
 			hides: []string{"host/connect"},
 		},
 	}
+}
+
+// login gives n1 one more user with root rights until the end, who logs in as ops does.
+func (s *site) login(t *testing.T, user string) {
+	t.Helper()
+	s.exec(t, "n1", "bash", "-c", `useradd --badname -m "$0" && cp -r /home/ops/.ssh "/home/$0/" && chown -R "$0:" "/home/$0" && echo "$0 ALL=(ALL) NOPASSWD: ALL" > /etc/sudoers.d/conditions`, user)
+	t.Cleanup(func() {
+		s.exec(t, "n1", "bash", "-c", `rm /etc/sudoers.d/conditions && userdel --force --remove "$0"`, user)
+	})
 }
 
 // listen has something accept connections on a port of a host until the end.

@@ -33,7 +33,7 @@ var ownChecks = []check{
 	{name: "CPUs", kubeadm: []string{"NumCPU"}},
 	{name: "Programs", kubeadm: []string{"FileExisting-"}},
 	{name: "Disk"}, {name: "DiskReadOnly"},
-	{name: "LoopbackNameserver"}, {name: "Nameservers"},
+	{name: "LoopbackNameserver"}, {name: "Nameservers"}, {name: "EndpointName"}, {name: "NetworkOverlap"},
 	{name: "Clock"}, {name: "MachineIDUnique"},
 }
 

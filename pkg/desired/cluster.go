@@ -122,6 +122,9 @@ func New(cluster *v1alpha1.Cluster, hosts map[string]v1alpha1.Host, releases Rel
 	if err := checkKubeadm(spec); err != nil {
 		return nil, err
 	}
+	if err := checkRanges(spec.Network); err != nil {
+		return nil, err
+	}
 	if err := checkIgnored(spec); err != nil {
 		return nil, err
 	}
@@ -172,6 +175,16 @@ func New(cluster *v1alpha1.Cluster, hosts map[string]v1alpha1.Host, releases Rel
 	return c, nil
 }
 
+// checkRanges refuses address ranges that a cluster cannot be set up with. The schema refuses them too, but an object may be older.
+func checkRanges(n v1alpha1.Network) error {
+	for _, r := range []struct{ field, value string }{{"spec.network.podCIDR", n.PodCIDR}, {"spec.network.serviceCIDR", n.ServiceCIDR}} {
+		if prefix, err := netip.ParsePrefix(r.value); err == nil && !prefix.Addr().Is4() {
+			return &SpecError{r.field, fmt.Sprintf("%s is an IPv6 range, which Kubewright cannot set up yet: use an IPv4 range", r.value)}
+		}
+	}
+	return nil
+}
+
 // poolKubelet says which kubelet a pool runs. A pool that names the version of a later hop of the same upgrade runs the cluster's for now.
 func poolKubelet(cluster, pool string, release *bundle.Release, releases Releases) (string, *bundle.Release, error) {
 	if pool == "" {
@@ -204,7 +217,11 @@ func newHost(hosts map[string]v1alpha1.Host, name, field string) (Host, error) {
 	if address == "" {
 		address = object.Spec.Address
 	}
-	if _, err := netip.ParseAddr(address); err != nil {
+	ip, err := netip.ParseAddr(address)
+	if err == nil && !ip.Unmap().Is4() {
+		return Host{}, &SpecError{field, fmt.Sprintf("Host %q would have the node address %s, and nodes with IPv6 addresses cannot be set up yet: set its spec.internalAddress to an IPv4 address of the host", name, address)}
+	}
+	if err != nil {
 		return Host{}, &SpecError{field, fmt.Sprintf("Host %q is reached at %q, which is not an IP address: set its spec.internalAddress to the IP address its node shall use", name, address)}
 	}
 	return Host{Name: name, Address: address}, nil

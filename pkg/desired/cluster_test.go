@@ -235,6 +235,12 @@ func TestWhatCannotBeUsedIsRefusedByItsField(t *testing.T) {
 		"a Host at a DNS name without internal address": {func(_ *v1alpha1.Cluster, hosts map[string]v1alpha1.Host) {
 			hosts["w1"] = v1alpha1.Host{Spec: v1alpha1.HostSpec{Address: "w1.example.com"}}
 		}, "spec.workers[0].hosts[0]", `Host "w1" is reached at "w1.example.com", which is not an IP address: set its spec.internalAddress to the IP address its node shall use`},
+		"a node with an IPv6 address": {func(_ *v1alpha1.Cluster, hosts map[string]v1alpha1.Host) {
+			hosts["w1"] = v1alpha1.Host{Spec: v1alpha1.HostSpec{Address: "192.0.2.9", InternalAddress: "fd00::9"}}
+		}, "spec.workers[0].hosts[0]", `Host "w1" would have the node address fd00::9, and nodes with IPv6 addresses cannot be set up yet: set its spec.internalAddress to an IPv4 address of the host`},
+		"IPv6 ranges of an older object": {func(c *v1alpha1.Cluster, _ map[string]v1alpha1.Host) {
+			c.Spec.Network.PodCIDR = "fd00:1::/48"
+		}, "spec.network.podCIDR", "fd00:1::/48 is an IPv6 range, which Kubewright cannot set up yet: use an IPv4 range"},
 		"an override that is no object": {overrides(`["not","an","object"]`, "", ""),
 			"spec.overrides.kubeadm", "must be an object: json: cannot unmarshal array into Go value of type map[string]interface {}"},
 		"a registration that is no object": {overrides("", "", `{"nodeRegistration":null}`),

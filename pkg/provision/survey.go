@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -75,7 +76,23 @@ func (x *execution) connect(ctx context.Context, host string, report func(string
 	if err != nil {
 		return nil, classify(err)
 	}
+	if name := x.endpointName(); name != "" {
+		verdicts, err := helper.Check(ctx, hostapi.CheckRequest{Resources: []hostapi.Resource{{ID: "probe/endpoint-name", Probe: &hostapi.Probe{Name: name}}}})
+		if err != nil {
+			return nil, classify(err)
+		}
+		facts.EndpointProblem = verdicts[0].Why
+	}
 	return facts, nil
+}
+
+// endpointName is the name that nodes reach the API by; "" when it is an address.
+func (x *execution) endpointName() string {
+	host := x.desired.Endpoint.Host
+	if _, err := netip.ParseAddr(host); err == nil {
+		return ""
+	}
+	return host
 }
 
 // leavingAdvice says what to do about a host that leaves and cannot be reached.

@@ -30,9 +30,11 @@ type Facts struct {
 	UID            int               `json:"uid"`
 	Interfaces     []Interface       `json:"interfaces"`
 	// DefaultRoute4 and 6 name the interface of the default route, "" when there is none.
-	DefaultRoute4 string      `json:"defaultRoute4,omitempty"`
-	DefaultRoute6 string      `json:"defaultRoute6,omitempty"`
-	Listening     []Listening `json:"listening"`
+	DefaultRoute4 string `json:"defaultRoute4,omitempty"`
+	DefaultRoute6 string `json:"defaultRoute6,omitempty"`
+	// Routes are the other routes of IPv4 in the main table.
+	Routes    []Route     `json:"routes,omitempty"`
+	Listening []Listening `json:"listening"`
 	// Nameservers are those of /etc/resolv.conf; ResolvConfMissing says that the file is not there, or is a link that leads nowhere.
 	Nameservers       []string `json:"nameservers"`
 	ResolvConfMissing bool     `json:"resolvConfMissing,omitempty"`
@@ -44,6 +46,8 @@ type Facts struct {
 	// ClockSkew is the host's clock minus the controller's when the answer arrived; set by the client. The way back makes
 	// it appear slower by the latency of the network.
 	ClockSkew time.Duration `json:"clockSkew"`
+	// EndpointProblem is why the host cannot resolve the name that its cluster's API is reached by; set by who has asked it.
+	EndpointProblem string `json:"-"`
 	// Programs are container runtimes and Kubernetes programs found on the host.
 	Programs []Program `json:"programs,omitempty"`
 	// Paths are those of the well-known traces of a Kubernetes node that exist. Directories count only when not empty.
@@ -95,6 +99,15 @@ type Interface struct {
 	Up        bool     `json:"up"`
 	MAC       string   `json:"mac,omitempty"`
 	Addresses []string `json:"addresses,omitempty"` // CIDR form
+}
+
+// Route leads to a network.
+type Route struct {
+	// Network in CIDR form.
+	Network   string `json:"network"`
+	Interface string `json:"interface"`
+	// Gateway is set when the network is reached over another host.
+	Gateway bool `json:"gateway,omitempty"`
 }
 
 // Listening is a TCP socket that accepts connections.

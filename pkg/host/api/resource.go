@@ -292,6 +292,8 @@ type Probe struct {
 	Path string `json:"path,omitempty"`
 	// PathType says what has to be at Path; "" takes anything.
 	PathType ProbePathType `json:"pathType,omitempty"`
+	// Name is a DNS name that the host must be able to resolve.
+	Name string `json:"name,omitempty"`
 	// TCP is host:port.
 	TCP string `json:"tcp,omitempty"`
 	// URL is http or https.

@@ -322,18 +322,20 @@ func (c *Command) FilePath(f CommandFile) (string, error) {
 
 func (p *Probe) validate() error {
 	set := 0
-	for _, target := range []string{p.Path, p.TCP, p.URL} {
+	for _, target := range []string{p.Path, p.Name, p.TCP, p.URL} {
 		if target != "" {
 			set++
 		}
 	}
 	switch {
 	case set != 1:
-		return fmt.Errorf("a probe needs exactly one of path, tcp and url")
+		return fmt.Errorf("a probe needs exactly one of path, name, tcp and url")
 	case p.PathType != "" && (p.Path == "" || p.PathType != ProbeFile && p.PathType != ProbeDirectory):
 		return fmt.Errorf("a probe of a path may expect %s or %s, not %q", ProbeFile, ProbeDirectory, p.PathType)
 	case p.Path != "":
 		return absPath(p.Path)
+	case p.Name != "":
+		return nil
 	case p.TCP != "":
 		if _, _, err := net.SplitHostPort(p.TCP); err != nil {
 			return fmt.Errorf("probe address: %w", err)

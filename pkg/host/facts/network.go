@@ -60,6 +60,39 @@ func defaultRoutes(s *sys.System) (v4, v6 string) {
 	return v4, v6
 }
 
+// routeGateway is the flag of a route over another host (RTF_GATEWAY of linux/route.h).
+const routeGateway = 2
+
+// routes lists the routes of IPv4 but the default ones.
+func routes(s *sys.System) []api.Route {
+	var all []api.Route
+	for line := range strings.Lines(read(s, "/proc/net/route")) {
+		// Iface Destination Gateway Flags RefCnt Use Metric Mask ...
+		f := strings.Fields(line)
+		if len(f) < 8 {
+			continue
+		}
+		to, ok := hexIPv4(f[1])
+		mask, valid := hexIPv4(f[7])
+		flags, err := strconv.ParseUint(f[3], 16, 16)
+		if !ok || !valid || err != nil {
+			continue
+		}
+		bits, _ := net.IPMask(mask.AsSlice()).Size()
+		if bits == 0 {
+			continue
+		}
+		all = append(all, api.Route{Network: netip.PrefixFrom(to, bits).String(), Interface: f[0], Gateway: flags&routeGateway != 0})
+	}
+	return all
+}
+
+// hexIPv4 parses an address of /proc/net/route, which stands there in the machine's byte order, as in hexAddress.
+func hexIPv4(s string) (netip.Addr, bool) {
+	at, ok := hexAddress(s + ":0")
+	return at.Addr(), ok && at.Addr().Is4()
+}
+
 func nameservers(s *sys.System, file string) []string {
 	var all []string
 	for line := range strings.Lines(read(s, file)) {

@@ -65,6 +65,11 @@ func probe(ctx context.Context, t *Task, p *api.Probe) error {
 		}
 		return nil
 	}
+	if p.Name != "" {
+		// Go's own resolver reads /etc/hosts and asks the servers of /etc/resolv.conf, as that of the API's clients does.
+		_, err := net.DefaultResolver.LookupHost(ctx, p.Name)
+		return err
+	}
 	if p.TCP != "" {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.TCP)
 		if err != nil {

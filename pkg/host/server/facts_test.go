@@ -3,8 +3,10 @@ package server_test
 import (
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/host/hosttest"
 )
 
@@ -84,6 +86,36 @@ func TestFactsNameWhatAnotherInstallerTellsKubeletAndContainerd(t *testing.T) {
 		h.Write(t, "/etc/default/kubelet", content)
 		if look(); slices.Contains(got, "/etc/default/kubelet") {
 			t.Errorf("%s: a file that sets nothing is named", name)
+		}
+	}
+}
+
+func TestFactsListTheRoutesOfAHost(t *testing.T) {
+	h := hosttest.New(t)
+	h.Write(t, "/proc/net/route", "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"+
+		"eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"+
+		"eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"+
+		"eth1\t0000F40A\tFE0200C0\t0003\t0\t0\t0\t0000FFFF\t0\t0\t0\n"+
+		"broken\n")
+	f, err := h.Connect(t, "op-1", nil).Facts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []api.Route{{Network: "192.0.2.0/24", Interface: "eth0"}, {Network: "10.244.0.0/16", Interface: "eth1", Gateway: true}}
+	if !slices.Equal(f.Routes, want) || f.DefaultRoute4 != "eth0" {
+		t.Errorf("the routes are %+v, the default one goes over %q", f.Routes, f.DefaultRoute4)
+	}
+}
+
+func TestANameThatDoesNotResolveIsSaid(t *testing.T) {
+	s := hosttest.New(t).Connect(t, "op-1", nil)
+	for name, known := range map[string]bool{"localhost": true, "no-such-host.invalid": false} {
+		vs, err := s.Check(t.Context(), api.CheckRequest{Resources: []api.Resource{{ID: "name", Probe: &api.Probe{Name: name}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (vs[0].State == api.Done) != known || (!known && !strings.Contains(vs[0].Why, name)) {
+			t.Errorf("%s: %+v", name, vs[0])
 		}
 	}
 }

@@ -56,3 +56,17 @@ func some(names []string) string {
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
 }
+
+// endpointName refuses hosts that cannot resolve the name they would reach the API by. A running node is only told so: its name servers
+// may be away for a while.
+func endpointName(j *judge) {
+	if j.facts.EndpointProblem == "" {
+		return
+	}
+	message := fmt.Sprintf("the host cannot resolve %s, the name in spec.controlPlane.endpoint.host: %s; add it to the host's DNS or to its /etc/hosts", j.cluster.Endpoint.Host, j.facts.EndpointProblem)
+	if j.ours() {
+		j.note("EndpointName", message)
+		return
+	}
+	j.object("EndpointName", message)
+}

@@ -45,8 +45,17 @@ func kernelWithout(names ...string) map[string]string {
 }
 
 // withWorker adds the worker w1, which is well.
-func withWorker(c *desired.Cluster) {
-	c.Hosts = append(c.Hosts, desired.Host{Name: "w1", Address: "192.0.2.2", Role: v1alpha1.WorkerRole, KubeletVersion: "v1.36.3"})
+func withWorker(c *desired.Cluster) { withWorkerAt("192.0.2.2")(c) }
+
+func withWorkerAt(address string) func(*desired.Cluster) {
+	return func(c *desired.Cluster) {
+		c.Hosts = append(c.Hosts, desired.Host{Name: "w1", Address: address, Role: v1alpha1.WorkerRole, KubeletVersion: "v1.36.3"})
+	}
+}
+
+// network gives the cluster its ranges.
+func network(pods, services string) func(*desired.Cluster) {
+	return func(c *desired.Cluster) { c.Network.PodCIDR, c.Network.ServiceCIDR = pods, services }
 }
 
 // upstreams names servers for names outside the cluster.
@@ -181,6 +190,47 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 		},
 		"a disk that is mounted read-only cannot be ignored": {
 			change: func(f *hostapi.Facts) { f.Disks[0].ReadOnly = true }, ignore: []string{"DiskReadOnly"}, stop: []string{"DiskReadOnly"},
+		},
+		"a pod range over the host's own network may not": {
+			change: func(*hostapi.Facts) {}, want: network("192.0.0.0/16", "10.96.0.0/16"),
+			stop: []string{"NetworkOverlap"}, says: "spec.network.podCIDR 192.0.0.0/16 overlaps 192.0.2.1/24 of eth0, the name server 192.0.2.53; choose a range that nothing else uses",
+		},
+		"a Service range over another node may not": {
+			change: func(f *hostapi.Facts) { f.Nameservers = []string{"203.0.113.53"} }, want: both(withWorkerAt("10.96.7.7"), network("10.244.0.0/16", "10.96.0.0/16")),
+			stop: []string{"NetworkOverlap"}, says: "spec.network.serviceCIDR 10.96.0.0/16 overlaps the node w1 at 10.96.7.7",
+		},
+		"a pod range over a network of a second interface may not": {
+			change: func(f *hostapi.Facts) {
+				f.Interfaces = append(f.Interfaces, hostapi.Interface{Name: "docker0", Addresses: []string{"10.244.9.1/24"}})
+				f.Routes = []hostapi.Route{{Network: "10.244.9.0/24", Interface: "docker0"}}
+			}, want: network("10.244.0.0/16", "10.96.0.0/16"), stop: []string{"NetworkOverlap"}, says: "overlaps 10.244.9.1/24 of docker0; choose",
+		},
+		"a pod range over a network behind a route may not": {
+			change: func(f *hostapi.Facts) {
+				f.Routes = []hostapi.Route{{Network: "10.244.128.0/17", Interface: "eth0", Gateway: true}}
+			},
+			want: network("10.244.0.0/16", "10.96.0.0/16"), stop: []string{"NetworkOverlap"}, says: "overlaps the route to 10.244.128.0/17 over eth0",
+		},
+		"a pod range within all that is routed somewhere may": {
+			change: func(f *hostapi.Facts) {
+				f.Routes = []hostapi.Route{{Network: "10.0.0.0/8", Interface: "eth0", Gateway: true}}
+			}, want: network("10.244.0.0/16", "10.96.0.0/16"),
+		},
+		"pods' own addresses on a running node may": {
+			change: func(f *hostapi.Facts) {
+				f.Owner = &hostapi.Owner{ClusterName: "demo", ClusterUID: "1"}
+				f.Interfaces = append(f.Interfaces, hostapi.Interface{Name: "cni0", Addresses: []string{"10.244.0.1/24"}})
+			}, want: network("10.244.0.0/16", "10.96.0.0/16"),
+		},
+		"an endpoint whose name the host does not know may not": {
+			change: func(f *hostapi.Facts) { f.EndpointProblem = "lookup api.example.com: no such host" },
+			want:   func(c *desired.Cluster) { c.Endpoint.Host = "api.example.com" },
+			stop:   []string{"EndpointName"}, says: "the host cannot resolve api.example.com, the name in spec.controlPlane.endpoint.host: lookup api.example.com: no such host; add it",
+		},
+		"an endpoint whose name a running node does not know now is told": {
+			change: func(f *hostapi.Facts) {
+				f.Owner, f.EndpointProblem = &hostapi.Owner{ClusterName: "demo", ClusterUID: "1"}, "no such host"
+			}, notes: "EndpointName: the host cannot resolve",
 		},
 		"a kernel built without what kubeadm asks for may not": {
 			change: func(f *hostapi.Facts) {
