@@ -47,11 +47,10 @@ func judgedHosts() []condition {
 			arrange: func(t *testing.T, s *site) { s.login(t, "first.last") },
 			edit: func(kind string, object map[string]any) {
 				fixture.Set("Host", "n1", "first.last", "spec", "user")(kind, object)
-				fixture.Set("Cluster", "", "172.16.0.0/12", "spec", "network", "podCIDR")(kind, object)
-				fixture.Set("Cluster", "", "10.0.0.0/12", "spec", "network", "serviceCIDR")(kind, object)
+				fixture.Set("Cluster", "", "10.213.0.0/16", "spec", "network", "podCIDR")(kind, object)
 			},
 			code: failed,
-			says: []string{"n1: host/preflight: NetworkOverlap", "choose a range that nothing else uses"},
+			says: []string{"n1: host/preflight: NetworkOverlap", "spec.network.podCIDR 10.213.0.0/16 overlaps 10.213.", "choose a range that nothing else uses"},
 		},
 		{
 			name: "an endpoint whose name hosts do not know is refused",

@@ -34,13 +34,14 @@ var ownChecks = []check{
 	{name: "Programs", kubeadm: []string{"FileExisting-"}},
 	{name: "Disk"}, {name: "DiskReadOnly"},
 	{name: "LoopbackNameserver"}, {name: "Nameservers"}, {name: "EndpointName"}, {name: "NetworkOverlap"},
+	{name: "Firewall", kubeadm: []string{"Firewalld"}},
 	{name: "Clock"}, {name: "MachineIDUnique"},
 }
 
 // kubeadmChecks are those that kubeadm alone does (cmd/kubeadm/app/preflight and phases/upgrade): they depend on what Kubewright has placed
 // by then.
 var kubeadmChecks = []string{
-	"CRI", "ContainerRuntimeVersion", "Hostname", "HTTPProxy", "HTTPProxyCIDR", "KubernetesVersion", "KubeletVersion", "ImagePull", "Firewalld",
+	"CRI", "ContainerRuntimeVersion", "Hostname", "HTTPProxy", "HTTPProxyCIDR", "KubernetesVersion", "KubeletVersion", "ImagePull",
 	"ExternalEtcdVersion", "ExternalEtcdClientCertificates", "Service-", "FileContent-", "CreateJob", "ControlPlaneNodesReady", "StaticPodManifest",
 	"CoreDNSUnsupportedPlugins", "CoreDNSMigration",
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/host/firewall"
 	"github.com/kubewright/kubewright/pkg/host/sys"
 )
 
@@ -58,6 +59,18 @@ func defaultRoutes(s *sys.System) (v4, v6 string) {
 		}
 	}
 	return v4, v6
+}
+
+// tables reads the firewall. One that cannot be read is as good as none: what it drops shows later.
+func tables(s *sys.System) []api.FirewallTable {
+	if !s.Real() {
+		return nil
+	}
+	all, err := firewall.Read()
+	if err != nil {
+		return nil
+	}
+	return all
 }
 
 // routeGateway is the flag of a route over another host (RTF_GATEWAY of linux/route.h).

@@ -103,14 +103,14 @@ func Remove(family uint8, r Removal) error {
 	return nil
 }
 
-// dump asks for all objects of a type in a family and hands over the attributes of each.
-func dump(family uint8, typ uint16, object func(map[uint16][]byte)) error {
+// dump asks for all objects of a type in a family, or those that attributes describe, and hands over the attributes of each.
+func dump(family uint8, typ uint16, object func(map[uint16][]byte), attrs ...[]byte) error {
 	fd, err := open(unix.NETLINK_NETFILTER)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = unix.Close(fd) }()
-	request := message(nftType|typ, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, 1, nfgen(family, 0))
+	request := message(nftType|typ, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, 1, append([][]byte{nfgen(family, 0)}, attrs...)...)
 	if err := unix.Sendto(fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return fmt.Errorf("send to netlink: %w", err)
 	}

@@ -30,7 +30,7 @@ var ownChecks = []any{
 	"FileAvailable--etc-kubernetes-manifests-kube-scheduler.yaml", "FileAvailable--etc-kubernetes-manifests-etcd.yaml",
 	"FileAvailable--etc-kubernetes-kubelet.conf", "FileAvailable--etc-kubernetes-bootstrap-kubelet.conf", "FileAvailable--etc-kubernetes-pki-ca.crt",
 	"Port-6443", "Port-10259", "Port-10257", "Port-10250", "Port-2379", "Port-2380", "Hostname",
-	"SystemVerification", "NumCPU", "Mem", "Swap", "FileExisting-losetup", "FileExisting-mount", "FileExisting-cp",
+	"SystemVerification", "Firewalld", "NumCPU", "Mem", "Swap", "FileExisting-losetup", "FileExisting-mount", "FileExisting-cp",
 }
 
 // Init renders InitConfiguration, ClusterConfiguration, KubeletConfiguration and KubeProxyConfiguration for the first control plane.
