@@ -21,7 +21,7 @@ func judgedHosts() []condition {
 			},
 			edit: fixture.Without("Cluster", "spec", "overrides", "ignorePreflightErrors"),
 			removed: func(t *testing.T, s *site) {
-				if said := s.exec(t, "n1", "/usr/local/bin/kubectl"); said != "earlier\n" {
+				if said := s.exec(t, "n1", "sh", "/usr/local/bin/kubectl"); said != "earlier\n" {
 					t.Errorf("the earlier kubectl is not back, but one that says %q", said)
 				}
 			},

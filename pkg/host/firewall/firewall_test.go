@@ -60,7 +60,7 @@ func TestWhatNftWroteIsRead(t *testing.T) {
 		"one port":                   {"tcp dport 22 accept", []api.FirewallRule{accept(tcp, is(api.FirewallPort, "22-22"))}},
 		"ports in a set":             {"tcp dport { 22, 80 } accept", []api.FirewallRule{accept(tcp, is(api.FirewallPort, "22-22", "80-80"))}},
 		"ranges in a set":            {"tcp dport { 22, 6443-6444 } accept", []api.FirewallRule{accept(tcp, is(api.FirewallPort, "22-22", "6443-6444"))}},
-		"a range of ports":           {"tcp dport 1000-2000 accept", []api.FirewallRule{accept(tcp, is(api.FirewallPort, "1000-2000"))}},
+		"a range of ports":           {"tcp dport 1000-2000 accept", []api.FirewallRule{accept(tcp, is(api.FirewallPort, "1000-65535"), is(api.FirewallPort, "0-2000"))}},
 		"a source":                   {"ip saddr 192.0.2.7 accept", []api.FirewallRule{accept(ipv4, is(api.FirewallSource, "192.0.2.7-192.0.2.7"))}},
 		"a network of bytes":         {"ip saddr 192.0.2.0/24 accept", []api.FirewallRule{accept(ipv4, is(api.FirewallSource, "192.0.2.0-192.0.2.255"))}},
 		"a network of bits":          {"ip daddr 192.0.2.64/26 accept", []api.FirewallRule{accept(ipv4, is(api.FirewallDestination, "192.0.2.64-192.0.2.127"))}},
@@ -73,8 +73,8 @@ func TestWhatNftWroteIsRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			apart(t)
-			text := "table inet guard {\n chain other { }\n chain unused { }\n chain in { type filter hook input priority 0; policy drop; " + test.rule + "\n }\n chain nat { type nat hook output priority 0; }\n}\n" +
-				"table ip kube-proxy { chain filter-input { type filter hook input priority 0; policy drop; } }\n"
+			text := "table inet guard {\n chain other { }\n chain unused { }\n chain in { type filter hook input priority 0; policy drop; " + test.rule + "\n }\n chain nat { type nat hook output priority 0;\n }\n}\n" +
+				"table ip kube-proxy {\n chain filter-input { type filter hook input priority 0; policy drop;\n }\n}\n"
 			load := exec.Command(program, "-f", "-")
 			load.Stdin = strings.NewReader(text)
 			if out, err := load.CombinedOutput(); err != nil {

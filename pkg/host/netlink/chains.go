@@ -1,6 +1,7 @@
 package netlink
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -131,7 +132,8 @@ func dump(family uint8, typ uint16, object func(map[uint16][]byte), attrs ...[]b
 				return nil
 			}
 			if len(m.Data) >= len(nfgen(0, 0)) {
-				object(attributes(m.Data[len(nfgen(0, 0)):]))
+				// The next packet is read over this one.
+				object(attributes(bytes.Clone(m.Data[len(nfgen(0, 0)):])))
 			}
 		}
 	}
