@@ -2,7 +2,10 @@
 
 package conditions
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // firewalls are hosts on which somebody else filters packets.
 func firewalls() []condition {
@@ -26,8 +29,8 @@ func firewalls() []condition {
 			arrange: func(t *testing.T, s *site) {
 				for _, host := range []string{"n1", "n2"} {
 					s.guard(t, host, `chain entry { type filter hook input priority 0; policy drop; ct state established,related accept; iifname { "lo", "cni0" } accept;`+
-						` meta l4proto icmp accept; tcp dport { 22, 6443, 10250 } accept; udp dport 8472 accept; }`+
-						` chain through { type filter hook forward priority 0; policy drop; ip saddr 10.244.0.0/16 accept; ip daddr 10.244.0.0/16 accept; }`)
+						` meta l4proto icmp accept; tcp dport { 22, 6443, 10250 } accept; udp dport 8472 accept; }; `+
+						`chain through { type filter hook forward priority 0; policy drop; ip saddr 10.244.0.0/16 accept; ip daddr 10.244.0.0/16 accept; }`)
 				}
 			},
 		},
@@ -37,7 +40,7 @@ func firewalls() []condition {
 // guard gives a host a table of this machine's nft, with these chains, until the end.
 func (s *site) guard(t *testing.T, host, chains string) {
 	t.Helper()
-	if out, err := s.fleet.InNetwork(s.ctx, host, "nft", "table inet guard { "+chains+" }"); err != nil {
+	if out, err := s.fleet.InNetwork(s.ctx, host, "nft", "table inet guard {\n"+strings.ReplaceAll(chains, "; ", "\n")+"\n}"); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	t.Cleanup(func() {
