@@ -21,7 +21,7 @@ var ownChecks = []check{
 	{name: "HostOwnedByOtherCluster"}, {name: "HostInOtherCluster"}, {name: "AuthorityUnreadable"}, {name: "ClusterDataLost"},
 	{name: "Leftovers", kubeadm: []string{"DirAvailable-", "FileAvailable-"}},
 	{name: "Port-"},
-	{name: "PlatformNotInBundle"},
+	{name: "PlatformNotInBundle"}, {name: "Systemd"},
 	{name: "NotRoot", kubeadm: []string{"IsPrivilegedUser"}},
 	{name: "AddressNotOnHost"},
 	{name: "CgroupV1"}, {name: "KubeletOverride"},
@@ -111,15 +111,15 @@ func checkIgnored(spec v1alpha1.ClusterSpec) error {
 		for i, name := range fields[field] {
 			if _, known := checksNamed(name); !known {
 				return &SpecError{fmt.Sprintf("%s.ignorePreflightErrors[%d]", field, i),
-					fmt.Sprintf("%q is the name of no check: copy it from the operation's problems. Kubewright's checks are %s; kubeadm's names are taken as well", name, strings.Join(checkNames(), ", "))}
+					fmt.Sprintf("%q is the name of no check: copy it from the operation's problems. Kubewright's checks are %s; kubeadm's names are taken as well", name, strings.Join(CheckNames(), ", "))}
 			}
 		}
 	}
 	return nil
 }
 
-// checkNames lists Kubewright's checks for people.
-func checkNames() []string {
+// CheckNames lists Kubewright's checks for people; N stands for a number.
+func CheckNames() []string {
 	names := make([]string, 0, len(ownChecks))
 	for _, c := range ownChecks {
 		if name := c.name; strings.HasSuffix(name, "-") {

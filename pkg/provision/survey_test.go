@@ -36,7 +36,7 @@ func TestProblemsThatAreIgnoredAreTold(t *testing.T) {
 					Hosts: []desired.Host{{Name: "w1", Address: "192.0.2.1", Role: v1alpha1.WorkerRole, KubeletVersion: "v1.36.3", IgnorePreflightErrors: c.ignore}},
 				},
 				facts: map[string]*hostapi.Facts{"w1": {
-					MachineID: "a", Platform: "linux/amd64", Cgroup: "v2", ClockSkew: time.Hour,
+					MachineID: "a", Platform: "linux/amd64", Cgroup: "v2", SystemdVersion: 252, ClockSkew: time.Hour,
 					Interfaces: []hostapi.Interface{{Name: "eth0", Addresses: []string{"192.0.2.1/24"}}},
 					Programs:   []hostapi.Program{{Name: "cp", Path: "/usr/bin/cp"}, {Name: "losetup", Path: "/usr/sbin/losetup"}, {Name: "mount", Path: "/usr/bin/mount"}},
 					Features:   hostapi.KernelFeatures{Overlay: true, NFTables: true, Conntrack: true, VXLAN: true},

@@ -34,6 +34,13 @@ func platform(j *judge) {
 	}
 }
 
+// systemd runs what is detached, containerd and kubelet; there is no other way.
+func systemd(j *judge) {
+	if j.facts.SystemdVersion == 0 {
+		j.refuse("Systemd", "systemd does not run the host, or cannot be asked; hosts need it to run kubelet and the container runtime")
+	}
+}
+
 func rootRights(j *judge) {
 	if j.facts.UID != 0 {
 		j.refuse("NotRoot", fmt.Sprintf("the helper runs as uid %d; log in as root or set spec.sudo of the Host", j.facts.UID))

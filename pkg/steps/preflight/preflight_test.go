@@ -21,7 +21,7 @@ import (
 
 func goodFacts(machineID, address string) *hostapi.Facts {
 	return &hostapi.Facts{
-		MachineID: machineID, Platform: "linux/amd64", CPUs: 2, MemoryBytes: 4 << 30, Cgroup: "v2",
+		MachineID: machineID, Platform: "linux/amd64", CPUs: 2, MemoryBytes: 4 << 30, Cgroup: "v2", SystemdVersion: 252,
 		Interfaces:  []hostapi.Interface{{Name: "eth0", Addresses: []string{address + "/24"}}},
 		Disks:       []hostapi.Disk{{Path: "/var/lib", FreeBytes: 10 << 30}, {Path: "/var/lib/containerd", FreeBytes: 10 << 30}},
 		Features:    hostapi.KernelFeatures{Overlay: true, NFTables: true, Conntrack: true, VXLAN: true},
@@ -106,6 +106,9 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 		notes string
 	}{
 		"a fresh machine of the bundle's platform may": {change: func(*hostapi.Facts) {}},
+		"a machine without systemd may not": {
+			change: func(f *hostapi.Facts) { f.SystemdVersion = 0 }, ignore: []string{"Systemd"}, stop: []string{"Systemd"}, says: "systemd does not run the host",
+		},
 		"a machine of another platform may not": {
 			change: func(f *hostapi.Facts) { f.Platform = "linux/arm64" },
 			stop:   []string{"PlatformNotInBundle"}, says: "the host is linux/arm64, the bundle holds v1.36.3 linux/amd64 only",
