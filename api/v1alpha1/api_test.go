@@ -93,7 +93,7 @@ func testCreateCluster(t *testing.T, env *testenv.Env) {
 		{"a podCIDR that is an address is refused", func(s *spec) { s.Network.PodCIDR = "10.244.0.0" }, []string{"spec.network.podCIDR", "10.244.0.0/16"}},
 		{"a podCIDR with host bits is refused", func(s *spec) { s.Network.PodCIDR = "10.244.3.4/16" }, []string{"spec.network.podCIDR", "first address"}},
 		{"a podCIDR too small for a node is refused", func(s *spec) { s.Network.PodCIDR = "10.244.0.0/25" }, []string{"spec.network.podCIDR", "8 to 24"}},
-		{"a podCIDR too large is refused", func(s *spec) { s.Network.PodCIDR = "fd00::/32" }, []string{"spec.network.podCIDR", "48 to 64"}},
+		{"a podCIDR too large is refused", func(s *spec) { s.Network.PodCIDR = "10.0.0.0/7" }, []string{"spec.network.podCIDR", "8 to 24"}},
 		{"a serviceCIDR that is no range is refused", func(s *spec) { s.Network.ServiceCIDR = "services" }, []string{"spec.network.serviceCIDR", "10.96.0.0/16"}},
 		{"a serviceCIDR with host bits is refused", func(s *spec) { s.Network.ServiceCIDR = "10.96.0.1/16" }, []string{"spec.network.serviceCIDR", "first address"}},
 		{"a serviceCIDR too large is refused", func(s *spec) { s.Network.ServiceCIDR = "10.0.0.0/8"; s.Network.PodCIDR = "192.168.0.0/16" }, []string{"spec.network.serviceCIDR", "12 to 28"}},

@@ -78,9 +78,9 @@ func judgedHosts() []condition {
 // login gives n1 one more user with root rights until the end, who logs in as ops does.
 func (s *site) login(t *testing.T, user string) {
 	t.Helper()
-	s.exec(t, "n1", "bash", "-c", `useradd --badname -m "$0" && cp -r /home/ops/.ssh "/home/$0/" && chown -R "$0:" "/home/$0" && echo "$0 ALL=(ALL) NOPASSWD: ALL" > /etc/sudoers.d/conditions`, user)
+	s.exec(t, "n1", "bash", "-c", `useradd --badname -m -s /bin/bash "$0" && cp /etc/ssh/authorized_keys/ops "/etc/ssh/authorized_keys/$0" && echo "$0 ALL=(ALL) NOPASSWD: ALL" > /etc/sudoers.d/conditions`, user)
 	t.Cleanup(func() {
-		s.exec(t, "n1", "bash", "-c", `rm /etc/sudoers.d/conditions && userdel --force --remove "$0"`, user)
+		s.exec(t, "n1", "bash", "-c", `rm /etc/sudoers.d/conditions "/etc/ssh/authorized_keys/$0" && userdel --force --remove "$0"`, user)
 	})
 }
 

@@ -11,6 +11,8 @@ func TestLinesWithSecretsAreMasked(t *testing.T) {
 	const hex64 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	cases := []struct{ name, in, want string }{
 		{"an ordinary line stays", "[init] Using Kubernetes version: v1.36.3", "[init] Using Kubernetes version: v1.36.3"},
+		{"colours of a terminal go", "\x1b[0;37mCGROUPS_CPU\x1b[0m: \x1b[0;31mmissing\x1b[0m", "CGROUPS_CPU: missing"},
+		{"a secret with a colour in it goes", "join with abcdef.\x1b[1m0123456789abcdef\x1b[0m now", "join with [redacted] now"},
 		{"a bootstrap token goes", "join with abcdef.0123456789abcdef now", "join with [redacted] now"},
 		{"a digest stays", "image sha256:" + hex64 + " present", "image sha256:" + hex64 + " present"},
 		{"a certificate key goes", "key is " + hex64, "key is [redacted]"},

@@ -119,3 +119,30 @@ func TestANameThatDoesNotResolveIsSaid(t *testing.T) {
 		}
 	}
 }
+
+func TestFactsSayWhatTheKernelIsBuiltWithAndHasOn(t *testing.T) {
+	h := hosttest.New(t)
+	look := func() *api.Facts {
+		f, err := h.Connect(t, "op-1", nil).Facts(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	if f := look(); f.KernelConfig != nil || f.CgroupControllers != nil {
+		t.Errorf("a host that does not say has %v and %v", f.KernelConfig, f.CgroupControllers)
+	}
+	h.Write(t, "/boot/config-6.1.0-test", "#\n# CONFIG_EXT4_FS is not set\nCONFIG_NAMESPACES=y\nCONFIG_CGROUP_BPF=m\nCONFIG_HZ=250\n")
+	h.Write(t, "/proc/cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t2\t1\t1\nmemory\t0\t1\t0\npids\t3\t1\t1\n")
+	f := look()
+	if f.KernelConfig["NAMESPACES"] != "y" || f.KernelConfig["CGROUP_BPF"] != "m" || f.KernelConfig["EXT4_FS"] != "n" || f.KernelConfig["HZ"] != "" {
+		t.Errorf("the kernel is built with %v", f.KernelConfig)
+	}
+	if !slices.Equal(f.CgroupControllers, []string{"cpu", "pids"}) {
+		t.Errorf("the controllers are %v", f.CgroupControllers)
+	}
+	h.Write(t, "/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory pids\n")
+	if f := look(); f.Cgroup != "v2" || !slices.Equal(f.CgroupControllers, []string{"cpuset", "cpu", "io", "memory", "pids", "devices", "freezer"}) {
+		t.Errorf("the controllers of version %s are %v", f.Cgroup, f.CgroupControllers)
+	}
+}
