@@ -11,6 +11,7 @@ import (
 
 	"github.com/kubewright/kubewright/controllers/cluster"
 	"github.com/kubewright/kubewright/controllers/cluster/health"
+	"github.com/kubewright/kubewright/controllers/cluster/ways"
 	"github.com/kubewright/kubewright/controllers/host"
 	"github.com/kubewright/kubewright/controllers/internal/index"
 	"github.com/kubewright/kubewright/controllers/internal/wake"
@@ -84,7 +85,10 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		options.HealthInterval = defaultHealthInterval
 	}
 	if options.HealthChecker == nil {
-		options.HealthChecker = &health.API{Secrets: mgr.GetAPIReader(), Addresses: options.Addresses}
+		options.HealthChecker = &health.API{
+			Secrets: mgr.GetAPIReader(), Addresses: options.Addresses,
+			Ways: &ways.Hosts{Live: mgr.GetAPIReader(), Addresses: options.Addresses},
+		}
 	}
 	if options.Now == nil {
 		options.Now = time.Now

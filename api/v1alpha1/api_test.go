@@ -126,6 +126,11 @@ func testCreateCluster(t *testing.T, env *testenv.Env) {
 		{"names, wildcards and addresses are accepted in certSANs", func(s *spec) {
 			s.ControlPlane.CertSANs = []string{"api.example.com", "*.example.com", "192.0.2.1", "2001:db8::1"}
 		}, nil},
+		{"a server for people's kubeconfig is accepted", func(s *spec) { s.ControlPlane.KubeconfigServer = "https://api.example.com:6443" }, nil},
+		{"one in brackets is accepted", func(s *spec) { s.ControlPlane.KubeconfigServer = "https://[2001:db8::1]:6443" }, nil},
+		{"one without https is refused", func(s *spec) { s.ControlPlane.KubeconfigServer = "http://api.example.com" }, []string{"spec.controlPlane.kubeconfigServer", "https://api.example.com:6443"}},
+		{"one with a path is refused", func(s *spec) { s.ControlPlane.KubeconfigServer = "https://api.example.com/k8s" }, []string{"spec.controlPlane.kubeconfigServer", "https://api.example.com:6443"}},
+		{"one with a password is refused", func(s *spec) { s.ControlPlane.KubeconfigServer = "https://me:secret@api.example.com" }, []string{"spec.controlPlane.kubeconfigServer"}},
 		{"a URL in certSANs is refused", func(s *spec) { s.ControlPlane.CertSANs = []string{"https://api.example.com"} }, []string{"spec.controlPlane.certSANs[0]", "an IP address or a DNS name"}},
 
 		{"labels and taints are accepted", func(s *spec) {

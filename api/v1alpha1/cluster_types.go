@@ -100,6 +100,13 @@ type ControlPlane struct {
 	// +optional
 	// +default={}
 	Endpoint ControlPlaneEndpoint `json:"endpoint,omitempty"`
+	// KubeconfigServer is the URL of the API in the kubeconfig that people get, for example https://api.example.com:6443: a name or address
+	// that leads to the API servers from where people are, when nodes use others. Its host is added to the API server's certificate. When
+	// left out it is the endpoint's, or the first control plane's address where nodes use local proxies.
+	// +optional
+	// +kubebuilder:validation:MaxLength=300
+	// +kubebuilder:validation:XValidation:rule="size(self) == 0 || self.matches('^https://([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*|[[][0-9a-f:]+[]])(:[0-9]{1,5})?$')",message="kubeconfigServer is https:// with a DNS name or IP address and, if need be, a port: write for example https://api.example.com:6443"
+	KubeconfigServer string `json:"kubeconfigServer,omitempty"`
 	// CertSANs are further DNS names and IP addresses in the API server's certificate, beside the hosts' own and the endpoint's.
 	// +optional
 	// +listType=set

@@ -25,7 +25,7 @@ func takeHealth(_ context.Context, s *scope) (phase.Next, error) {
 	s.found = s.Health.Record(key)
 	switch s.found.Verdict {
 	case health.Reachable:
-		capi.SetCondition(s.cluster, v1alpha1.AvailableCondition, metav1.ConditionTrue, ReasonAPIReachable, "")
+		capi.SetCondition(s.cluster, v1alpha1.AvailableCondition, metav1.ConditionTrue, ReasonAPIReachable, s.found.Nodes.Via)
 		status.Nodes.Joined, status.Nodes.Ready = s.found.Nodes.Joined, s.found.Nodes.Ready
 	case health.Unreachable:
 		capi.SetCondition(s.cluster, v1alpha1.AvailableCondition, metav1.ConditionFalse, ReasonAPIUnreachable, s.found.Message)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
+	"slices"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -41,7 +43,9 @@ type Cluster struct {
 	// Endpoint is what nodes use to reach the API.
 	Endpoint Endpoint
 	CertSANs []string
-	Network  v1alpha1.Network
+	// KubeconfigServer is the URL in people's kubeconfig where the spec names one; else see PublicEndpoint.
+	KubeconfigServer string
+	Network          v1alpha1.Network
 	// MetricsServer is true when the addon is wanted.
 	MetricsServer bool
 	// KubeProxy and Kubeadm are overrides for the whole cluster. What Kubeadm says of nodes stands in Host.Kubeadm, too.
@@ -129,19 +133,20 @@ func New(cluster *v1alpha1.Cluster, hosts map[string]v1alpha1.Host, releases Rel
 		return nil, err
 	}
 	c := &Cluster{
-		Name:          cluster.Name,
-		UID:           string(cluster.UID),
-		Version:       spec.Version,
-		Release:       release,
-		CertSANs:      spec.ControlPlane.CertSANs,
-		Network:       spec.Network,
-		MetricsServer: spec.Addons.MetricsServer == nil || *spec.Addons.MetricsServer,
-		KubeProxy:     spec.Overrides.KubeProxy,
-		Kubeadm:       spec.Overrides.Kubeadm,
-		Kubelet:       spec.Overrides.Kubelet,
-		Authorities:   authorities,
-		Initialized:   cluster.Status.Initialized,
-		Rollout:       spec.Rollout,
+		Name:             cluster.Name,
+		UID:              string(cluster.UID),
+		Version:          spec.Version,
+		Release:          release,
+		CertSANs:         certSANs(spec.ControlPlane),
+		KubeconfigServer: spec.ControlPlane.KubeconfigServer,
+		Network:          spec.Network,
+		MetricsServer:    spec.Addons.MetricsServer == nil || *spec.Addons.MetricsServer,
+		KubeProxy:        spec.Overrides.KubeProxy,
+		Kubeadm:          spec.Overrides.Kubeadm,
+		Kubelet:          spec.Overrides.Kubelet,
+		Authorities:      authorities,
+		Initialized:      cluster.Status.Initialized,
+		Rollout:          spec.Rollout,
 	}
 	for i, name := range spec.ControlPlane.Hosts {
 		h, err := newHost(hosts, name, fmt.Sprintf("spec.controlPlane.hosts[%d]", i))
@@ -271,8 +276,21 @@ func (c *Cluster) ControlPlanes() []Host {
 	return hosts
 }
 
-// PublicEndpoint is the URL people use: the external endpoint, or the first control plane when nodes use local proxies.
+// certSANs are the spec's, and the host of the URL that people use, without which they could not trust who answers there.
+func certSANs(cp v1alpha1.ControlPlane) []string {
+	server, err := url.Parse(cp.KubeconfigServer)
+	if err != nil || server.Hostname() == "" || slices.Contains(cp.CertSANs, server.Hostname()) {
+		return cp.CertSANs
+	}
+	return append(slices.Clone(cp.CertSANs), server.Hostname())
+}
+
+// PublicEndpoint is the URL people use: the one the spec names, else the external endpoint, or the first control plane when nodes use local
+// proxies.
 func (c *Cluster) PublicEndpoint() string {
+	if c.KubeconfigServer != "" {
+		return c.KubeconfigServer
+	}
 	if c.Endpoint.Type == v1alpha1.ExternalEndpoint {
 		return "https://" + c.Endpoint.String()
 	}

@@ -2,6 +2,7 @@ package desired_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -274,4 +275,33 @@ func TestWhatCannotBeUsedIsRefusedByItsField(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+func TestPeopleUseTheServerThatTheSpecNamesAndItsHostIsInTheCertificate(t *testing.T) {
+	for name, c := range map[string]struct {
+		given v1alpha1.ControlPlane
+		want  []string
+	}{
+		"none named":                     {v1alpha1.ControlPlane{CertSANs: []string{"a.example.com"}}, []string{"a.example.com"}},
+		"none at all":                    {v1alpha1.ControlPlane{}, nil},
+		"a name":                         {v1alpha1.ControlPlane{KubeconfigServer: "https://api.example.com:6443"}, []string{"api.example.com"}},
+		"a name that is there already":   {v1alpha1.ControlPlane{KubeconfigServer: "https://a.example.com", CertSANs: []string{"a.example.com"}}, []string{"a.example.com"}},
+		"an address beside others":       {v1alpha1.ControlPlane{KubeconfigServer: "https://192.0.2.9:443", CertSANs: []string{"a.example.com"}}, []string{"a.example.com", "192.0.2.9"}},
+		"an address of IPv6 in brackets": {v1alpha1.ControlPlane{KubeconfigServer: "https://[2001:db8::9]:6443"}, []string{"2001:db8::9"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := resolve(func(cluster *v1alpha1.Cluster, _ map[string]v1alpha1.Host) {
+				cluster.Spec.ControlPlane.KubeconfigServer, cluster.Spec.ControlPlane.CertSANs = c.given.KubeconfigServer, c.given.CertSANs
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(got.CertSANs, c.want) {
+				t.Errorf("the names are %q, want %q", got.CertSANs, c.want)
+			}
+			if want := c.given.KubeconfigServer; want != "" && got.PublicEndpoint() != want {
+				t.Errorf("people use %s, want %s", got.PublicEndpoint(), want)
+			}
+		})
+	}
 }

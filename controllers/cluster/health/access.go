@@ -20,6 +20,9 @@ import (
 // access is a way to one cluster's API server.
 type access struct {
 	server string
+	// name is what people call it.
+	name   string
+	tls    *tls.Config
 	client *http.Client
 }
 
@@ -64,14 +67,7 @@ func newAccess(kubeconfig []byte, policy addresses.Policy) (found *access, reaso
 	if err != nil {
 		return nil, "holds no client certificate with its key"
 	}
-	return &access{
-		server: strings.TrimSuffix(server.Server, "/"),
-		client: &http.Client{
-			Transport: &http.Transport{DialContext: policy.Dial, MaxResponseHeaderBytes: maxHeader, TLSClientConfig: &tls.Config{
-				MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: []tls.Certificate{pair}, ServerName: server.TLSServerName,
-			}},
-			// An API server sends nobody elsewhere; who does is none.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-	}, ""
+	address := strings.TrimSuffix(server.Server, "/")
+	trust := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: []tls.Certificate{pair}, ServerName: server.TLSServerName}
+	return &access{server: address, name: address, tls: trust, client: newClient(trust, policy.Dial)}, ""
 }

@@ -49,6 +49,8 @@ type API struct {
 	Secrets client.Reader
 	// Addresses that API servers may have.
 	Addresses addresses.Policy
+	// Ways lead to a cluster whose endpoint does not answer; nil for none.
+	Ways Ways
 	// Timeout for the answer to /readyz; 5 s when zero.
 	Timeout time.Duration
 }
@@ -65,15 +67,25 @@ func (a *API) Check(ctx context.Context, target Target) (Nodes, error) {
 	if timeout == 0 {
 		timeout = answerTimeout
 	}
+	via := ""
 	if err := access.ready(ctx, timeout); err != nil {
-		return Nodes{}, err
+		other, otherErr := a.another(ctx, access, target.Key)
+		switch {
+		case otherErr != nil:
+			return Nodes{}, fmt.Errorf("%w; nor does any control plane: %w", err, otherErr)
+		case other == nil:
+			return Nodes{}, err
+		}
+		defer other.client.CloseIdleConnections()
+		access, via = other, fmt.Sprintf("%s answers; the endpoint does not from here: %v", other.name, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	nodes, err := access.nodes(ctx, target)
 	if err != nil {
-		return Nodes{}, fmt.Errorf("its nodes cannot be listed: %w", inWords(err, access.server, listTimeout))
+		return Nodes{}, fmt.Errorf("its nodes cannot be listed: %w", inWords(err, access.name, listTimeout))
 	}
+	nodes.Via = via
 	return nodes, nil
 }
 
@@ -86,7 +98,7 @@ func (a *access) ready(ctx context.Context, timeout time.Duration) error {
 		err = body.Close()
 	}
 	if err != nil {
-		return inWords(err, a.server, timeout)
+		return inWords(err, a.name, timeout)
 	}
 	return nil
 }

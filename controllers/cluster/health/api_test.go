@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -69,7 +70,7 @@ func authority(t *testing.T) (pki.KeyPair, *clientcmdapi.Config) {
 
 func serve(t *testing.T, ca pki.KeyPair, lifetime time.Duration, handler http.HandlerFunc) *httptest.Server {
 	t.Helper()
-	leaf := must[pki.KeyPair](t)(ca.Sign(pki.Leaf{CommonName: "api", IPs: []string{"127.0.0.1"}, Server: true, Lifetime: time.Hour}, time.Now().Add(lifetime-time.Hour)))
+	leaf := must[pki.KeyPair](t)(ca.Sign(pki.Leaf{CommonName: "api", DNSNames: []string{"kubernetes"}, IPs: []string{"127.0.0.1"}, Server: true, Lifetime: time.Hour}, time.Now().Add(lifetime-time.Hour)))
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca.Cert)
 	server := httptest.NewUnstartedServer(handler)
@@ -283,6 +284,75 @@ func TestAnAPIServerAtAnAddressThatIsNotAllowedIsNotAsked(t *testing.T) {
 	}
 	if asked {
 		t.Error("it was asked")
+	}
+}
+
+// listed gives ways as they are.
+type listed [][]health.Way
+
+func (l listed) Ways(context.Context, client.ObjectKey) ([][]health.Way, error) { return l, nil }
+
+func TestAClusterIsAskedOverAnyWayThatLeadsThere(t *testing.T) {
+	closed := func(name string) health.Way {
+		return health.Way{Name: name, Timeout: time.Second, Dial: func(context.Context) (net.Conn, error) { return nil, errors.New("connection refused") }}
+	}
+	for _, tc := range []struct {
+		name string
+		// ways are groups of names; those that begin with "open" lead to an API server.
+		ways [][]string
+		via  string
+		says []string
+	}{
+		{"another control plane", [][]string{{"cp-1", "open cp-2", "open cp-3"}, {"open cp-1 through SSH"}}, "open cp-2", nil},
+		{"SSH when nothing else leads there", [][]string{{"cp-1", "cp-2"}, {"cp-1 through SSH", "open cp-2 through SSH"}}, "open cp-2 through SSH", nil},
+		{"none", [][]string{{"cp-1"}, {"cp-1 through SSH"}}, "", []string{"nor does any control plane", "cp-1: connection refused", "cp-1 through SSH: connection refused"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			ca, config := authority(t)
+			server := serve(t, ca, time.Hour, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/readyz" {
+					fmt.Fprintf(w, `{"items":[%s]}`, nodeJSON("cp1", "True", "v1.36.3"))
+				}
+			})
+			// Nobody listens at the endpoint any more: its control plane is down.
+			gone, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			config.Clusters["c"].Server = "https://" + gone.Addr().String()
+			_ = gone.Close()
+			var groups listed
+			for _, names := range tc.ways {
+				var group []health.Way
+				for _, name := range names {
+					w := closed(name)
+					if strings.HasPrefix(name, "open") {
+						w.Dial = func(ctx context.Context) (net.Conn, error) {
+							return (&net.Dialer{}).DialContext(ctx, "tcp", server.Listener.Addr().String())
+						}
+					}
+					group = append(group, w)
+				}
+				groups = append(groups, group)
+			}
+			checker := checkerFor(t, config)
+			checker.Ways = groups
+			nodes, err := checker.Check(t.Context(), demo)
+			for _, text := range tc.says {
+				if err == nil || !strings.Contains(err.Error(), text) {
+					t.Errorf("%v does not say %q", err, text)
+				}
+			}
+			if len(tc.says) > 0 {
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasPrefix(nodes.Via, tc.via+" answers; the endpoint does not from here: https://127.0.0.1:") {
+				t.Errorf("it went over %q, want %q", nodes.Via, tc.via)
+			}
+		})
 	}
 }
 

@@ -31,6 +31,8 @@ type Nodes struct {
 	Joined int32
 	// Ready counts those that are Ready at the wanted version and that no operation has left without pods.
 	Ready int32
+	// Via says over which way the cluster was asked and why, when its endpoint does not answer; empty when it does.
+	Via string
 	// Wrong names some of the others and says what is wrong with them; empty when all are ready.
 	Wrong string
 }

@@ -27,6 +27,8 @@ type Config struct {
 	MaxSessions int
 	// Forward allows tunnels (direct-tcpip); they lead wherever the test's process can connect to.
 	Forward bool
+	// Redirect leads tunnels to an address elsewhere, by "host:port".
+	Redirect map[string]string
 	// RekeyThreshold makes the server exchange keys anew after so many bytes; the library's default when 0.
 	RekeyThreshold uint64
 	// Algorithms are what it knows; the library's default where empty.
@@ -467,7 +469,11 @@ func (s *Server) forward(n ssh.NewChannel) {
 		_ = n.Reject(ssh.Prohibited, "administratively prohibited")
 		return
 	}
-	out, err := net.Dial("tcp", net.JoinHostPort(to.Host, strconv.Itoa(int(to.Port))))
+	address := net.JoinHostPort(to.Host, strconv.Itoa(int(to.Port)))
+	if elsewhere, ok := s.config.Redirect[address]; ok {
+		address = elsewhere
+	}
+	out, err := net.Dial("tcp", address)
 	if err != nil {
 		_ = n.Reject(ssh.ConnectionFailed, "Connection refused")
 		return
