@@ -258,3 +258,14 @@ func TestWhatIsRetryable(t *testing.T) {
 		})
 	}
 }
+
+func TestASecretOnTheCutOfWhatIsKeptIsHidden(t *testing.T) {
+	const secret = "hunter-two-secret"
+	for cut := range secret {
+		kept := newTail("marker")
+		_, _ = kept.Write([]byte(secret + strings.Repeat(".", tailSize-len(secret)+cut)))
+		if got := kept.redacted(func() string { return secret }); strings.HasPrefix(got, secret[min(cut, len(secret)-3):]) {
+			t.Errorf("%d bytes cut off: %.30q", cut, got)
+		}
+	}
+}

@@ -73,7 +73,18 @@ func (t *tail) String() string {
 func (t *tail) redacted(secret func() string) string {
 	text := t.String()
 	if secret != nil {
-		text = strings.ReplaceAll(text, secret(), redacted)
+		text = withoutSecret(text, secret())
 	}
 	return inbound.Text(text)
+}
+
+// withoutSecret is a text without a secret, also where only the end of the text was kept and that begins within the secret.
+func withoutSecret(text, secret string) string {
+	text = strings.ReplaceAll(text, secret, redacted)
+	for n := len(secret) - 1; n > 2; n-- {
+		if strings.HasPrefix(text, secret[len(secret)-n:]) {
+			return redacted + text[n:]
+		}
+	}
+	return text
 }
