@@ -36,7 +36,7 @@ func Converge(in Input) (*Graph, error) {
 		return nil, err
 	}
 	for _, add := range []func() error{
-		b.content, b.host, b.runtime, b.node, b.snapshot, b.forget, b.configuration, b.updateControlPlanes, b.controlPlane,
+		b.content, b.host, b.runtime, b.node, b.snapshot, b.forget, b.configuration, b.updateControlPlanes, b.controlPlane, b.withdraw,
 		b.addons, b.updateWorkers, b.workers, b.otherImages, b.leave, b.cluster, b.unpin, b.record,
 	} {
 		if err := add(); err != nil {
@@ -219,6 +219,19 @@ func (b *builder) add(s Step, make func(desired.Host) ([]hostapi.Resource, error
 	return nil
 }
 
+// addSigned appends a step some of whose resources hold keys that are signed when it is carried out. Until then they have no content.
+func (b *builder) addSigned(s Step, make func(desired.Host, Material) ([]hostapi.Resource, error)) error {
+	s.Signed = []string{"file" + layout.KubeletClientPEM, "file" + layout.KubeletServingKey, "file" + layout.KubeletServingCert}
+	s.Sign = func(host string, m Material) ([]hostapi.Resource, error) {
+		i := slices.IndexFunc(b.in.Cluster.Hosts, func(h desired.Host) bool { return h.Name == host })
+		if i < 0 {
+			return nil, fmt.Errorf("step %s: host %s is not of the cluster", s.ID, host)
+		}
+		return make(b.in.Cluster.Hosts[i], m)
+	}
+	return b.add(s, func(h desired.Host) ([]hostapi.Resource, error) { return make(h, Material{}) })
+}
+
 func onAll(steps ...string) []engine.Need { return needs(engine.AllHosts, steps) }
 func onSame(steps ...string) []engine.Need {
 	return needs(engine.SameHost, steps)
@@ -363,8 +376,8 @@ func (b *builder) image(component string) (string, error) {
 }
 
 func (b *builder) node() error {
-	if err := b.add(Step{ID: StepKubelet, Title: "Place kubelet and its plugins", Hosts: b.fresh, Needs: append(onAll(StepContent), onSame(StepContainerd)...)}, func(h desired.Host) ([]hostapi.Resource, error) {
-		resources, err := b.kubelet(h)
+	if err := b.addSigned(Step{ID: StepKubelet, Title: "Place kubelet and its plugins", Hosts: b.fresh, Needs: append(onAll(StepContent), onSame(StepContainerd)...)}, func(h desired.Host, m Material) ([]hostapi.Resource, error) {
+		resources, err := b.kubelet(h, m)
 		return append(resources, kubelet.Prepared()), err
 	}); err != nil {
 		return err
@@ -379,9 +392,9 @@ func (b *builder) node() error {
 }
 
 // kubelet lists everything kubelet consists of on a host but its running unit.
-func (b *builder) kubelet(h desired.Host) ([]hostapi.Resource, error) {
-	resources := kubelet.Resources(b.files(h), b.in.Material[h.Name].Serving)
-	identity, err := kubeadm.KubeletIdentity(b.in.Cluster, b.in.Material[h.Name].Client)
+func (b *builder) kubelet(h desired.Host, m Material) ([]hostapi.Resource, error) {
+	resources := kubelet.Resources(b.files(h), m.Serving)
+	identity, err := kubeadm.KubeletIdentity(b.in.Cluster, m.Client)
 	return append(resources, identity...), err
 }
 
@@ -406,20 +419,34 @@ func (b *builder) controlPlane() error {
 	}
 	if err := b.add(Step{ID: StepPrepare, Title: "Prepare further control planes", Hosts: b.joining, Needs: b.comingAndGoing(b.afterInit())},
 		one(func(h desired.Host) (hostapi.Resource, error) {
-			return kubeadm.JoinPrepare(c, h, b.in.Material[h.Name].Discovery)
+			return kubeadm.JoinPrepare(c, h)
 		})); err != nil {
 		return err
 	}
 	if err := b.add(Step{ID: StepEtcd, Title: "Add etcd members one by one", Hosts: b.joining, Needs: onSame(StepPrepare), Exclusive: membershipGroup, Guard: GuardEtcdCanGrow},
 		one(func(h desired.Host) (hostapi.Resource, error) {
-			return kubeadm.JoinEtcd(c, h, b.in.Material[h.Name].Discovery)
+			return kubeadm.JoinEtcd(c, h)
 		})); err != nil {
 		return err
 	}
 	return b.add(Step{ID: StepControlPlane, Title: "Start further control planes", Hosts: b.joining, Needs: onSame(StepEtcd)},
 		one(func(h desired.Host) (hostapi.Resource, error) {
-			return kubeadm.JoinFinish(c, h, b.in.Material[h.Name].Discovery)
+			return kubeadm.JoinFinish(c, h)
 		}))
+}
+
+// bootstrapRights are what kubeadm init gives to whoever presents a bootstrap token: to ask for an identity of a kubelet, of any name, and
+// to be given it without anybody looking (k8s.io/kubernetes, cmd/kubeadm/app/phases/bootstraptoken/node/tlsbootstrap.go). Hosts are given
+// their own identity instead. The binding that lets kubelets renew their certificates stays.
+var bootstrapRights = []string{"kubeadm:kubelet-bootstrap", "kubeadm:node-autoapprove-bootstrap"}
+
+// withdraw takes those rights back where kubeadm has just given them, or a host comes that could have used them. A cluster at rest is left
+// as it is: no such token exists there.
+func (b *builder) withdraw() error {
+	steps := []string{StepInit, StepPrepare, StepJoin, StepCPUpdate}
+	b.steps = append(b.steps, Step{ID: StepWithdraw, Title: "Withdraw the rights of bootstrap tokens", Hosts: []string{b.at()}, Needs: append(b.initialised(), onAll(StepCPUpdate)...),
+		When: &When{Steps: steps}, Action: Withdraw{ClusterRoleBindings: bootstrapRights}})
+	return nil
 }
 
 func (b *builder) afterInit() []engine.Need {
@@ -444,6 +471,6 @@ func one(make func(desired.Host) (hostapi.Resource, error)) func(desired.Host) (
 func (b *builder) workers() error {
 	return b.add(Step{ID: StepJoin, Title: "Join workers", Hosts: b.joiningWorkers, Needs: b.afterInit()},
 		one(func(h desired.Host) (hostapi.Resource, error) {
-			return kubeadm.JoinWorker(b.in.Cluster, h, b.in.Material[h.Name].Discovery)
+			return kubeadm.JoinWorker(b.in.Cluster, h)
 		}))
 }

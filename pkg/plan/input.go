@@ -18,8 +18,6 @@ type Input struct {
 	Bundle string
 	// Facts by host, for every host of the cluster.
 	Facts map[string]*hostapi.Facts
-	// Material by host: what had to be signed beforehand.
-	Material map[string]Material
 	// Flannel and MetricsServer are the objects of the bundle's manifests.
 	Flannel, MetricsServer []*unstructured.Unstructured
 	// State of the running cluster.
@@ -39,10 +37,8 @@ type Input struct {
 	Backup hostapi.Backup
 }
 
-// Material is signed for one host. It only matters where the host does not have its like yet.
+// Material is signed for one host, while a step is carried out that the host needs it for.
 type Material struct {
-	// Discovery is the kubeconfig a joining host presents.
-	Discovery []byte
 	// Client is the identity a joining kubelet starts with.
 	Client pki.KeyPair
 	// Serving is kubelet's serving certificate.

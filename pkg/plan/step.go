@@ -30,6 +30,10 @@ type Step struct {
 	When *When
 	// Resources by host.
 	Resources map[string][]hostapi.Resource
+	// Signed names the resources whose content is signed when the step is carried out on a host that lacks them, and never before: no plan
+	// holds a private key. Sign renders the step's resources for a host with what was signed; nil for steps without any.
+	Signed []string
+	Sign   func(host string, material Material) ([]hostapi.Resource, error)
 	// Action is nil for steps made of resources.
 	Action Action
 	// Guard is asked before anything is changed.
@@ -77,6 +81,9 @@ type Configure struct {
 
 // Record notes in the cluster which spec was brought about, its hosts left out.
 type Record struct{ Spec string }
+
+// Withdraw deletes ClusterRoleBindings: rights that nobody needs and that somebody could misuse.
+type Withdraw struct{ ClusterRoleBindings []string }
 
 // Rollout restarts the pods of a DaemonSet when the digest of what they were started with is another one.
 type Rollout struct {
@@ -132,6 +139,7 @@ type AwaitAPIService struct{ Name string }
 func (ApplyObjects) action()    {}
 func (Configure) action()       {}
 func (Record) action()          {}
+func (Withdraw) action()        {}
 func (Rollout) action()         {}
 func (Drain) action()           {}
 func (Return) action()          {}
@@ -185,6 +193,7 @@ const (
 	StepCPDrain        = "control-plane/drain"
 	StepCPNode         = "control-plane/node"
 	StepCPReturn       = "control-plane/return"
+	StepWithdraw       = "cluster/bootstrap-rights"
 	StepCoreDNS        = "cluster/coredns"
 	StepCoreDNSReady   = "cluster/coredns-ready"
 	StepKubeProxy      = "cluster/kube-proxy"

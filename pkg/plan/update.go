@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"slices"
+
 	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/engine"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
@@ -106,7 +108,7 @@ func (b *builder) roll(lane string, hosts []string, needs []engine.Need, ids [3]
 	if lane == LaneControlPlanes {
 		update.Guard = GuardEtcdCanRestart // a kubelet of another minor version begins static pods anew
 	}
-	if err := b.add(update, b.nodeUpdate); err != nil {
+	if err := b.addSigned(update, b.nodeUpdate); err != nil {
 		return err
 	}
 	versions := map[string]string{}
@@ -140,17 +142,20 @@ func (b *builder) staticPods(h desired.Host) ([]hostapi.Resource, error) {
 	return resources, nil
 }
 
-// nodeUpdate lists what a joined node consists of, in the order in which it is brought up to date.
-func (b *builder) nodeUpdate(h desired.Host) ([]hostapi.Resource, error) {
+// nodeUpdate lists what a joined node consists of, in the order in which it is brought up to date. The kubelet of a Ready node has an identity,
+// wherever it keeps that, and is given no other.
+func (b *builder) nodeUpdate(h desired.Host, m Material) ([]hostapi.Resource, error) {
 	resources, err := b.containerd(h)
 	if err != nil {
 		return nil, err
 	}
-	node, err := b.kubelet(h)
+	node, err := b.kubelet(h, m)
 	if err != nil {
 		return nil, err
 	}
-	resources = append(resources, node...)
+	resources = append(resources, slices.DeleteFunc(node, func(r hostapi.Resource) bool {
+		return b.in.State.Nodes[h.Name].Ready && slices.Contains(kubeadm.KubeletIdentityIDs(), r.ID)
+	})...)
 	for _, make := range []func(*desired.Cluster, desired.Host) (hostapi.Resource, error){kubeadm.KubeletConfig, kubeadm.PostUpgrade} {
 		r, err := make(b.in.Cluster, h)
 		if err != nil {

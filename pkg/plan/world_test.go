@@ -339,7 +339,7 @@ func (w *world) input(t *rapid.T, c change) plan.Input {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := plan.Input{Cluster: cluster, Facts: map[string]*hostapi.Facts{}, Material: map[string]plan.Material{}, Leaving: c.leaving,
+	in := plan.Input{Cluster: cluster, Facts: map[string]*hostapi.Facts{}, Leaving: c.leaving,
 		Backup: hostapi.Backup{Name: "b", Recipient: "age1"},
 		State:  plan.State{Nodes: map[string]plan.Node{}, APIServers: map[string]string{}, MembersKnown: c.membersKnown}}
 	in.Flannel, in.MetricsServer = plantest.Objects()

@@ -32,6 +32,7 @@ func (x *execution) bind(ctx context.Context, graph *plan.Graph, rehearse bool) 
 		owner:    x.owner(),
 		sources:  x.content.sources(),
 		stall:    x.stall(),
+		sign:     x.sign,
 		known:    map[string]map[string][]hostapi.Verdict{},
 		first:    map[string]map[string][]hostapi.Verdict{},
 		compared: map[string]bool{},
@@ -111,6 +112,9 @@ func (x *execution) bindAction(action plan.Action, hosts *hostSteps) engine.Step
 	case plan.Record:
 		return act(func(ctx context.Context, _ string) (engine.Verdict, error) { return k.checkRecord(ctx, a) },
 			func(ctx context.Context, _ string, _ func(string)) error { return k.applyRecord(ctx, a) })
+	case plan.Withdraw:
+		return act(func(ctx context.Context, _ string) (engine.Verdict, error) { return k.checkWithdrawn(ctx, a) },
+			func(ctx context.Context, _ string, _ func(string)) error { return k.withdraw(ctx, a) })
 	case plan.Rollout:
 		return act(func(ctx context.Context, _ string) (engine.Verdict, error) { return k.checkRollout(ctx, a) },
 			func(ctx context.Context, _ string, _ func(string)) error { return k.applyRollout(ctx, a) })

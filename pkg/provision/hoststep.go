@@ -19,11 +19,15 @@ type hostSteps struct {
 	sources  []hostapi.Source
 	// stall is how long a host may receive nothing of the bundle; see v1alpha1.RolloutPolicy.
 	stall time.Duration
+	// sign makes what a step needs signed for a host, of what is named.
+	sign func(ctx context.Context, host string, needed []string, report func(string)) (plan.Material, error)
 
 	mu sync.Mutex
 	// known holds verdicts that were obtained together with others, or by the Apply that just ended. Each is used once: whatever
 	// is asked again is asked of the host.
 	known map[string]map[string][]hostapi.Verdict
+	// latest holds what was found last, by step and host.
+	latest map[string]map[string][]hostapi.Verdict
 	// first holds what was found at the start, by step and host. It is what steps look at that are for others.
 	first map[string]map[string][]hostapi.Verdict
 	// compared names the hosts that were asked for everything at the start.
@@ -124,6 +128,15 @@ func (b *hostSteps) check(ctx context.Context, s plan.Step, host string) (engine
 			return engine.Verdict{}, classify(err)
 		}
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.latest == nil {
+		b.latest = map[string]map[string][]hostapi.Verdict{}
+	}
+	if b.latest[s.ID] == nil {
+		b.latest[s.ID] = map[string][]hostapi.Verdict{}
+	}
+	b.latest[s.ID][host] = verdicts
 	return sumUp(verdicts), nil
 }
 
@@ -152,10 +165,14 @@ func (b *hostSteps) apply(ctx context.Context, s plan.Step, host string, report 
 	if err != nil {
 		return err
 	}
+	resources, err := b.signed(ctx, s, host, report)
+	if err != nil {
+		return err
+	}
 	last := time.Time{}
 	mark, lacked := b.markOf(s, host), b.lacked(s.ID, host)
 	verdicts, err := helper.Apply(ctx, hostapi.ApplyRequest{
-		Step: s.ID, Owner: b.owner, Resources: s.Resources[host], Sources: b.sources, StallMillis: b.stall.Milliseconds(),
+		Step: s.ID, Owner: b.owner, Resources: resources, Sources: b.sources, StallMillis: b.stall.Milliseconds(),
 	},
 		func(p hostapi.Progress) {
 			if p.Total > 0 {

@@ -5,40 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/plan"
-	"github.com/kubewright/kubewright/pkg/steps/kubeadm"
 )
 
 // input gathers what the planner must not fetch or make up itself.
 func (x *execution) input() (plan.Input, error) {
 	in := plan.Input{
-		Cluster: x.desired, Bundle: x.request.Bundle.Config().Name, Facts: x.facts, Material: map[string]plan.Material{}, State: x.state,
+		Cluster: x.desired, Bundle: x.request.Bundle.Config().Name, Facts: x.facts, State: x.state,
 		Scope: x.scope, Via: x.via, LeftOut: x.leftOut, SpecDigest: x.specDigest, Backup: x.backupOf(),
 	}
 	for _, l := range x.leaving {
 		in.Leaving = append(in.Leaving, plan.Leaving{Name: l.Name, ControlPlane: l.ControlPlane, Orphan: l.Orphan})
-	}
-	now := time.Now()
-	for _, h := range x.inScope() {
-		serving, err := kubeadm.KubeletServing(x.desired, h, now)
-		if err != nil {
-			return in, fmt.Errorf("host %s: sign kubelet's serving certificate: %w", h.Name, err)
-		}
-		discovery, err := kubeadm.Discovery(x.desired, h, now)
-		if err != nil {
-			return in, fmt.Errorf("host %s: sign the joining identity: %w", h.Name, err)
-		}
-		client, err := kubeadm.KubeletClient(x.desired, h, now)
-		if err != nil {
-			return in, fmt.Errorf("host %s: sign kubelet's identity: %w", h.Name, err)
-		}
-		in.Material[h.Name] = plan.Material{Discovery: discovery, Client: client, Serving: serving}
 	}
 	var err error
 	if in.Flannel, err = x.manifest("flannel.yaml"); err != nil {

@@ -89,6 +89,8 @@ type execution struct {
 	leftOut []string
 	// removed is what became of the hosts that leave.
 	removed removals
+	// silentAfter is how long a host that shows no identity is given for its node to fall silent; see mayIdentify.
+	silentAfter time.Duration
 	// serving is true once content is served.
 	serving bool
 }
@@ -129,7 +131,7 @@ func (r *runner) prepare(request Request) (*execution, error) {
 		return nil, fmt.Errorf("set up SSH: %w", err)
 	}
 	x := &execution{
-		request: request, options: r.options, desired: cluster, specDigest: specDigest, leaving: leaving, content: content, facts: map[string]*hostapi.Facts{},
+		request: request, options: r.options, desired: cluster, specDigest: specDigest, leaving: leaving, content: content, silentAfter: silentAfter, facts: map[string]*hostapi.Facts{},
 		removed: removals{tries: map[string]int{}, done: map[string]RemovedHost{}},
 		sessions: &sessions{
 			operation: request.Operation.Name, holder: r.options.Holder, peers: peers, judge: request.Addresses.Judge, access: access, record: request.RecordHostKey,

@@ -114,7 +114,7 @@ func Input(controlPlanes, workers int) (plan.Input, error) {
 	if err != nil {
 		return plan.Input{}, err
 	}
-	in := plan.Input{Cluster: cluster, Bundle: "test", Facts: map[string]*hostapi.Facts{}, Material: map[string]plan.Material{}}
+	in := plan.Input{Cluster: cluster, Bundle: "test", Facts: map[string]*hostapi.Facts{}}
 	for _, h := range cluster.Hosts {
 		in.Facts[h.Name] = Facts(h)
 	}

@@ -46,29 +46,29 @@ func InitResource(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) 
 }
 
 // JoinWorker runs kubeadm join on a worker.
-func JoinWorker(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.Resource, error) {
-	return watching()(covering(c, h)(once(kubeletStart)(join(JoinCommand, c, h, discovery, nil, kubeletConf))))
+func JoinWorker(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
+	return watching()(covering(c, h)(once(kubeletStart)(join(JoinCommand, c, h, nil, kubeletConf))))
 }
 
 // JoinPrepare is the first third of joining a control plane: certificates, kubeconfigs, kubelet. It changes nothing outside the
 // host, so that hosts can do it side by side. The API server's manifest is left for later: without its etcd it would only crash and
 // be held back by kubelet's back-off.
-func JoinPrepare(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.Resource, error) {
-	return watching()(once(kubeletStart)(join(JoinPrepareCommand, c, h, discovery, []string{
+func JoinPrepare(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
+	return watching()(once(kubeletStart)(join(JoinPrepareCommand, c, h, []string{
 		"control-plane-prepare/control-plane", "etcd-join", "kubelet-wait-bootstrap", "control-plane-join", "wait-control-plane",
 	}, "/etc/kubernetes/admin.conf")))
 }
 
 // JoinEtcd is the second third: the host's etcd becomes a learner and is promoted. Only one may do so at a time.
-func JoinEtcd(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.Resource, error) {
-	return watching()(awaiting(controlPlanePods[:1]...)(join(JoinEtcdCommand, c, h, discovery, []string{
+func JoinEtcd(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
+	return watching()(awaiting(controlPlanePods[:1]...)(join(JoinEtcdCommand, c, h, []string{
 		"preflight", "control-plane-prepare", "check-etcd", kubeletStart, "kubelet-wait-bootstrap", "control-plane-join", "wait-control-plane",
 	}, "/etc/kubernetes/manifests/etcd.yaml")))
 }
 
 // JoinFinish is the last third: the static pods of the control plane, kubelet's registration, the node's role.
-func JoinFinish(c *desired.Cluster, h desired.Host, discovery []byte) (hostapi.Resource, error) {
-	return watching(controlPlanePods...)(awaiting(controlPlanePods[1:]...)(covering(c, h)(join(JoinFinishCommand, c, h, discovery, []string{
+func JoinFinish(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
+	return watching(controlPlanePods...)(awaiting(controlPlanePods[1:]...)(covering(c, h)(join(JoinFinishCommand, c, h, []string{
 		"preflight", "control-plane-prepare/download-certs", "control-plane-prepare/certs", "control-plane-prepare/kubeconfig",
 		"check-etcd", kubeletStart, "etcd-join",
 	}, kubeletConf, "/etc/kubernetes/manifests/kube-apiserver.yaml"))))
@@ -161,7 +161,7 @@ func Joined(receipts []string) bool {
 	return false
 }
 
-func join(name string, c *desired.Cluster, h desired.Host, discovery []byte, skip []string, creates ...string) (hostapi.Resource, error) {
+func join(name string, c *desired.Cluster, h desired.Host, skip []string, creates ...string) (hostapi.Resource, error) {
 	dir := workDir(name)
 	config, err := Join(h, dir)
 	if err != nil {
@@ -177,7 +177,6 @@ func join(name string, c *desired.Cluster, h desired.Host, discovery []byte, ski
 	}
 	return command(name, c.UID, args, []hostapi.CommandFile{
 		{Path: dir + "/config.yaml", Content: config},
-		{Path: dir + "/discovery.conf", Content: discovery, Secret: true},
 		{Path: dir + "/patches/kubeletconfiguration0+merge.json", Content: patch},
 	}, creates...), nil
 }

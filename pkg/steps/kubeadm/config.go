@@ -168,7 +168,8 @@ func EffectiveKubelet(c *desired.Cluster, h desired.Host) (map[string]any, error
 	return desired.Merge(map[string]any{}, "overrides.kubelet", c.Kubelet, h.PoolKubelet)
 }
 
-// Join renders JoinConfiguration. The discovery file holds a short-lived client certificate, so that no token exists in the cluster.
+// Join renders JoinConfiguration. What kubeadm presents itself with is kubelet's own identity, which was placed before, so that no token
+// exists in the cluster and nothing else can be joined with it.
 func Join(h desired.Host, workDir string) ([]byte, error) {
 	node, err := nodeFields(h)
 	if err != nil {
@@ -176,7 +177,7 @@ func Join(h desired.Host, workDir string) ([]byte, error) {
 	}
 	join := map[string]any{
 		"apiVersion": apiVersion, "kind": "JoinConfiguration",
-		"discovery": map[string]any{"file": map[string]any{"kubeConfigPath": workDir + "/discovery.conf"}},
+		"discovery": map[string]any{"file": map[string]any{"kubeConfigPath": kubeletConf}},
 		"patches":   map[string]any{"directory": workDir + "/patches"},
 	}
 	maps.Copy(join, node)

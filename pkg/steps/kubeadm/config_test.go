@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/desired"
@@ -16,6 +15,7 @@ import (
 	"github.com/kubewright/kubewright/pkg/pki"
 	"github.com/kubewright/kubewright/pkg/plan/plantest"
 	"github.com/kubewright/kubewright/pkg/steps/kubeadm"
+	"github.com/kubewright/kubewright/pkg/testenv/planted"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -110,10 +110,10 @@ func TestWhatKubeadmReadsWhenAHostJoinsIsNoDriftLater(t *testing.T) {
 	for name, command := range map[string]func(*desired.Cluster, desired.Host) (hostapi.Resource, error){
 		"initialising a cluster": kubeadm.InitResource,
 		"joining a worker": func(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
-			return kubeadm.JoinWorker(c, h, nil)
+			return kubeadm.JoinWorker(c, h)
 		},
 		"joining a control plane": func(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
-			return kubeadm.JoinFinish(c, h, nil)
+			return kubeadm.JoinFinish(c, h)
 		},
 		"exchanging static pods":       kubeadm.ControlPlane,
 		"kubelet's configuration":      kubeadm.KubeletConfig,
@@ -218,9 +218,9 @@ func TestAnAPIServerKnowsOtherMembersOfEtcdUnlessToldOtherwise(t *testing.T) {
 
 func TestAJoinThatHadStartedKubeletDoesNotStartItAgain(t *testing.T) {
 	c := cluster(t, nil)
-	for name, r := range map[string]func(*desired.Cluster, desired.Host, []byte) (hostapi.Resource, error){"worker": kubeadm.JoinWorker, "control plane": kubeadm.JoinPrepare} {
+	for name, r := range map[string]func(*desired.Cluster, desired.Host) (hostapi.Resource, error){"worker": kubeadm.JoinWorker, "control plane": kubeadm.JoinPrepare} {
 		t.Run(name, func(t *testing.T) {
-			r, err := r(c, c.Hosts[1], nil)
+			r, err := r(c, c.Hosts[1])
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -243,25 +243,32 @@ func TestAJoinThatHadStartedKubeletDoesNotStartItAgain(t *testing.T) {
 	}
 }
 
-func TestAJoiningHostPresentsACertificateThatMayOnlyBootstrap(t *testing.T) {
+func TestAJoiningHostPresentsItsOwnNodesIdentityAndNoOther(t *testing.T) {
 	c := cluster(t, nil)
-	text, err := kubeadm.Discovery(c, c.Hosts[3], time.Now())
+	identity, err := kubeadm.KubeletClient(c, c.Hosts[3], time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := clientcmd.Load(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := config.Clusters["join"].Server; got != "https://127.0.0.1:7443" {
-		t.Errorf("it goes to %s, want the local proxy", got)
-	}
-	cert := parse(t, config.AuthInfos["join"].ClientCertificateData)
-	groups := slices.Sorted(slices.Values(cert.Subject.Organization))
-	if cert.Subject.CommonName != "system:bootstrap:w1" || strings.Join(groups, ",") != "system:bootstrappers,system:bootstrappers:kubeadm:default-node-token" {
+	cert := parse(t, identity.Cert)
+	if cert.Subject.CommonName != "system:node:w1" || strings.Join(cert.Subject.Organization, ",") != "system:nodes" {
 		t.Errorf("its identity is %s", cert.Subject)
 	}
-	if life := time.Until(cert.NotAfter); life > 30*time.Minute {
-		t.Errorf("it lives %s, want at most 30 minutes", life)
+	for name, make := range map[string]func(*desired.Cluster, desired.Host) (hostapi.Resource, error){
+		"a worker": kubeadm.JoinWorker, "a control plane prepares": kubeadm.JoinPrepare, "a control plane joins etcd": kubeadm.JoinEtcd, "a control plane finishes": kubeadm.JoinFinish,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := make(c, c.Hosts[3])
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range r.Command.Files {
+				if len(planted.In(f.Content, planted.PrivateKey())) > 0 || f.Secret {
+					t.Errorf("%s holds a secret", f.Path)
+				}
+			}
+			if config := string(r.Command.Files[0].Content); !strings.Contains(config, "kubeConfigPath: /etc/kubernetes/kubelet.conf") {
+				t.Errorf("it presents something else:\n%s", config)
+			}
+		})
 	}
 }

@@ -30,34 +30,10 @@ func AuthorityResources(a *pki.Authorities) []hostapi.Resource {
 		layout.Secret(layout.PKIDir+"/sa.key", a.ServiceAccount.Key))
 }
 
-// joinLifetime bounds how long a discovery file is good for; joining takes seconds.
-const joinLifetime = 30 * time.Minute
-
-// Discovery makes the kubeconfig a joining host presents. Its identity is in the groups that kubeadm's bootstrap tokens are in
-// (bootstraptoken/node), which allows reading kubeadm's ConfigMaps and asking for a kubelet certificate, and nothing else.
-func Discovery(c *desired.Cluster, h desired.Host, now time.Time) ([]byte, error) {
-	cert, err := c.Authorities.Cluster.Sign(pki.Leaf{
-		CommonName:    "system:bootstrap:" + h.Name,
-		Organizations: []string{"system:bootstrappers:kubeadm:default-node-token", "system:bootstrappers"},
-		Lifetime:      joinLifetime,
-	}, now)
-	if err != nil {
-		return nil, err
-	}
-	config := clientcmdapi.NewConfig()
-	config.Clusters["join"] = &clientcmdapi.Cluster{Server: "https://" + c.Endpoint.String(), CertificateAuthorityData: c.Authorities.Cluster.Cert}
-	config.AuthInfos["join"] = &clientcmdapi.AuthInfo{ClientCertificateData: cert.Cert, ClientKeyData: cert.Key}
-	config.Contexts["join"] = &clientcmdapi.Context{Cluster: "join", AuthInfo: "join"}
-	config.CurrentContext = "join"
-	out, err := clientcmd.Write(*config)
-	if err != nil {
-		return nil, fmt.Errorf("render the discovery file of %s: %w", h.Name, err)
-	}
-	return out, nil
-}
-
 // KubeletClient signs the identity a joining host's kubelet starts with. It is what kubelet would get through a certificate signing
-// request (system:node:<name> in system:nodes); kubelet renews it itself.
+// request (system:node:<name> in system:nodes), so it is good for this one node, and kubelet renews it itself. kubeadm join presents it,
+// too: Kubernetes lets nodes read what joining needs (k8s.io/kubernetes, cmd/kubeadm/app/phases/uploadconfig and kubelet, bind these
+// ConfigMaps to system:nodes), so that no identity exists with which a host could join under another name.
 func KubeletClient(c *desired.Cluster, h desired.Host, now time.Time) (pki.KeyPair, error) {
 	return c.Authorities.Cluster.Sign(pki.Leaf{
 		CommonName:    "system:node:" + h.Name,
@@ -65,6 +41,14 @@ func KubeletClient(c *desired.Cluster, h desired.Host, now time.Time) (pki.KeyPa
 		Lifetime:      servingLifetime,
 	}, now)
 }
+
+// KubeletIdentityIDs are the resources of KubeletIdentity that are kubelet's identity itself.
+func KubeletIdentityIDs() []string {
+	return []string{"file" + layout.KubeletClientPEM, kubeletClientLink}
+}
+
+// kubeletClientLink leads to the identity that kubelet uses now: ours at first, and the one it has renewed later.
+const kubeletClientLink = "symlink/kubelet-client"
 
 // KubeletIdentity places kubelet's identity and the kubeconfig that uses it, so that a joining kubelet neither waits for a signature
 // nor, on a control plane, for its own API server: it talks to whichever the endpoint leads to. Kubeadm would lead it to its own one
@@ -81,11 +65,11 @@ func KubeletIdentity(c *desired.Cluster, identity pki.KeyPair) ([]hostapi.Resour
 	if err != nil {
 		return nil, fmt.Errorf("render kubelet's kubeconfig: %w", err)
 	}
-	first := layout.Secret(dir+"kubelet-client-kubewright.pem", append(append([]byte{}, identity.Cert...), identity.Key...))
+	first := layout.Secret(layout.KubeletClientPEM, append(append([]byte{}, identity.Cert...), identity.Key...))
 	first.File.Keep = true
 	return []hostapi.Resource{
 		first,
-		{ID: "symlink/kubelet-client", Symlink: &hostapi.Symlink{Path: dir + "kubelet-client-current.pem", Target: dir + "kubelet-client-kubewright.pem", Keep: true}},
+		{ID: kubeletClientLink, Symlink: &hostapi.Symlink{Path: dir + "kubelet-client-current.pem", Target: layout.KubeletClientPEM, Keep: true}},
 		layout.Secret(layout.KubernetesDir+"/kubelet.conf", kubeconfig),
 	}, nil
 }

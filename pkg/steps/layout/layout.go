@@ -22,6 +22,7 @@ const (
 	KubeletDir         = "/var/lib/kubelet"
 	ContainerdDir      = "/var/lib/containerd"
 	ContainerdSocket   = "/run/containerd/containerd.sock"
+	KubeletClientPEM   = KubeletDir + "/pki/kubelet-client-kubewright.pem"
 	KubeletServingCert = KubeletDir + "/pki/kubewright-serving.crt"
 	KubeletServingKey  = KubeletDir + "/pki/kubewright-serving.key"
 )
