@@ -11,7 +11,6 @@ import (
 
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
@@ -190,7 +189,7 @@ func TestAStepThatBeganSaysHowLongItTook(t *testing.T) {
 	for _, step := range w.operation("demo-install-g1-1").Status.Steps {
 		steps[step.ID] = step
 	}
-	w.Expect(steps["content/blobs"].Duration).To(gomega.Equal(&metav1.Duration{Duration: 4500 * time.Millisecond}), "from the first host's begin to the last one's end")
+	w.Expect(steps["content/blobs"].Duration).To(gomega.Equal(&v1alpha1.Duration{Duration: 4500 * time.Millisecond}), "from the first host's begin to the last one's end")
 	w.Expect(steps["content/blobs"].StartedAt.UTC()).To(gomega.Equal(begin))
 	w.Expect(steps["cluster/metrics"].State).To(gomega.Equal(v1alpha1.StepSkipped))
 	w.Expect(steps["cluster/metrics"].Duration).To(gomega.BeNil(), "it never began")

@@ -29,6 +29,8 @@ func TestTheAPI(t *testing.T) {
 	t.Run("create and change a ClusterOperation", func(t *testing.T) { testClusterOperation(t, env) })
 	t.Run("defaults", func(t *testing.T) { testDefaults(t, env) })
 	t.Run("status", func(t *testing.T) { testStatus(t, env) })
+	t.Run("wrong forms of every field", func(t *testing.T) { testEveryWrongForm(t, env) })
+	t.Run("what was stored before it was judged", func(t *testing.T) { testWhatWasStoredBefore(t, env) })
 	t.Run("discovery and tables", func(t *testing.T) { testDiscovery(t, env) })
 }
 
@@ -44,6 +46,19 @@ func testCreateCluster(t *testing.T, env *testenv.Env) {
 		{"a version without patch is refused", func(s *spec) { s.Version = "v1.36" }, []string{"spec.version", "for example v1.36.3"}},
 		{"a pre-release is refused", func(s *spec) { s.Version = "v1.36.3-rc.1" }, []string{"spec.version", "for example v1.36.3"}},
 		{"a version with shell characters is refused", func(s *spec) { s.Version = "v1.36.3;id" }, []string{"spec.version"}},
+
+		{"an interval that is no length of time is refused", func(s *spec) { s.Drift.Interval.Invalid = "soon" }, []string{"spec.drift.interval", "for example 1h"}},
+		{"an interval that would have the manager do nothing else is refused", func(s *spec) { s.Drift.Interval.Duration = time.Nanosecond }, []string{"spec.drift.interval", "for example 1h"}},
+		{"an interval that is too short is refused", func(s *spec) { s.Drift.Interval.Duration = 59 * time.Second }, []string{"spec.drift.interval", "between 1m and 8760h"}},
+		{"an interval that is too long is refused", func(s *spec) { s.Drift.Interval.Duration = 8761 * time.Hour }, []string{"spec.drift.interval", "between 1m and 8760h"}},
+		{"an interval of a minute is accepted", func(s *spec) { s.Drift.Interval.Duration = time.Minute }, nil},
+		{"a negative timeout is refused", func(s *spec) { s.Rollout.Drain.Timeout.Duration = -time.Minute }, []string{"spec.rollout.drain.timeout", "for example 5m"}},
+		{"a timeout of days is refused", func(s *spec) { s.Rollout.Drain.Timeout.Duration = 25 * time.Hour }, []string{"spec.rollout.drain.timeout", "between 1s and 24h"}},
+		{"a timeout in several units is accepted", func(s *spec) { s.Rollout.Drain.Timeout.Duration = 90 * time.Second }, nil},
+		{"a taint without a key is refused", func(s *spec) { s.Workers[0].Taints = []corev1.Taint{{Effect: "NoSchedule"}} }, []string{"spec.workers[0].taints", "a taint has a key"}},
+		{"a taint whose value is too long is refused", func(s *spec) {
+			s.Workers[0].Taints = []corev1.Taint{{Key: "a", Value: strings.Repeat("b", 64), Effect: "NoSchedule"}}
+		}, []string{"spec.workers[0].taints", "shorten it"}},
 
 		{"one control plane is accepted", func(s *spec) { s.ControlPlane.Hosts = []string{"cp-1"} }, nil},
 		{"five control planes are accepted", func(s *spec) { s.ControlPlane.Hosts = names("cp", 5) }, nil},

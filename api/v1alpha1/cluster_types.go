@@ -149,6 +149,7 @@ type WorkerPool struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:XValidation:rule="self.all(t, t.effect in ['NoSchedule', 'PreferNoSchedule', 'NoExecute'])",message="the effect of a taint is NoSchedule, PreferNoSchedule or NoExecute: correct the effect"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, size(t.key) > 0 && size(t.key) <= 317 && (!has(t.value) || size(t.value) <= 63))",message="a taint has a key of at most 317 and a value of at most 63 letters, digits, '-', '_' and '.': shorten it"
 	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.timeAdded))",message="timeAdded of a taint is set by Kubernetes: remove it"
 	Taints []corev1.Taint `json:"taints,omitempty"`
 	// Version of kubelet on this pool while it shall lag behind the cluster's, for example to upgrade the pool later. It must be in the
@@ -287,10 +288,13 @@ type Drain struct {
 	// Disabled leaves pods where they are while kubelet and container runtime are exchanged below them. False when left out.
 	// +optional
 	Disabled bool `json:"disabled,omitempty"`
-	// Timeout for all pods of one node. Evictions that a PodDisruptionBudget forbids are tried again until then. 5m when left out.
+	// Timeout for all pods of one node, from 1s to 24h. Evictions that a PodDisruptionBudget forbids are tried again until then. 5m when
+	// left out or 0s.
 	// +optional
 	// +default="5m0s"
-	Timeout metav1.Duration `json:"timeout,omitempty"`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,3})?(ms|s|m|h)){1,4}$')",message="timeout is not a length of time: write numbers with units, for example 5m"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]{1,6}([.][0-9]{1,3})?(ms|s|m|h)){1,4}$') || duration(self) == duration('0s') || (duration(self) >= duration('1s') && duration(self) <= duration('24h'))",message="timeout must lie between 1s and 24h: write for example 5m"
+	Timeout Duration `json:"timeout,omitempty"`
 	// OnTimeout is Abort (the node becomes schedulable again, stays as it was, and the operation fails there) or Force (the pods that
 	// are left are deleted against their PodDisruptionBudgets).
 	// +optional
@@ -344,10 +348,12 @@ type DriftPolicy struct {
 	// +optional
 	// +default="Detect"
 	Mode DriftMode `json:"mode,omitempty"`
-	// Interval between two comparisons. 1h when left out.
+	// Interval between two comparisons, from 1m to 8760h. 1h when left out or 0s.
 	// +optional
 	// +default="1h0m0s"
-	Interval metav1.Duration `json:"interval,omitempty"`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,3})?(ms|s|m|h)){1,4}$')",message="interval is not a length of time: write numbers with units, for example 1h"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]{1,6}([.][0-9]{1,3})?(ms|s|m|h)){1,4}$') || duration(self) == duration('0s') || (duration(self) >= duration('1m') && duration(self) <= duration('8760h'))",message="interval must lie between 1m and 8760h: write for example 1h"
+	Interval Duration `json:"interval,omitempty"`
 }
 
 // ClusterSpec is the desired state of one Kubernetes cluster.

@@ -101,6 +101,7 @@ type ClusterOperationSpec struct {
 	// ClusterGeneration is the generation of the Cluster this operation brings about; 0 means the one found when it starts.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=9007199254740991
 	ClusterGeneration int64 `json:"clusterGeneration,omitempty"`
 }
 
@@ -147,10 +148,11 @@ type OperationStep struct {
 	Failed int32 `json:"failed,omitempty"`
 	// StartedAt is when the first host began.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="this is no time: write for example 2026-01-31T12:00:00Z"
 	StartedAt *metav1.MicroTime `json:"startedAt,omitempty"`
 	// Duration from the first host's begin to the last host's end.
 	// +optional
-	Duration *metav1.Duration `json:"duration,omitempty"`
+	Duration *Duration `json:"duration,omitempty"`
 }
 
 // HostProblem says why a host is not where it should be.
@@ -252,9 +254,11 @@ type ClusterOperationStatus struct {
 	Attempt int32 `json:"attempt,omitempty"`
 	// StartedAt is when the first attempt began that was allowed to change something.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="this is no time: write for example 2026-01-31T12:00:00Z"
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
 	// CompletedAt is when the operation ended.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="this is no time: write for example 2026-01-31T12:00:00Z"
 	CompletedAt *metav1.Time `json:"completedAt,omitempty"`
 	// Bundle that the present or last attempt takes its content from.
 	// +optional

@@ -185,6 +185,7 @@ type HostFacts struct {
 	CgroupVersion string `json:"cgroupVersion,omitempty"`
 	// ObservedAt is when these facts were read.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="this is no time: write for example 2026-01-31T12:00:00Z"
 	ObservedAt metav1.Time `json:"observedAt,omitempty"`
 }
 

@@ -150,9 +150,11 @@ type OfflineFetch struct {
 	FailedAttempts int32 `json:"failedAttempts,omitempty"`
 	// NextAttemptAt is when it is tried again.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="this is no time: write for example 2026-01-31T12:00:00Z"
 	NextAttemptAt *metav1.Time `json:"nextAttemptAt,omitempty"`
 	// CompletedAt is when the whole file was in the store.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="this is no time: write for example 2026-01-31T12:00:00Z"
 	CompletedAt *metav1.Time `json:"completedAt,omitempty"`
 }
 
@@ -166,9 +168,11 @@ type OfflineSignature struct {
 	KeyID string `json:"keyID"`
 	// SignedAt is when, by the signer's clock.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="this is no time: write for example 2026-01-31T12:00:00Z"
 	SignedAt metav1.Time `json:"signedAt"`
 	// CreatedAt is when the bundle was created, which spec.signature.minCreated is compared with.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="this is no time: write for example 2026-01-31T12:00:00Z"
 	CreatedAt *metav1.Time `json:"createdAt,omitempty"`
 }
 
@@ -193,6 +197,7 @@ type OfflineGarbage struct {
 	Bytes int64 `json:"bytes,omitempty"`
 	// RemoveAfter is when they go at the earliest.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="this is no time: write for example 2026-01-31T12:00:00Z"
 	RemoveAfter metav1.Time `json:"removeAfter"`
 }
 
@@ -206,6 +211,7 @@ type OfflineManifestStatus struct {
 	SizeBytes int64 `json:"sizeBytes,omitempty"`
 	// VerifiedAt is when every byte was last checked against its digest.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= timestamp('1970-01-01T00:00:00Z')",message="this is no time: write for example 2026-01-31T12:00:00Z"
 	VerifiedAt *metav1.Time `json:"verifiedAt,omitempty"`
 	// Releases inside.
 	// +optional

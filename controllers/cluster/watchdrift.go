@@ -95,11 +95,11 @@ func nextCheck(uid types.UID, interval time.Duration, last, started time.Time) t
 	return earliest.Add(interval - into)
 }
 
+// leastDriftInterval bounds what was stored before the API judged it: anything shorter would have the manager do nothing else.
+const leastDriftInterval = time.Minute
+
 func intervalOf(policy v1alpha1.DriftPolicy) time.Duration {
-	if policy.Interval.Duration <= 0 {
-		return defaultDriftInterval
-	}
-	return policy.Interval.Duration
+	return max(leastDriftInterval, policy.Interval.Or(defaultDriftInterval))
 }
 
 // checking says whether a comparison is under way.

@@ -44,7 +44,7 @@ func stepsOf(summaries []engine.StepSummary) []v1alpha1.OperationStep {
 		if !summary.StartedAt.IsZero() {
 			started := metav1.NewMicroTime(summary.StartedAt.Truncate(time.Microsecond))
 			step.StartedAt = &started
-			step.Duration = &metav1.Duration{Duration: summary.Took.Truncate(time.Millisecond)}
+			step.Duration = &v1alpha1.Duration{Duration: summary.Took.Truncate(time.Millisecond)}
 		}
 		out = append(out, step)
 	}

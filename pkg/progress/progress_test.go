@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
@@ -140,7 +141,7 @@ func TestAnotherAttemptStartsAnew(t *testing.T) {
 }
 
 func TestASummaryAndAReport(t *testing.T) {
-	duration := func(d time.Duration) *metav1.Duration { return &metav1.Duration{Duration: d} }
+	duration := func(d time.Duration) *v1alpha1.Duration { return &v1alpha1.Duration{Duration: d} }
 	cluster := &v1alpha1.Cluster{}
 	cluster.Namespace, cluster.Name = "default", "demo"
 	cluster.Status = v1alpha1.ClusterStatus{

@@ -124,7 +124,7 @@ func (x *execution) bindAction(action plan.Action, hosts *hostSteps) engine.Step
 				return k.applyDrain(ctx, a, host, x.request.Operation.Name, report)
 			})
 		// Long enough for the policy's own time to run out first, twice when force follows.
-		step.Timeout = 2*a.Policy.Timeout.Duration + drainSlack
+		step.Timeout = 2*drainTimeout(a.Policy) + drainSlack
 		return step
 	case plan.Return:
 		return act(hosts.watchingKubelet(func(ctx context.Context, host string, since time.Time) (engine.Verdict, error) {

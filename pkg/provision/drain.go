@@ -83,7 +83,7 @@ func (k *kube) applyDrain(ctx context.Context, a plan.Drain, host, operation str
 	return engine.NeedsHuman(engine.WithDetail(fmt.Errorf(
 		"%d pods could not be moved away within %s: %s%s; the node takes pods again and was left as it was: "+
 			"see what their PodDisruptionBudgets allow, raise spec.rollout.drain.timeout, or set spec.rollout.drain.onTimeout to Force (%w)",
-		len(left), a.Policy.Timeout.Duration, names(left), guarded, late), engine.Detail{Reason: "DrainTimeout"}))
+		len(left), drainTimeout(a.Policy), names(left), guarded, late), engine.Detail{Reason: "DrainTimeout"}))
 }
 
 // ledDrain sees that somebody looks after the pods that are about to move. A node without any does not wait for that.
@@ -111,7 +111,7 @@ func (k *kube) ledDrain(ctx context.Context, policy v1alpha1.Drain, host string,
 // evict moves pods away and waits until they are gone. What fails on the way is tried again until the policy's time is over; the error says
 // what it was at last.
 func (k *kube) evict(ctx context.Context, policy v1alpha1.Drain, host string, force bool, report func(string)) error {
-	bounded, cancel := context.WithTimeout(ctx, policy.Timeout.Duration)
+	bounded, cancel := context.WithTimeout(ctx, drainTimeout(policy))
 	defer cancel()
 	var last error
 	for {
@@ -141,7 +141,7 @@ func (k *kube) evictOnce(ctx context.Context, policy v1alpha1.Drain, host string
 	if err != nil {
 		return err
 	}
-	helper.Timeout, helper.DisableEviction = policy.Timeout.Duration, force
+	helper.Timeout, helper.DisableEviction = drainTimeout(policy), force
 	if err := k.moveDNS(ctx, helper, host, report); err != nil {
 		return fmt.Errorf("move the cluster's DNS off node %s: %w", host, err)
 	}
@@ -348,3 +348,8 @@ func (k *kube) stillCordoned(ctx context.Context) []string {
 	}
 	return list
 }
+
+// defaultDrainTimeout is what the API gives drains of which nothing is said.
+const defaultDrainTimeout = 5 * time.Minute
+
+func drainTimeout(policy v1alpha1.Drain) time.Duration { return policy.Timeout.Or(defaultDrainTimeout) }

@@ -62,7 +62,7 @@ func newDrained(node *corev1.Node, answer func(try int) error) *drained {
 
 func (d *drained) drain(t *testing.T, policy v1alpha1.DrainTimeoutPolicy) error {
 	t.Helper()
-	a := plan.Drain{Policy: v1alpha1.Drain{Timeout: metav1.Duration{Duration: time.Minute}, OnTimeout: policy}}
+	a := plan.Drain{Policy: v1alpha1.Drain{Timeout: v1alpha1.Duration{Duration: time.Minute}, OnTimeout: policy}}
 	return d.applyDrain(t.Context(), a, "n1", "demo-upgrade-g2-1", func(line string) {
 		d.mu.Lock()
 		defer d.mu.Unlock()

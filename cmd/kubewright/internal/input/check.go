@@ -11,6 +11,8 @@ import (
 	"go.yaml.in/yaml/v3"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
 )
 
 // checker compares a document with the type that it describes, and gathers all mistakes and the lines of all fields.
@@ -291,11 +293,12 @@ func (c *checker) special(n *yaml.Node, t reflect.Type, path string) {
 	if err == nil {
 		err = json.Unmarshal(text, value)
 	}
-	if err == nil {
+	// What was stored before it was judged is read as it is; a file has to be right.
+	if d, ok := value.(*v1alpha1.Duration); err == nil && (!ok || d.Invalid == "") {
 		return
 	}
 	switch t {
-	case reflect.TypeFor[metav1.Duration]():
+	case reflect.TypeFor[metav1.Duration](), reflect.TypeFor[v1alpha1.Duration]():
 		next := "write for example 30s, 10m or 1h30m"
 		if kindOf(n) == "number" {
 			next = fmt.Sprintf("write a unit behind it: %ss, %sm or %sh", n.Value, n.Value, n.Value)
