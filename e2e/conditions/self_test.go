@@ -40,7 +40,7 @@ func TestUpRunsOnTheMachineThatBecomesTheFirstControlPlane(t *testing.T) {
 	}
 	before := s.remains(t)
 	run(dir+"/kubewright", "up", "-f", dir+"/cluster.yaml", "--bundle", dir+"/kubernetes.bundle", "--state-dir", dir+"/state", "--kubeconfig", dir+"/kubeconfig", "--yes")
-	if nodes := run("/usr/local/bin/kubectl", "--kubeconfig", dir+"/kubeconfig", "get", "nodes", "-o", "name"); nodes != "node/n1\n" {
+	if nodes := run("/usr/local/bin/kubectl", "--kubeconfig", dir+"/kubeconfig", "--cache-dir", dir+"/state/kubectl", "get", "nodes", "-o", "name"); nodes != "node/n1\n" {
 		t.Errorf("the nodes are %q", nodes)
 	}
 	run(dir+"/kubewright", "delete", s.Name, "--reset", "--yes", "--state-dir", dir+"/state")

@@ -66,6 +66,8 @@ type Facts struct {
 	// ReceiptKeys are the keys of the commands in Receipts, by name.
 	ReceiptKeys map[string]string `json:"receiptKeys,omitempty"`
 	Features    KernelFeatures    `json:"kernelFeatures"`
+	// LegacyFirewall says that a table of the older iptables filters packets, whose rules are not in Firewall.
+	LegacyFirewall bool `json:"legacyFirewall,omitempty"`
 	// Firewall are the tables of nftables that may keep packets off.
 	Firewall []FirewallTable `json:"firewall,omitempty"`
 }

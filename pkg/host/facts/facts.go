@@ -50,7 +50,7 @@ func (s Sources) Gather(ctx context.Context) (*api.Facts, error) {
 	f.Interfaces = interfaces()
 	f.DefaultRoute4, f.DefaultRoute6 = defaultRoutes(s.Sys)
 	f.Routes = routes(s.Sys)
-	f.Firewall = tables(s.Sys)
+	f.Firewall, f.LegacyFirewall = tables(s.Sys), legacyFilter(s.Sys)
 	f.Nameservers, f.ResolvConfMissing = nameservers(s.Sys, "/etc/resolv.conf"), missing(s.Sys, "/etc/resolv.conf")
 	procs := processes(s.Sys)
 	if f.Resolved = resolved(procs); f.Resolved {

@@ -73,6 +73,11 @@ func tables(s *sys.System) []api.FirewallTable {
 	return all
 }
 
+// legacyFilter reports whether the kernel holds a table of the older iptables that filters packets.
+func legacyFilter(s *sys.System) bool {
+	return slices.Contains(strings.Fields(read(s, "/proc/net/ip_tables_names")), "filter")
+}
+
 // routeGateway is the flag of a route over another host (RTF_GATEWAY of linux/route.h).
 const routeGateway = 2
 

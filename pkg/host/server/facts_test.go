@@ -90,16 +90,20 @@ func TestFactsNameWhatAnotherInstallerTellsKubeletAndContainerd(t *testing.T) {
 	}
 }
 
-func TestFactsListTheRoutesOfAHost(t *testing.T) {
+func TestFactsListTheRoutesOfAHostAndItsOlderFirewall(t *testing.T) {
 	h := hosttest.New(t)
 	h.Write(t, "/proc/net/route", "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"+
 		"eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"+
 		"eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"+
 		"eth1\t0000F40A\tFE0200C0\t0003\t0\t0\t0\t0000FFFF\t0\t0\t0\n"+
 		"broken\n")
+	h.Write(t, "/proc/net/ip_tables_names", "mangle\nfilter\n")
 	f, err := h.Connect(t, "op-1", nil).Facts(t.Context())
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !f.LegacyFirewall {
+		t.Error("the older iptables is not seen")
 	}
 	want := []api.Route{{Network: "192.0.2.0/24", Interface: "eth0"}, {Network: "10.244.0.0/16", Interface: "eth1", Gateway: true}}
 	if !slices.Equal(f.Routes, want) || f.DefaultRoute4 != "eth0" {

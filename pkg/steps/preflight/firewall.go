@@ -54,6 +54,9 @@ func firewall(j *judge) {
 			}
 		}
 	}
+	if j.facts.LegacyFirewall && !j.ours() {
+		j.note("Firewall", "iptables-legacy filters packets on the host, whose rules cannot be looked at: see that they let pass what docs/requirements.md lists")
+	}
 	if len(found) == 0 {
 		return
 	}

@@ -235,6 +235,9 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 				f.Owner, f.EndpointProblem = &hostapi.Owner{ClusterName: "demo", ClusterUID: "1"}, "no such host"
 			}, notes: "EndpointName: the host cannot resolve",
 		},
+		"rules of the older iptables are told": {
+			change: func(f *hostapi.Facts) { f.LegacyFirewall = true }, notes: "Firewall: iptables-legacy filters packets on the host",
+		},
 		"a kernel built without what kubeadm asks for may not": {
 			change: func(f *hostapi.Facts) {
 				f.Kernel, f.KernelConfig = "6.1.0", kernelWithout("EXT4_FS", "IP_NF_TARGET_REDIRECT", "NETFILTER_XT_TARGET_REDIRECT")
