@@ -78,6 +78,9 @@ func Split(ctx context.Context, source, dir string, size int64) (string, error) 
 	if size <= 0 || (a.size+size-1)/size > maxParts {
 		return "", fmt.Errorf("split %s: parts of %d bytes would be more than %d", source, size, maxParts)
 	}
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // it is for media that others read
+		return "", fmt.Errorf("make the directory for the parts: %w", err)
+	}
 	parts := Parts{Name: filepath.Base(source), Size: a.size}
 	for off := int64(0); off < a.size; off += size {
 		part := Part{Name: fmt.Sprintf("%s.%03d", parts.Name, len(parts.Parts)+1), Size: min(size, a.size-off)}

@@ -190,7 +190,12 @@ type pusher struct {
 }
 
 func (p *pusher) repository(name string) *remote.Repository {
-	return &remote.Repository{Client: p.client, Reference: orasregistry.Reference{Registry: p.host, Repository: name}, PlainHTTP: p.o.PlainHTTP}
+	return &remote.Repository{
+		Client: p.client, Reference: orasregistry.Reference{Registry: p.host, Repository: name}, PlainHTTP: p.o.PlainHTTP,
+		// A registry without the referrers API keeps the list of what is attached under a tag, and the former list is of no use then. Many
+		// registries allow nobody to delete it, and garbage collection takes it anyway.
+		SkipReferrersGC: true,
+	}
 }
 
 // ping finds out at once, and once, that the registry cannot be spoken to.

@@ -232,6 +232,33 @@ func (m *made) manifestOf(r *registrytest.Registry, at string) []byte {
 	return check[*remote.Descriptor](m.t)(r.Get(at)).Manifest
 }
 
+// The registry is a plain one, which has no referrers API and allows nobody to delete.
+func TestNothingIsDeletedFromARegistry(t *testing.T) {
+	d, blob := bundle.BytesBlob([]byte("kubelet"))
+	path := filepath.Join(t.TempDir(), "k8s.bundle")
+	cfg := &bundle.Config{Name: "small", Created: time.Unix(1700000000, 0), Releases: []bundle.Release{{
+		KubernetesVersion: "v1.36.3", Platforms: []string{"linux/amd64"},
+		Files: []bundle.File{{Name: "kubelet", Kind: bundle.FileBinary, Component: "kubernetes", Version: "v1.36.3", Platform: "linux/amd64", Digest: d, Size: blob.Size, Mode: 0o755}},
+	}}}
+	if _, err := bundle.Write(t.Context(), path, cfg, map[digest.Digest]bundle.Blob{d: blob}, bundle.Attachment{Type: bundle.TypeSBOM, Content: []byte(material)},
+		bundle.Attachment{Type: bundle.TypeProvenance, Content: []byte(`{"_type":"https://in-toto.io/Statement/v1"}`)}); err != nil {
+		t.Fatal(err)
+	}
+	b := check[*bundle.Bundle](t)(bundle.Open(path))
+	defer b.Close() //nolint:errcheck // read only
+	r := registrytest.New(t, registrytest.Options{})
+	if _, err := Push(t.Context(), b, options(r)); err != nil {
+		t.Fatalf("push what two things are attached to: %v", err)
+	}
+	if asked := r.Asked("DELETE "); len(asked) > 0 {
+		t.Errorf("it was asked to delete: %q", asked)
+	}
+	attached := check[v1.ImageIndex](t)(r.Referrers("site/k8s/kubewright-bundle@" + b.Digest().String()))
+	if index := check[*v1.IndexManifest](t)(attached.IndexManifest()); len(index.Manifests) != 2 {
+		t.Errorf("%d things are attached in the registry, want 2", len(index.Manifests))
+	}
+}
+
 func TestATagStandsForWhatTheRegistryTakes(t *testing.T) {
 	m := newBundle(t)
 	r := registrytest.New(t, registrytest.Options{})

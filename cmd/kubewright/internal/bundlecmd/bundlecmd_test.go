@@ -201,7 +201,7 @@ func TestADeltaIsMadeShownVerifiedAndApplied(t *testing.T) {
 
 func TestABundleIsSplitJoinedAndCopied(t *testing.T) {
 	path, root := written(t)
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "media", "usb") // it is made
 	if out, err := call(t, "split", path, "--size", "2k", "--dir", dir); err != nil || !strings.Contains(out, bundle.PartsSuffix) {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -230,8 +230,11 @@ func TestABundleIsSignedAndVerifiedWithTheKey(t *testing.T) {
 	if _, err := call(t, "keygen", "-o", name); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := call(t, "keygen", "-o", name); !errors.Is(err, os.ErrExist) {
-		t.Errorf("a key was written over: %v", err)
+	if _, err := call(t, "keygen", "-o", name); !errors.Is(err, os.ErrExist) || !strings.Contains(err.Error(), "another name with -o") {
+		t.Errorf("a key was written over, or it is not said what to do: %v", err)
+	}
+	if out, err := call(t, "inspect", path); err != nil || !strings.Contains(out, "Signed by:  nobody") {
+		t.Errorf("before it is signed: %v\n%s", err, out)
 	}
 	if st, err := os.Stat(name + ".key"); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("the private key's file: %v, %v", st, err)
@@ -247,8 +250,10 @@ func TestABundleIsSignedAndVerifiedWithTheKey(t *testing.T) {
 	if err != nil || !strings.Contains(out, "Signed by "+name+".pub (sha256:") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if out, err := call(t, "inspect", path); err != nil || !strings.Contains(out, bundle.TypeSignature) {
-		t.Errorf("%v\n%s", err, out)
+	_, id, _ := strings.Cut(out, ".pub (")
+	id, _, _ = strings.Cut(id, ")")
+	if out, err := call(t, "inspect", path); err != nil || !strings.Contains(out, bundle.TypeSignature) || !strings.Contains(out, "key "+id) || !strings.Contains(out, "not verified") {
+		t.Errorf("it is not said that the key %s signed: %v\n%s", id, err, out)
 	}
 	var replayed *sign.ReplayedError
 	if _, err := call(t, "verify", path, "--key", name+".pub", "--min-created", "2026-01-01T00:00:00Z"); !errors.As(err, &replayed) {

@@ -38,7 +38,7 @@ func newSplit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "split FILE --size SIZE",
 		Short: "Cut a bundle into parts that fit on media",
-		Long: `Write FILE.001, FILE.002 ... and FILE.parts.json, the list of them, beside the file or into --dir. Running it again leaves
+		Long: `Write FILE.001, FILE.002 ... and FILE.parts.json, the list of them, beside the file or into --dir, which is made if it is missing. Running it again leaves
 parts that are right alone.`,
 		Example: "  kubewright bundle split k8s.bundle --size 4G --dir /media/usb   # 4G is below what FAT32 can hold, 4Gi is not",
 		Args:    cobra.ExactArgs(1),
@@ -60,7 +60,7 @@ parts that are right alone.`,
 		},
 	}
 	cmd.Flags().StringVar(&text, "size", "", "the most a part may have, such as 4G (4,000,000,000 bytes) or 4Gi (4,294,967,296)")
-	cmd.Flags().StringVar(&dir, "dir", "", "directory to write to (default: that of the file)")
+	cmd.Flags().StringVar(&dir, "dir", "", "directory to write to, made if it is missing (default: that of the file)")
 	required(cmd, "size")
 	return cmd
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/bundle/sign"
 )
 
 func newInspect() *cobra.Command {
@@ -31,10 +32,14 @@ func newInspect() *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, b.Close()) }()
-			if output == "json" {
-				return printJSON(cmd.OutOrStdout(), b)
+			signers, err := sign.Signers(args[0])
+			if err != nil {
+				return err
 			}
-			return printTable(cmd.OutOrStdout(), b)
+			if output == "json" {
+				return printJSON(cmd.OutOrStdout(), b, signers)
+			}
+			return printTable(cmd.OutOrStdout(), b, signers)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json for everything in machine-readable form")
@@ -42,7 +47,7 @@ func newInspect() *cobra.Command {
 	return cmd
 }
 
-func printJSON(w io.Writer, b *bundle.Bundle) error {
+func printJSON(w io.Writer, b *bundle.Bundle, signers []sign.Signer) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	return enc.Encode(struct {
@@ -52,11 +57,13 @@ func printJSON(w io.Writer, b *bundle.Bundle) error {
 		Base   *bundle.Base  `json:"base,omitempty"`
 		// Referrers are not covered by the digest.
 		Referrers []bundle.Referrer `json:"referrers,omitempty"`
-		Config    *bundle.Config    `json:"config"`
-	}{b.Path(), b.Size(), b.Digest(), b.Base(), b.Referrers(), b.Config()})
+		// SignedBy is what signatures say; nothing of it is verified.
+		SignedBy []sign.Signer  `json:"signedBy,omitempty"`
+		Config   *bundle.Config `json:"config"`
+	}{b.Path(), b.Size(), b.Digest(), b.Base(), b.Referrers(), signers, b.Config()})
 }
 
-func printTable(out io.Writer, b *bundle.Bundle) error {
+func printTable(out io.Writer, b *bundle.Bundle, signers []sign.Signer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	p := func(format string, args ...any) { fmt.Fprintf(w, format, args...) } //nolint:errcheck // Flush reports it
 	c := b.Config()
@@ -66,6 +73,16 @@ func printTable(out io.Writer, b *bundle.Bundle) error {
 	}
 	for _, r := range b.Referrers() {
 		p("Attached:\t%s  %s  %s\n", r.Type, size(r.Content.Size), short(r.Content.Digest))
+	}
+	for _, s := range signers {
+		at := ""
+		if !s.SignedAt.IsZero() {
+			at = " at " + s.SignedAt.Format("2006-01-02T15:04:05Z07:00")
+		}
+		p("Signed by:\tkey %s%s (not verified: kubewright bundle verify --key does)\n", s.KeyID, at)
+	}
+	if len(signers) == 0 {
+		p("Signed by:\tnobody\n")
 	}
 	for _, r := range c.Releases {
 		p("\nKubernetes %s for %s\n", r.KubernetesVersion, strings.Join(r.Platforms, ", "))

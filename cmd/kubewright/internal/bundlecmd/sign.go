@@ -29,6 +29,12 @@ file where nobody else gets at it. Cosign reads both forms.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cmd.SilenceUsage = true
+			for _, path := range []string{output + ".key", output + ".pub"} {
+				// Before a passphrase is asked for.
+				if _, err := os.Lstat(path); err == nil {
+					return existsError(path)
+				}
+			}
 			key, err := sign.Generate(sign.Algorithm(algorithm), output)
 			if err != nil {
 				return err
@@ -67,9 +73,17 @@ func encryptedPEM(key *sign.PrivateKey, secret *passphrase, cmd *cobra.Command) 
 	return key.EncryptedPEM(text)
 }
 
+// existsError says what to do about a key that would be written over: bundles may have been signed with it.
+func existsError(path string) error {
+	return fmt.Errorf("%s: %w, and a key is never written over: sign with it (kubewright bundle sign --key), or give the new pair another name with -o", path, fs.ErrExist)
+}
+
 // writeNew writes a file that must not be there yet.
 func writeNew(path string, content []byte, mode fs.FileMode) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if errors.Is(err, fs.ErrExist) {
+		return existsError(path)
+	}
 	if err != nil {
 		return err
 	}
