@@ -101,7 +101,7 @@ func releaseClaims(ctx context.Context, s *scope) (phase.Next, error) {
 	for i := range held {
 		var further []func(*v1alpha1.Host)
 		if why := notCleaned(s.cluster, s.operations, &held[i]); why != "" {
-			further = append(further, func(host *v1alpha1.Host) { quarantine.Begin(host, s.cluster.Name, why) })
+			further = append(further, func(host *v1alpha1.Host) { quarantine.Begin(host, s.cluster.Name, why, false) })
 		}
 		if err := s.release(ctx, &held[i], further...); err != nil {
 			return phase.Stop(), err

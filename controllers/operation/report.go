@@ -261,7 +261,7 @@ func (r *reporter) recordRemoved(ctx context.Context, request provision.Request,
 		if removed.Cleaned {
 			quarantine.End(after, quarantine.ReasonCleaned)
 		} else {
-			quarantine.Begin(after, request.Cluster.Name, removed.Problem)
+			quarantine.Begin(after, request.Cluster.Name, removed.Problem, removed.Refused)
 		}
 		return r.patchStatus(ctx, before, after)
 	})

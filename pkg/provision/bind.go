@@ -45,6 +45,9 @@ func (x *execution) bind(ctx context.Context, graph *plan.Graph, rehearse bool) 
 		var one engine.Step
 		if s.Action == nil {
 			one = hosts.bind(s)
+			if s.ID == plan.StepJoin || s.ID == plan.StepPrepare {
+				one.Apply = x.admitting(one.Apply)
+			}
 		} else {
 			one = x.bindAction(s.Action, hosts)
 			if rehearse && hosts.foundNeeded([]string{plan.StepInit}, "", nil) {
@@ -148,6 +151,16 @@ func (x *execution) bindAction(action plan.Action, hosts *hostSteps) engine.Step
 	return engine.Step{Check: func(context.Context, string) (engine.Verdict, error) {
 		return engine.Verdict{}, engine.Permanent(fmt.Errorf("action %T has no executor", action))
 	}}
+}
+
+// admitting has the cluster let a host in again that it may have refused, before something is done that makes it a node.
+func (x *execution) admitting(apply func(context.Context, string, func(string)) error) func(context.Context, string, func(string)) error {
+	return func(ctx context.Context, host string, report func(string)) error {
+		if err := x.kube.admitNode(ctx, host); err != nil {
+			return err
+		}
+		return apply(ctx, host, report)
+	}
 }
 
 // act makes a step that changes something.

@@ -41,6 +41,10 @@ type kube struct {
 	// listing is held while nodes are listed, so that who waits for one side by side with others shares the list.
 	listing sync.Mutex
 	nodes   nodeList
+
+	refusedMu sync.Mutex
+	// refusedNodes are those the cluster refused when it was asked first; nil before.
+	refusedNodes map[string]bool
 }
 
 // dial connects to the first control plane that takes the connection.

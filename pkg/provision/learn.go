@@ -138,7 +138,9 @@ func (x *execution) left(result *engine.Result) map[string]RemovedHost {
 	for _, l := range x.leaving {
 		if o, ok := result.Outcome(plan.StepLeaveNode, l.Name); ok && o.State.OK() {
 			x.removed.mu.Lock()
-			gone[l.Name] = x.removed.done[l.Name]
+			one := x.removed.done[l.Name]
+			one.Refused = !one.Cleaned
+			gone[l.Name] = one
 			x.removed.mu.Unlock()
 		}
 	}

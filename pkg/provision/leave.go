@@ -167,6 +167,13 @@ func (x *execution) note(host string, r RemovedHost) {
 	x.removed.done[host] = r
 }
 
+// dirty says whether the machine of a host that leaves is not, or could not be, cleaned.
+func (x *execution) dirty(host string) bool {
+	x.removed.mu.Lock()
+	defer x.removed.mu.Unlock()
+	return !x.removed.done[host].Cleaned
+}
+
 // checkNodeGone is done when the API knows neither the node nor anything that is of it alone.
 func (x *execution) checkNodeGone(ctx context.Context, host string) (engine.Verdict, error) {
 	node, err := x.kube.freshNode(ctx, host)
@@ -175,6 +182,15 @@ func (x *execution) checkNodeGone(ctx context.Context, host string) (engine.Verd
 	}
 	if node != nil {
 		return needed("node " + host + " is registered"), nil
+	}
+	if x.dirty(host) {
+		is, err := x.kube.refused(ctx, host)
+		if err != nil {
+			return unknown(err), nil
+		}
+		if !is {
+			return needed("the cluster would let the kubelet of " + host + " in again"), nil
+		}
 	}
 	left, err := x.kube.traces(ctx, host)
 	if err != nil {
@@ -192,6 +208,13 @@ func (x *execution) deleteNode(ctx context.Context, host string) error {
 	objects, err := x.kube.objects()
 	if err != nil {
 		return engine.Retryable(err)
+	}
+	if x.dirty(host) {
+		// First, so that it does not come back in between.
+		if err := x.kube.refuseNode(ctx, host); err != nil {
+			return err
+		}
+		x.kube.forgetRefused()
 	}
 	node := &corev1.Node{}
 	node.Name = host

@@ -81,6 +81,8 @@ type RemovedHost struct {
 	Cleaned bool
 	// Problem is why it was not cleaned; empty when that was not asked for.
 	Problem string
+	// Refused says that the cluster refuses what the machine's kubelet writes, should it come back.
+	Refused bool
 }
 
 // PlanChangedError says that what would be done is not any more what was approved.

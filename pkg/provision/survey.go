@@ -100,7 +100,7 @@ func (x *execution) leavingAdvice(host string, err error) error {
 	if !slices.ContainsFunc(x.leaving, func(l leavingHost) bool { return l.Name == host }) {
 		return err
 	}
-	return fmt.Errorf("%w; host %s leaves the cluster: when its machine is gone for good, set spec.onRemoval of the Host to Orphan", err, host)
+	return fmt.Errorf("%w; host %s leaves the cluster: when its machine is gone for good, set spec.onRemoval of the Host to Orphan (kubewright host orphan %s)", err, host, host)
 }
 
 // preflightStep judges hosts by their facts, and by whether the files are there that the spec names on them.
