@@ -256,6 +256,59 @@ func TestUpEndsWithAKubeconfigAndEveryOtherCommandWorksAfterwards(t *testing.T) 
 	}
 }
 
+func TestOneStateDirectoryHoldsManyClusters(t *testing.T) {
+	runner := &fakeRunner{run: install(engine.StateChanged)}
+	first := newPlace(t, file)
+	second := newPlace(t, strings.NewReplacer("{name: demo}", "{name: other}", "name: n1", "name: m1", "name: n2", "name: m2", "[n1]", "[m1]", "[n2]", "[m2]",
+		"192.0.2.", "192.0.3.").Replace(file))
+	t.Setenv("KUBEWRIGHT_STATE_DIR", first.state)
+	run := func(args ...string) (int, string, string) { return kubewright(t.Context(), t, runner, args...) }
+	for _, p := range []place{first, second} {
+		if code, _, _ := run("up", "-f", p.file, "--bundle", bundleFor(t), "--plain"); code != cli.ExitOK {
+			t.Fatalf("up: exit code %d", code)
+		}
+	}
+	code, out, _ := run("list")
+	if code != cli.ExitOK {
+		t.Fatalf("list: exit code %d", code)
+	}
+	wantText(t, out, "CLUSTER        VERSION  NODES   READY\n", "default/demo   v1.36.3  2 of 2  yes\n", "default/other  v1.36.3  2 of 2  yes\n")
+	var listed struct {
+		Clusters []struct {
+			Name  string
+			Ready bool
+		}
+	}
+	if _, out, _ = run("list", "-o", "json"); json.Unmarshal([]byte(out), &listed) != nil || len(listed.Clusters) != 2 || !listed.Clusters[1].Ready {
+		t.Errorf("as JSON it is %s", out)
+	}
+	var status struct {
+		Cluster   v1alpha1.Cluster
+		Hosts     []v1alpha1.Host
+		Operation v1alpha1.ClusterOperation
+	}
+	if _, out, _ = run("status", "other", "-o", "json"); json.Unmarshal([]byte(out), &status) != nil || status.Cluster.Name != "other" || len(status.Hosts) != 2 ||
+		status.Operation.Status.Phase != v1alpha1.OperationSucceeded {
+		t.Errorf("the status as JSON is %s", out)
+	}
+	var logs struct {
+		Operation string
+		Hosts     map[string]hostapi.Logs
+	}
+	if _, out, _ = run("logs", "other", "-o", "json"); json.Unmarshal([]byte(out), &logs) != nil || !strings.HasPrefix(logs.Operation, "other-install") || len(logs.Hosts["m1"].Entries) != 1 {
+		t.Errorf("the logs as JSON are %s", out)
+	}
+	if code, _, errs := run("status"); code != cli.ExitBadInput || !strings.Contains(errs, "default/demo, default/other") {
+		t.Errorf("status of one of two: exit code %d, %s", code, errs)
+	}
+	if code, _, _ := run("delete", "other", "--reset", "--yes", "--plain"); code != cli.ExitOK {
+		t.Errorf("delete: exit code %d", code)
+	}
+	if _, out, _ = run("list"); strings.Contains(out, "other") || !strings.Contains(out, "default/demo") {
+		t.Errorf("after one was deleted there are\n%s", out)
+	}
+}
+
 func TestAPlanTouchesAndStoresNothing(t *testing.T) {
 	p := newPlace(t, file)
 	runner := &fakeRunner{run: func(_ context.Context, r provision.Request, _ func(engine.Event)) (*provision.Outcome, error) {
@@ -482,7 +535,7 @@ func TestAKeyFileServesHostsWithoutASecret(t *testing.T) {
 }
 
 func TestHelpOfEveryCommandHasAnExample(t *testing.T) {
-	for _, command := range []string{"up", "plan", "approve", "cancel", "retry", "backup", "status", "logs", "kubeconfig", "delete", "manager"} {
+	for _, command := range []string{"up", "plan", "approve", "cancel", "retry", "backup", "list", "status", "logs", "kubeconfig", "host", "delete", "manager"} {
 		code, out, _ := kubewright(t.Context(), t, nil, command, "--help")
 		if code != cli.ExitOK || !strings.Contains(out, "Examples:") {
 			t.Errorf("the help of %s has no example", command)

@@ -232,6 +232,23 @@ func bundleRoots(s *follow.Snapshot) []string {
 	return roots
 }
 
+// allBundleRoots adds the directories of all bundles that the state directory knows: the controllers look after every cluster in it, not
+// only after the one that a command is about.
+func allBundleRoots(ctx context.Context, reader client.Reader, roots []string) ([]string, error) {
+	var manifests v1alpha1.OfflineManifestList
+	if err := reader.List(ctx, &manifests); err != nil {
+		return nil, fmt.Errorf("list OfflineManifests: %w", err)
+	}
+	roots = slices.Clone(roots)
+	for i := range manifests.Items {
+		if path, ok := fileOf(&manifests.Items[i]); ok {
+			roots = append(roots, rootsOf(path)...)
+		}
+	}
+	slices.Sort(roots)
+	return slices.Compact(roots), nil
+}
+
 // fileOf is the path of the file that an OfflineManifest is about; false for other sources, and for none.
 func fileOf(manifest *v1alpha1.OfflineManifest) (string, bool) {
 	if manifest == nil {

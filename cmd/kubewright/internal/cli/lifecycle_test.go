@@ -109,6 +109,35 @@ func TestAnEditedFileIsPlannedAppliedAndToldOf(t *testing.T) {
 		}
 	}
 
+	// The host that could not be cleaned is let in again, or forgotten, by commands.
+	host := func(args ...string) (int, string, string) {
+		return kubewright(t.Context(), t, runner, append([]string{"host"}, append(args, "--state-dir", p.state)...)...)
+	}
+	_, out, _ = host("list")
+	wantText(t, out, "default/n1", "quarantined: the host left cluster demo", "kubewright host end-quarantine n2")
+	if code, _, errs = host("forget", "n1"); code != cli.ExitBadInput {
+		t.Errorf("a host of a cluster was forgotten: exit code %d", code)
+	}
+	wantText(t, errs, "the cluster demo holds host n1", "kubewright host orphan n1")
+	if code, _, errs = host("end-quarantine", "n1"); code != cli.ExitBadInput {
+		t.Errorf("a host that is not quarantined: exit code %d", code)
+	}
+	wantText(t, errs, "n1 is not quarantined")
+	if code, out, _ = host("end-quarantine", "n2"); code != cli.ExitOK {
+		t.Errorf("end-quarantine: exit code %d", code)
+	}
+	wantText(t, out, "n2 is free")
+	if code, out, _ = host("forget", "n2"); code != cli.ExitOK {
+		t.Errorf("forget: exit code %d", code)
+	}
+	if _, out, _ = host("list", "-o", "json"); strings.Contains(out, `"n2"`) || strings.Contains(out, "quarantined") {
+		t.Errorf("the host is still there: %s", out)
+	}
+	if code, out, _ = host("orphan", "n3"); code != cli.ExitOK {
+		t.Errorf("orphan: exit code %d", code)
+	}
+	wantText(t, out, "take it out of the file of the cluster demo")
+
 	if code, out, _ = kubewright(t.Context(), t, runner, "backup", "demo", "--plain", "--state-dir", p.state); code != cli.ExitOK {
 		t.Fatalf("backup: exit code %d", code)
 	}

@@ -31,6 +31,7 @@ type logsOptions struct {
 	bundle    string
 	hosts     []string
 	operation string
+	output    string
 	tail      int
 	timeout   time.Duration
 }
@@ -53,6 +54,7 @@ It is kept on the hosts, so it is there however the operation ended. Without a n
 	cmd.Flags().StringVar(&o.bundle, "bundle", "", "bundle to take the host helper from (default: the one the cluster uses)")
 	cmd.Flags().StringArrayVar(&o.hosts, "host", nil, "host to read from; may be given more than once (default all)")
 	cmd.Flags().StringVar(&o.operation, "operation", "", "operation to read of (default the last one)")
+	outputFlag(cmd, &o.output)
 	cmd.Flags().IntVar(&o.tail, "tail", 50, "how many entries, and lines of each command, at most; 0 for all")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", time.Minute, "give up after this time")
 	return cmd
@@ -62,6 +64,9 @@ func (o *logsOptions) run(ctx context.Context, env Environment, args []string) (
 	reader, ok := env.Runner.(provision.LogReader)
 	if !ok {
 		return errors.New("this program was built without a way to read logs from hosts")
+	}
+	if err := checkOutput(o.output); err != nil {
+		return err
 	}
 	if o.tail < 0 {
 		return badInput(fmt.Errorf("--tail %d is negative", o.tail), "")
@@ -148,6 +153,7 @@ func (o *logsOptions) request(ctx context.Context, s *session.Session, snapshot 
 // read reads from one host after the other. One that cannot be read does not keep the others from being read.
 func (o *logsOptions) read(ctx context.Context, w io.Writer, reader provision.LogReader, request provision.Request) error {
 	var problems []error
+	all := logsJSON{Operation: o.operation, Hosts: map[string]*hostapi.Logs{}}
 	for _, named := range input.HostsOf(&request.Cluster) {
 		if len(o.hosts) > 0 && !slices.Contains(o.hosts, named.Name) {
 			continue
@@ -157,11 +163,26 @@ func (o *logsOptions) read(ctx context.Context, w io.Writer, reader provision.Lo
 			problems = append(problems, fmt.Errorf("%s: %w", named.Name, err))
 			continue
 		}
+		if o.output == outputJSON {
+			all.Hosts[named.Name] = logs
+			continue
+		}
 		if err := writeLogs(w, named.Name, o.operation, logs); err != nil {
 			return err
 		}
 	}
+	if o.output == outputJSON {
+		if err := writeJSON(w, all); err != nil {
+			return err
+		}
+	}
 	return failed(errors.Join(problems...), "")
+}
+
+// logsJSON is what hosts recorded of an operation, for programs. Hosts that could not be read are not in it; they stand on standard error.
+type logsJSON struct {
+	Operation string                   `json:"operation"`
+	Hosts     map[string]*hostapi.Logs `json:"hosts"`
 }
 
 func writeLogs(w io.Writer, host, operation string, logs *hostapi.Logs) error {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -59,18 +60,24 @@ Start with a bundle, a file that describes hosts and a cluster, and:
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return badInput(err, fmt.Sprintf("see %s --help", cmd.CommandPath()))
 	})
-	root.AddCommand(newUp(env), newPlan(env), newApprove(env), newCancel(env), newRetry(env), newBackup(env), newStatus(), newLogs(env),
-		newKubeconfig(), newDelete(env), newManager(env), newVersion(), bundlecmd.New())
+	root.AddCommand(newUp(env), newPlan(env), newApprove(env), newCancel(env), newRetry(env), newBackup(env), newList(), newStatus(), newLogs(env),
+		newKubeconfig(), newHost(env), newDelete(env), newManager(env), newVersion(), bundlecmd.New())
 	return root
 }
 
 // stateDirFlag adds the flag every command that needs state has.
 func stateDirFlag(cmd *cobra.Command, to *string) {
-	cmd.Flags().StringVar(to, "state-dir", "", "directory that keeps everything between runs (default ~/.kubewright)")
+	cmd.Flags().StringVar(to, "state-dir", "", "directory that keeps everything between runs (default $"+stateDirVariable+", else ~/.kubewright)")
 }
 
-// stateDir is the directory named, or the default one.
+// stateDirVariable names the state directory where no flag does.
+const stateDirVariable = "KUBEWRIGHT_STATE_DIR"
+
+// stateDir is the directory named by the flag, else by the environment, or the default one.
 func stateDir(named string) (string, error) {
+	if named == "" {
+		named = os.Getenv(stateDirVariable)
+	}
 	if named != "" {
 		return named, nil
 	}

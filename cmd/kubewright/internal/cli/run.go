@@ -59,8 +59,12 @@ func (r *run) run(ctx context.Context) (*result, error) {
 
 	board := progress.NewBoard(progress.New(r.key.String(), r.began))
 	tee := &session.Tee{Runner: r.env.Runner, Watched: r.watches, Sink: board, Ended: r.ended}
+	roots, err := allBundleRoots(ctx, r.session.Client, r.bundleRoots)
+	if err != nil {
+		return nil, err
+	}
 	options := session.ManagerOptions{
-		Runner: tee, BundleRoots: r.bundleRoots, CacheDir: verifiedDir(r.session.Dir.Path()), Addresses: addresses.Local(), Log: log,
+		Runner: tee, BundleRoots: roots, CacheDir: verifiedDir(r.session.Dir.Path()), Addresses: addresses.Local(), Log: log,
 	}
 	mgr, release, err := session.NewManager(r.session.Config, r.session.Scheme, options) //nolint:contextcheck // a manager gets its context when it starts
 	if err != nil {

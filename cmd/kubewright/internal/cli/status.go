@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -20,16 +22,19 @@ import (
 )
 
 func newStatus() *cobra.Command {
-	var dir, namespace string
+	var dir, namespace, output string
 	cmd := &cobra.Command{
 		Use:   "status [CLUSTER]",
 		Short: "Show a cluster, its last operation with all steps, and its hosts",
 		Long: `Status shows what is known of a cluster: its conditions, the last operation with every step and how long it took, its hosts,
 and what went wrong. It reaches no host. Without a name it takes the only cluster there is.`,
 		Example: `  kubewright status
-  kubewright status demo`,
+  kubewright status demo -o json`,
 		Args: atMostOne("CLUSTER"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
 			path, err := stateDir(dir)
 			if err != nil {
 				return badInput(err, "")
@@ -47,12 +52,47 @@ and what went wrong. It reaches no host. Without a name it takes the only cluste
 			if err != nil {
 				return err
 			}
+			if output == outputJSON {
+				return writeJSON(cmd.OutOrStdout(), statusOf(snapshot))
+			}
 			return writeStatus(cmd.OutOrStdout(), snapshot, time.Now())
 		},
 	}
 	stateDirFlag(cmd, &dir)
 	namespaceFlag(cmd, &namespace)
+	outputFlag(cmd, &output)
 	return cmd
+}
+
+// statusJSON is what is known of a cluster, for programs: the objects as the API has them, without what is only the API server's.
+type statusJSON struct {
+	Cluster *v1alpha1.Cluster `json:"cluster"`
+	// OfflineManifest that the Cluster names; absent when it does not exist.
+	OfflineManifest *v1alpha1.OfflineManifest `json:"offlineManifest,omitempty"`
+	// Hosts of the spec, and those that are still the cluster's.
+	Hosts []*v1alpha1.Host `json:"hosts"`
+	// Operation is the last one; absent when there was none.
+	Operation *v1alpha1.ClusterOperation `json:"operation,omitempty"`
+}
+
+func statusOf(s *follow.Snapshot) statusJSON {
+	out := statusJSON{Cluster: s.Cluster, OfflineManifest: s.Manifest, Hosts: []*v1alpha1.Host{}, Operation: lastOperation(s)}
+	for _, name := range slices.Sorted(maps.Keys(s.Hosts)) {
+		host := s.Hosts[name]
+		named := slices.ContainsFunc(input.HostsOf(s.Cluster), func(h input.NamedHost) bool { return h.Name == name })
+		if claim := host.Status.Claim; named || claim != nil && claim.ClusterUID == string(s.Cluster.UID) {
+			host.ManagedFields = nil
+			out.Hosts = append(out.Hosts, host)
+		}
+	}
+	out.Cluster.ManagedFields = nil
+	if out.OfflineManifest != nil {
+		out.OfflineManifest.ManagedFields = nil
+	}
+	if out.Operation != nil {
+		out.Operation.ManagedFields = nil
+	}
+	return out
 }
 
 func writeStatus(w io.Writer, s *follow.Snapshot, now time.Time) error {
