@@ -52,7 +52,7 @@ func (x *execution) sign(ctx context.Context, host string, needed []string, repo
 	if i < 0 {
 		return plan.Material{}, engine.Permanent(fmt.Errorf("host %s is not of the cluster", host))
 	}
-	h, now := x.desired.Hosts[i], time.Now()
+	h, now := x.desired.Hosts[i], x.kube.now()
 	var material plan.Material
 	var err error
 	if material.Serving, err = kubeadm.KubeletServing(x.desired, h, now); err != nil {

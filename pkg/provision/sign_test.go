@@ -82,6 +82,29 @@ func TestAHostIsGivenTheIdentityOfItsOwnNodeAndOnlyWhileThatIsNotInService(t *te
 	}
 }
 
+// A host whose join waits behind a rollout of half a day gets an identity that is as good as if it had joined at once.
+func TestAnIdentityIsSignedWhenTheHostJoinsAndNotWhenThatIsPlanned(t *testing.T) {
+	clock := &stopped{at: time.Now()}
+	a := newAddition(t, 4)
+	a.kube.now = clock.now
+	a.record(t, "sha256:another")
+	_, bound := a.bind(t)
+	clock.move(12 * time.Hour)
+	for _, step := range []string{plan.StepContent, plan.StepKubelet} {
+		if err := applyStep(t, bound, step, a.joins); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cert := certificate(t, a.machines[a.joins].host.Read(layout.KubeletClientPEM))
+	// Certificates are backdated a little, for clocks that lag behind.
+	if age := clock.now().Sub(cert.NotBefore); age < 0 || age > time.Hour {
+		t.Errorf("its identity is %s old when it joins", age)
+	}
+	if left := cert.NotAfter.Sub(clock.now()); left < 300*24*time.Hour {
+		t.Errorf("it is good for %s more", left)
+	}
+}
+
 // Applying again sends no key that the host has.
 func TestAHostThatHasItsIdentitiesIsSentNoOther(t *testing.T) {
 	a := newAddition(t, 4)
