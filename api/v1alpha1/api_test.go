@@ -136,6 +136,16 @@ func testCreateCluster(t *testing.T, env *testenv.Env) {
 		}, []string{"spec.controlPlane.endpoint.host"}},
 		{"a port beyond 65535 is refused", func(s *spec) { s.ControlPlane.Endpoint.Port = 65536 }, []string{"spec.controlPlane.endpoint.port"}},
 		{"a local proxy on a port that etcd listens on is refused", func(s *spec) { s.ControlPlane.Endpoint.Port = 2379 }, []string{"spec.controlPlane.endpoint", "choose another one"}},
+		{"data directories on disks of their own are accepted", func(s *spec) {
+			s.DataDirectories = v1alpha1.DataDirectories{Containerd: "/data/containerd", Kubelet: "/var/lib/kubelet"}
+			s.ControlPlane.DataDirectories.Etcd = "/fast/etcd"
+			s.Workers[0].DataDirectories.Kubelet = "/var/data/kubelet"
+		}, nil},
+		{"a data directory that is no clean path is refused", func(s *spec) { s.DataDirectories.Kubelet = "/data/../etc" }, []string{"spec.dataDirectories.kubelet", "for example /data/kubelet"}},
+		{"a data directory that is not absolute is refused", func(s *spec) { s.DataDirectories.Containerd = "data" }, []string{"spec.dataDirectories.containerd", "absolute path"}},
+		{"a directory of the system for data is refused", func(s *spec) { s.ControlPlane.DataDirectories.Etcd = "/usr/etcd" }, []string{"spec.controlPlane.dataDirectories.etcd", "not a directory of the system"}},
+		{"the place of other data is refused", func(s *spec) { s.DataDirectories.Containerd = "/var/lib/kubelet" }, []string{"spec.dataDirectories.containerd"}},
+		{"a data directory of etcd for a pool is refused", func(s *spec) { s.Workers[0].DataDirectories.Etcd = "/data/etcd" }, []string{"spec.workers[0].dataDirectories", "etcd runs on control planes only"}},
 		{"an unknown endpoint type is refused", func(s *spec) { s.ControlPlane.Endpoint.Type = "VIP" }, []string{"spec.controlPlane.endpoint.type", "LocalProxy"}},
 
 		{"names, wildcards and addresses are accepted in certSANs", func(s *spec) {
@@ -261,6 +271,8 @@ func testCreateHost(t *testing.T, env *testenv.Env) {
 		{"an address that looks like an option is refused", func(s *spec) { s.Address = "-oProxyCommand" }, []string{"spec.address"}},
 		{"an address out of range is refused", func(s *spec) { s.Address = "192.0.2.300" }, []string{"spec.address"}},
 		{"an internal address is accepted", func(s *spec) { s.InternalAddress = "10.0.0.10" }, nil},
+		{"a data directory of a machine is accepted", func(s *spec) { s.DataDirectories.Etcd = "/data/etcd" }, nil},
+		{"a directory of the system for a machine's data is refused", func(s *spec) { s.DataDirectories.Kubelet = "/etc" }, []string{"spec.dataDirectories.kubelet", "not a directory of the system"}},
 		{"a name as internal address is refused", func(s *spec) { s.InternalAddress = "node-1" }, []string{"spec.internalAddress", "not an IP address"}},
 		{"a port of 70000 is refused", func(s *spec) { s.Port = 70000 }, []string{"spec.port"}},
 		{"a negative port is refused", func(s *spec) { s.Port = -1 }, []string{"spec.port"}},

@@ -84,6 +84,28 @@ type ClusterOverrides struct {
 	KubeProxy *runtime.RawExtension `json:"kubeProxy,omitempty"`
 }
 
+// DataDirectories say where on a host the data that grows is kept, for example on a disk of its own. What a Host says wins over its pool or
+// the control plane, and that over the cluster. A directory is made if it is not there, and must be empty; nothing else may use it. It
+// appears at the well-known place as well, through a bind mount, so that programs which expect that place find it. Data does not move by
+// itself: once a host was set up, another directory is refused until it has been taken out of the cluster and in again.
+type DataDirectories struct {
+	// Etcd holds the data of etcd's member on control planes: an absolute path. /var/lib/etcd when left out.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:XValidation:rule="self == '' || self == '/var/lib/etcd' || (self.matches('^(/[A-Za-z0-9][A-Za-z0-9._-]*)+$') && !self.matches('^/(bin|boot|dev|etc|lib|lib32|lib64|libx32|proc|root|run|sbin|sys|tmp|usr)(/|$)') && !self.matches('^/(var|var/lib|home|opt|srv|mnt|media)$') && !self.matches('^/var/(run|tmp|log|lib/(etcd|containerd|kubelet|kubewright))(/|$)'))",message="etcd is no directory that can be given over to it: write an absolute path of letters, digits, '-', '_' and '.' on a disk of yours, for example /data/etcd, not a directory of the system and not one that Kubewright uses itself"
+	Etcd string `json:"etcd,omitempty"`
+	// Containerd holds images and the file systems of containers: an absolute path. /var/lib/containerd when left out.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:XValidation:rule="self == '' || self == '/var/lib/containerd' || (self.matches('^(/[A-Za-z0-9][A-Za-z0-9._-]*)+$') && !self.matches('^/(bin|boot|dev|etc|lib|lib32|lib64|libx32|proc|root|run|sbin|sys|tmp|usr)(/|$)') && !self.matches('^/(var|var/lib|home|opt|srv|mnt|media)$') && !self.matches('^/var/(run|tmp|log|lib/(etcd|containerd|kubelet|kubewright))(/|$)'))",message="containerd is no directory that can be given over to it: write an absolute path of letters, digits, '-', '_' and '.' on a disk of yours, for example /data/containerd, not a directory of the system and not one that Kubewright uses itself"
+	Containerd string `json:"containerd,omitempty"`
+	// Kubelet holds the volumes of pods and what CSI plugins keep: an absolute path. /var/lib/kubelet when left out.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:XValidation:rule="self == '' || self == '/var/lib/kubelet' || (self.matches('^(/[A-Za-z0-9][A-Za-z0-9._-]*)+$') && !self.matches('^/(bin|boot|dev|etc|lib|lib32|lib64|libx32|proc|root|run|sbin|sys|tmp|usr)(/|$)') && !self.matches('^/(var|var/lib|home|opt|srv|mnt|media)$') && !self.matches('^/var/(run|tmp|log|lib/(etcd|containerd|kubelet|kubewright))(/|$)'))",message="kubelet is no directory that can be given over to it: write an absolute path of letters, digits, '-', '_' and '.' on a disk of yours, for example /data/kubelet, not a directory of the system and not one that Kubewright uses itself"
+	Kubelet string `json:"kubelet,omitempty"`
+}
+
 // ControlPlane says which hosts run the control plane.
 type ControlPlane struct {
 	// Hosts names 1, 3 or 5 Hosts of the namespace: etcd runs on them and needs an odd number to keep a majority when one is lost. Each
@@ -117,6 +139,9 @@ type ControlPlane struct {
 	// Schedulable removes the taint that keeps workloads off control planes. False when left out.
 	// +optional
 	Schedulable bool `json:"schedulable,omitempty"`
+	// DataDirectories of control-plane hosts, over those of the cluster.
+	// +optional
+	DataDirectories DataDirectories `json:"dataDirectories,omitzero"`
 	// Overrides for control-plane hosts, laid over those of the cluster.
 	// +optional
 	Overrides NodeOverrides `json:"overrides,omitempty"`
@@ -159,6 +184,10 @@ type WorkerPool struct {
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:XValidation:rule="size(self) == 0 || self.matches('^v[0-9]{1,4}[.][0-9]{1,4}[.][0-9]{1,4}$')",message="version of a pool is not a Kubernetes release: write v, major, minor and patch, for example v1.36.3, or leave it out"
 	Version string `json:"version,omitempty"`
+	// DataDirectories of the hosts of this pool, over those of the cluster.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.etcd) || size(self.etcd) == 0",message="etcd runs on control planes only: remove etcd from the dataDirectories of the pool, or move it to controlPlane.dataDirectories"
+	DataDirectories DataDirectories `json:"dataDirectories,omitzero"`
 	// Overrides for the hosts of this pool, laid over those of the cluster.
 	// +optional
 	Overrides NodeOverrides `json:"overrides,omitempty"`
@@ -391,6 +420,10 @@ type ClusterSpec struct {
 	// +optional
 	// +default={}
 	Addons Addons `json:"addons,omitempty"`
+
+	// DataDirectories of every host that does not have its own.
+	// +optional
+	DataDirectories DataDirectories `json:"dataDirectories,omitzero"`
 
 	// Overrides for what unusual hosts need, for every node.
 	// +optional

@@ -126,6 +126,10 @@ type HostSpec struct {
 	// +default="Auto"
 	Sudo SudoMode `json:"sudo,omitempty"`
 
+	// DataDirectories of this machine, over those of its pool, the control plane and the cluster.
+	// +optional
+	DataDirectories DataDirectories `json:"dataDirectories,omitzero"`
+
 	// OnRemoval is Reset (the machine is drained and cleaned when the host leaves its cluster) or Orphan (the machine is gone for good: its
 	// node and etcd member are removed and it is not contacted any more). A machine that was not cleaned is quarantined.
 	// +optional

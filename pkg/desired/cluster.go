@@ -86,6 +86,8 @@ type Host struct {
 	// Kubeadm overrides in the order they are laid over what kubeadm is told of this node. The first may hold more than that; see
 	// NodeFields.
 	Kubeadm []*runtime.RawExtension
+	// DataDirectories lists the data that is not kept at its well-known place.
+	DataDirectories []DataDirectory
 	// IgnorePreflightErrors of cluster and pool together.
 	IgnorePreflightErrors []string
 	// ResolvConf is the file this host's kubelet has to read name servers from, "" for none; nil when it is the one kubeadm tells it. The
@@ -132,6 +134,9 @@ func New(cluster *v1alpha1.Cluster, hosts map[string]v1alpha1.Host, releases Rel
 	if err := checkIgnored(spec); err != nil {
 		return nil, err
 	}
+	if err := checkOverrides(spec); err != nil {
+		return nil, err
+	}
 	c := &Cluster{
 		Name:             cluster.Name,
 		UID:              string(cluster.UID),
@@ -157,6 +162,9 @@ func New(cluster *v1alpha1.Cluster, hosts map[string]v1alpha1.Host, releases Rel
 		if !spec.ControlPlane.Schedulable {
 			h.Taints = []corev1.Taint{{Key: "node-role.kubernetes.io/control-plane", Effect: corev1.TaintEffectNoSchedule}}
 		}
+		if h.DataDirectories, err = dataDirectories(hosts[name].Spec.DataDirectories, spec.ControlPlane.DataDirectories, spec.DataDirectories, true, fmt.Sprintf("spec.controlPlane.hosts[%d]", i)); err != nil {
+			return nil, err
+		}
 		h.lay(spec.Overrides.NodeOverrides, spec.ControlPlane.Overrides)
 		c.Hosts = append(c.Hosts, h)
 	}
@@ -172,6 +180,9 @@ func New(cluster *v1alpha1.Cluster, hosts map[string]v1alpha1.Host, releases Rel
 			}
 			h.KubeletVersion, h.Kubelet = version, kubelet
 			h.Role, h.Pool, h.Labels, h.Taints = v1alpha1.WorkerRole, pool.Name, pool.Labels, pool.Taints
+			if h.DataDirectories, err = dataDirectories(hosts[name].Spec.DataDirectories, pool.DataDirectories, spec.DataDirectories, false, fmt.Sprintf("spec.workers[%d].hosts[%d]", p, i)); err != nil {
+				return nil, err
+			}
 			h.lay(spec.Overrides.NodeOverrides, pool.Overrides)
 			c.Hosts = append(c.Hosts, h)
 		}

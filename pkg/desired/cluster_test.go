@@ -219,6 +219,29 @@ func TestWhatWasLeftOutHasItsDefault(t *testing.T) {
 	}
 }
 
+func TestADataDirectoryOfAHostWinsOverItsPoolAndThatOverTheCluster(t *testing.T) {
+	c, err := resolve(func(c *v1alpha1.Cluster, hosts map[string]v1alpha1.Host) {
+		c.Spec.DataDirectories = v1alpha1.DataDirectories{Etcd: "/cluster/etcd", Containerd: "/cluster/containerd", Kubelet: "/cluster/kubelet"}
+		c.Spec.ControlPlane.DataDirectories.Etcd = "/fast/etcd"
+		c.Spec.Workers[0].DataDirectories.Containerd = "/pool/containerd"
+		w2 := hosts["w2"]
+		w2.Spec.DataDirectories = v1alpha1.DataDirectories{Containerd: "/own/containerd", Kubelet: desired.KubeletPlace}
+		hosts["w2"] = w2
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range [][]desired.DataDirectory{
+		{{Place: "/var/lib/etcd", Path: "/fast/etcd", Field: "etcd"}, {Place: "/var/lib/containerd", Path: "/cluster/containerd", Field: "containerd"}, {Place: "/var/lib/kubelet", Path: "/cluster/kubelet", Field: "kubelet"}},
+		{{Place: "/var/lib/containerd", Path: "/pool/containerd", Field: "containerd"}, {Place: "/var/lib/kubelet", Path: "/cluster/kubelet", Field: "kubelet"}},
+		{{Place: "/var/lib/containerd", Path: "/own/containerd", Field: "containerd"}},
+	} {
+		if diff := cmp.Diff(want, c.Hosts[i].DataDirectories); diff != "" {
+			t.Errorf("the data of %s (-want +got):\n%s", c.Hosts[i].Name, diff)
+		}
+	}
+}
+
 func TestWhatCannotBeUsedIsRefusedByItsField(t *testing.T) {
 	overrides := func(cluster, controlPlane, pool string) func(*v1alpha1.Cluster, map[string]v1alpha1.Host) {
 		return func(c *v1alpha1.Cluster, _ map[string]v1alpha1.Host) {
@@ -256,6 +279,27 @@ func TestWhatCannotBeUsedIsRefusedByItsField(t *testing.T) {
 			"spec.workers[0].overrides.kubeadm.nodeRegistration.ignorePreflightErrors", "has a field of its own: use ignorePreflightErrors of the overrides"},
 		"what the cluster shares, for a pool": {overrides(`{"apiServer":{}}`, "", `{"timeouts":{},"apiServer":{}}`),
 			"spec.workers[0].overrides.kubeadm.apiServer", "cannot differ between nodes, only nodeRegistration and timeouts can: move it to spec.overrides.kubeadm if it belongs to ClusterConfiguration, or remove it"},
+		"etcd's data directory in an override": {overrides(`{"etcd":{"local":{"dataDir":"/data/etcd"}}}`, "", ""),
+			"spec.overrides.kubeadm.etcd.local.dataDir", "cannot be overridden: use controlPlane.dataDirectories.etcd, or dataDirectories.etcd of a Host"},
+		"a range of addresses in an override": {overrides(`{"networking":{"podSubnet":"10.0.0.0/8"}}`, "", ""),
+			"spec.overrides.kubeadm.networking.podSubnet", "cannot be overridden: use spec.network.podCIDR"},
+		"the kubelet's root directory as a flag": {overrides("", "", `{"nodeRegistration":{"kubeletExtraArgs":[{"name":"v","value":"2"},{"name":"root-dir","value":"/data"}]}}`),
+			"spec.workers[0].overrides.kubeadm.nodeRegistration.kubeletExtraArgs[1]", "flag root-dir cannot be given: use dataDirectories.kubelet of the cluster, the control plane, the pool or the Host"},
+		"containerd's root in an override": {func(c *v1alpha1.Cluster, _ map[string]v1alpha1.Host) {
+			c.Spec.Workers[0].Overrides.Containerd = raw(`{"root":"/data/containerd"}`)
+		}, "spec.workers[0].overrides.containerd.root", "cannot be overridden: use dataDirectories.containerd of the cluster, the control plane, the pool or the Host"},
+		"containerd's state in an override": {func(c *v1alpha1.Cluster, _ map[string]v1alpha1.Host) {
+			c.Spec.Overrides.Containerd = raw(`{"state":"/data/run"}`)
+		}, "spec.overrides.containerd.state", "cannot be overridden: it is always /run/containerd: remove it"},
+		"where static pods are, in an override": {func(c *v1alpha1.Cluster, _ map[string]v1alpha1.Host) {
+			c.Spec.ControlPlane.Overrides.Kubelet = raw(`{"staticPodPath":"/data/manifests"}`)
+		}, "spec.controlPlane.overrides.kubelet.staticPodPath", "cannot be overridden: kubeadm writes static pods into /etc/kubernetes/manifests: remove it"},
+		"one data directory within another": {func(c *v1alpha1.Cluster, hosts map[string]v1alpha1.Host) {
+			c.Spec.DataDirectories.Containerd = "/data"
+			w2 := hosts["w2"]
+			w2.Spec.DataDirectories.Kubelet = "/data/kubelet"
+			hosts["w2"] = w2
+		}, "spec.workers[0].hosts[1]", "dataDirectories puts containerd at /data and kubelet at /data/kubelet: each needs a directory of its own, apart from the others"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := resolve(test.change)

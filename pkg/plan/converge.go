@@ -13,6 +13,7 @@ import (
 	"github.com/kubewright/kubewright/pkg/steps/cni"
 	"github.com/kubewright/kubewright/pkg/steps/containerd"
 	"github.com/kubewright/kubewright/pkg/steps/content"
+	"github.com/kubewright/kubewright/pkg/steps/datadir"
 	"github.com/kubewright/kubewright/pkg/steps/dns"
 	"github.com/kubewright/kubewright/pkg/steps/images"
 	"github.com/kubewright/kubewright/pkg/steps/kernel"
@@ -363,7 +364,7 @@ func (b *builder) containerd(h desired.Host) ([]hostapi.Resource, error) {
 	if err != nil {
 		return nil, err
 	}
-	return containerd.Resources(b.files(h), config), nil
+	return append(datadir.Resources(h), containerd.Resources(b.files(h), config)...), nil
 }
 
 func (b *builder) image(component string) (string, error) {

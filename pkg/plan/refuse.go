@@ -20,6 +20,8 @@ const (
 	RefusedQuorum RefusalReason = "QuorumAtRisk"
 	// RefusedMembersUnknown is a change of the control plane while the health of etcd's members is not known.
 	RefusedMembersUnknown RefusalReason = "MembersUnknown"
+	// RefusedDataDirectory is another directory for data that a host has already.
+	RefusedDataDirectory RefusalReason = "DataDirectoryChanged"
 	// RefusedHostElsewhere is a host that belongs to another cluster by its ledger.
 	RefusedHostElsewhere RefusalReason = "HostOfAnotherCluster"
 )

@@ -8,6 +8,7 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/desired"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/plan"
 	"github.com/kubewright/kubewright/pkg/plan/plantest"
@@ -53,6 +54,18 @@ func TestChangesThatWouldBreakARuleAreRefusedBeforeAnythingIsPlanned(t *testing.
 		{"a minor version is skipped", "v1.34.4", nil, plan.RefusedSkippedMinor},
 		{"the version goes back by a patch", "v1.36.4", nil, plan.RefusedDowngrade},
 		{"the version goes back by a minor", "v1.37.0", nil, plan.RefusedDowngrade},
+		{"data of a host shall be where it was set up", "v1.36.3", func(in *plan.Input) {
+			in.Facts["cp1"].OwnedPaths = []string{desired.EtcdPlace}
+			in.Facts["cp1"].DataDirectories = map[string]string{desired.EtcdPlace: "/data/etcd"}
+			in.Cluster.Hosts[0].DataDirectories = []desired.DataDirectory{{Place: desired.EtcdPlace, Path: "/data/etcd", Field: "etcd"}}
+		}, ""},
+		{"data of a host that was set up shall be elsewhere", "v1.36.3", func(in *plan.Input) {
+			in.Facts["cp1"].OwnedPaths = []string{desired.EtcdPlace}
+			in.Cluster.Hosts[0].DataDirectories = []desired.DataDirectory{{Place: desired.EtcdPlace, Path: "/data/etcd", Field: "etcd"}}
+		}, plan.RefusedDataDirectory},
+		{"data of a host shall be at the well-known place again", "v1.36.3", func(in *plan.Input) {
+			in.Facts["w1"].DataDirectories = map[string]string{desired.KubeletPlace: "/data/kubelet"}
+		}, plan.RefusedDataDirectory},
 		{"a kubelet is newer than what the API servers shall be", "v1.36.3", func(in *plan.Input) {
 			in.State.Nodes["w1"] = plan.Node{Kubelet: "v1.37.0"}
 		}, plan.RefusedVersionSkew},

@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/version"
 
+	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/engine"
 )
 
@@ -18,7 +19,7 @@ const maxKubeletLag = 3
 
 // refuse says why the whole change must not be begun, before anything is touched; nil when it may.
 func (b *builder) refuse() error {
-	for _, rule := range []func() error{b.refuseVersion, b.refuseSkew, b.refuseContent, b.refuseMembers} {
+	for _, rule := range []func() error{b.refuseVersion, b.refuseSkew, b.refuseContent, b.refuseDataDirectories, b.refuseMembers} {
 		if err := rule(); err != nil {
 			return err
 		}
@@ -82,6 +83,32 @@ func (b *builder) refuseSkew() error {
 		}
 		if h.Kubelet == nil && b.inScope(h.Name) && b.in.State.Nodes[h.Name].Kubelet != h.KubeletVersion {
 			return &RefusedError{RefusedVersionNotInBundle, fmt.Sprintf("pool %s wants kubelet %s on host %s, and the bundle does not hold it: use a bundle with both versions, or let the pool follow the cluster", h.Pool, h.KubeletVersion, h.Name)}
+		}
+	}
+	return nil
+}
+
+// refuseDataDirectories refuses to look for data of a host that was set up in another directory than it was set up in.
+func (b *builder) refuseDataDirectories() error {
+	for _, h := range b.in.Cluster.Hosts {
+		facts := b.in.Facts[h.Name]
+		if facts == nil || !b.inScope(h.Name) {
+			continue
+		}
+		for _, data := range []struct{ place, field string }{{desired.EtcdPlace, "etcd"}, {desired.ContainerdPlace, "containerd"}, {desired.KubeletPlace, "kubelet"}} {
+			place, field := data.place, data.field
+			want, has := place, cmp.Or(facts.DataDirectories[place], place)
+			for _, d := range h.DataDirectories {
+				if d.Place == place {
+					want = d.Path
+				}
+			}
+			setUp := facts.DataDirectories[place] != "" || slices.Contains(facts.OwnedPaths, place)
+			if !setUp || want == has || (place == desired.EtcdPlace && !h.IsControlPlane()) {
+				continue
+			}
+			return &RefusedError{RefusedDataDirectory, fmt.Sprintf("host %s keeps the data of %s at %s, and data does not move to %s by itself: put dataDirectories.%s back, or take the host out of the cluster and in again with the other directory",
+				h.Name, field, has, want, field)}
 		}
 	}
 	return nil

@@ -72,7 +72,7 @@ func (x *execution) connect(ctx context.Context, host string, report func(string
 		}
 		return nil, err
 	}
-	facts, err := helper.Facts(ctx)
+	facts, err := helper.Facts(ctx, x.dataDirectories(host)...)
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -93,6 +93,20 @@ func (x *execution) endpointName() string {
 		return ""
 	}
 	return host
+}
+
+// dataDirectories are those of a host that are not at their well-known places, nil for one that leaves.
+func (x *execution) dataDirectories(host string) []string {
+	var dirs []string
+	for _, h := range x.desired.Hosts {
+		if h.Name != host {
+			continue
+		}
+		for _, d := range h.DataDirectories {
+			dirs = append(dirs, d.Path)
+		}
+	}
+	return dirs
 }
 
 // leavingAdvice says what to do about a host that leaves and cannot be reached.

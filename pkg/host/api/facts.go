@@ -52,6 +52,10 @@ type Facts struct {
 	Programs []Program `json:"programs,omitempty"`
 	// Paths are those of the well-known traces of a Kubernetes node that exist. Directories count only when not empty.
 	Paths []PathFact `json:"paths,omitempty"`
+	// DataDirectories are the directories that our mount units bind to the well-known places of data, by place.
+	DataDirectories map[string]string `json:"dataDirectories,omitempty"`
+	// DataMounts are the well-known places of data at which something is mounted that is not ours.
+	DataMounts []string `json:"dataMounts,omitempty"`
 	// CAHash is kubeadm's pin of /etc/kubernetes/pki/ca.crt: "sha256:<hex>" of its SubjectPublicKeyInfo.
 	CAHash string `json:"caHash,omitempty"`
 	// Owner is from the ledger; nil when no cluster claimed the host.

@@ -1,6 +1,9 @@
 package api
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // HelloRequest opens a session. The helper journals everything in this session under Operation.
 type HelloRequest struct {
@@ -9,6 +12,17 @@ type HelloRequest struct {
 	Holder    string `json:"holder"`
 	// Peers are the addresses of the cluster that connections may lead to from this host, beside the host itself: see DialRequest.
 	Peers []string `json:"peers,omitempty"`
+}
+
+// FactsRequest asks what the host is.
+type FactsRequest struct {
+	// Directories are looked at beside those that every node fills: their disks, and whether something is in them.
+	Directories []string `json:"directories,omitempty"`
+}
+
+// MountUnit names the systemd unit of what is mounted at a place, a path without characters that systemd escapes.
+func MountUnit(place string) string {
+	return strings.ReplaceAll(strings.Trim(place, "/"), "/", "-") + ".mount"
 }
 
 // HelloResponse says who answers. Facts come along so that a session which only looks needs no further request for them.

@@ -413,3 +413,16 @@ func deepPath(p string) error {
 	}
 	return nil
 }
+
+// Validate checks that only absolute paths are asked for, and not many of them.
+func (r *FactsRequest) Validate() error {
+	if len(r.Directories) > 16 {
+		return &InvalidError{Message: fmt.Sprintf("%d directories in one request for facts, at most 16 are allowed", len(r.Directories))}
+	}
+	for _, d := range r.Directories {
+		if err := absPath(d); err != nil {
+			return &InvalidError{Message: err.Error()}
+		}
+	}
+	return nil
+}

@@ -116,17 +116,17 @@ func Connect(ctx context.Context, rw io.ReadWriteCloser, opts Options) (*Client,
 func (c *Client) HelperDigest() string { return c.hello.Digest }
 
 // Facts tells what the host is. The first call answers with the facts that came with the opening of the session and
-// costs no request; later calls ask again.
-func (c *Client) Facts(ctx context.Context) (*api.Facts, error) {
+// costs no request, unless directories are named that are to be looked at as well; later calls ask again.
+func (c *Client) Facts(ctx context.Context, directories ...string) (*api.Facts, error) {
 	c.mu.Lock()
 	f := c.firstFacts
 	c.firstFacts = nil
 	c.mu.Unlock()
-	if f != nil {
+	if f != nil && len(directories) == 0 {
 		return f, nil
 	}
 	f = &api.Facts{}
-	if err := c.call(ctx, api.PathFacts, struct{}{}, factsLimits, f); err != nil {
+	if err := c.call(ctx, api.PathFacts, &api.FactsRequest{Directories: directories}, factsLimits, f); err != nil {
 		return nil, fmt.Errorf("gather facts: %w", err)
 	}
 	setSkew(f, time.Now())

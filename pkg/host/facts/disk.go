@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/host/ledger"
 	"github.com/kubewright/kubewright/pkg/host/sys"
 )
 
@@ -16,10 +17,10 @@ func diskPaths() []string {
 	return []string{"/", "/var/lib", "/var/lib/containerd", "/var/lib/etcd", "/var/lib/kubelet", "/usr/local", "/var/log", sys.StateDir}
 }
 
-// disks looks at the file system that holds each path, or will hold it once it is made.
-func disks(s *sys.System) []api.Disk {
+// disks looks at the file system that holds each path, those asked for as well, or will hold it once it is made.
+func disks(s *sys.System, more []string) []api.Disk {
 	var all []api.Disk
-	for _, p := range diskPaths() {
+	for _, p := range append(diskPaths(), more...) {
 		at := p
 		for at != "/" && !sys.Exists(s.Path(at)) {
 			at = path.Dir(at)
@@ -37,4 +38,19 @@ func disks(s *sys.System) []api.Disk {
 		all = append(all, d)
 	}
 	return all
+}
+
+// dataDirectories reads what our mount units bind to the well-known places of data, and at which of these others have mounted something.
+func dataDirectories(s *sys.System, l *ledger.Ledger) (ours map[string]string, others []string) {
+	ours = map[string]string{}
+	mounts, err := s.Mounts()
+	for _, place := range []string{"/var/lib/etcd", "/var/lib/containerd", "/var/lib/kubelet"} {
+		unit := "/etc/systemd/system/" + api.MountUnit(place)
+		if what := s.MountSource(unit); what != "" && l.Owns(unit) {
+			ours[place] = what
+		} else if err == nil && mounts.Point(place) {
+			others = append(others, place)
+		}
+	}
+	return ours, others
 }

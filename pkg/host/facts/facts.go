@@ -24,8 +24,8 @@ type Sources struct {
 	Runs   *detach.Manager
 }
 
-// Gather looks at the host. What cannot be found out stays empty; only a lease that cannot be read is an error.
-func (s Sources) Gather(ctx context.Context) (*api.Facts, error) {
+// Gather looks at the host, and at directories beside those that every node fills. What cannot be found out stays empty; only a lease that cannot be read is an error.
+func (s Sources) Gather(ctx context.Context, directories ...string) (*api.Facts, error) {
 	f := &api.Facts{
 		Hostname:  hostname(s.Sys),
 		MachineID: readLine(s.Sys, "/etc/machine-id"),
@@ -42,7 +42,7 @@ func (s Sources) Gather(ctx context.Context) (*api.Facts, error) {
 	}
 	f.Receipts, f.ReceiptKeys = detach.Receipts(s.Sys)
 	f.MemoryBytes, f.SwapBytes = memory(s.Sys)
-	f.Disks = disks(s.Sys)
+	f.Disks = disks(s.Sys, directories)
 	f.Cgroup = cgroup(s.Sys)
 	f.CgroupControllers = controllers(s.Sys, f.Cgroup)
 	f.KernelConfig = kernelConfig(s.Sys)
@@ -58,7 +58,8 @@ func (s Sources) Gather(ctx context.Context) (*api.Facts, error) {
 	}
 	f.Listening = listening(s.Sys, procs)
 	f.Programs = programs(s.Sys, procs, s.Ledger)
-	f.Paths = traces(s.Sys, s.Ledger)
+	f.Paths = traces(s.Sys, s.Ledger, directories)
+	f.DataDirectories, f.DataMounts = dataDirectories(s.Sys, s.Ledger)
 	f.OwnedPaths = s.Ledger.OwnedPaths()
 	var err error
 	f.Lease, err = s.Lease.State()

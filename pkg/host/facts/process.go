@@ -90,8 +90,8 @@ func programs(s *sys.System, procs []process, l *ledger.Ledger) []api.Program {
 	return all
 }
 
-// traces looks for what a Kubernetes node leaves behind.
-func traces(s *sys.System, l *ledger.Ledger) []api.PathFact {
+// traces looks for what a Kubernetes node leaves behind, and for anything in more.
+func traces(s *sys.System, l *ledger.Ledger, more []string) []api.PathFact {
 	var found []string
 	for _, pattern := range []string{
 		"/etc/kubernetes/*.conf", "/etc/kubernetes/manifests/*", "/etc/kubernetes/pki/ca.crt", "/etc/kubernetes/pki/ca.key",
@@ -113,7 +113,8 @@ func traces(s *sys.System, l *ledger.Ledger) []api.PathFact {
 	if setsVariable(read(s, kubeletDefaults)) {
 		found = append(found, kubeletDefaults)
 	}
-	for _, dir := range []string{"/var/lib/etcd", "/var/lib/etcd/member", "/var/lib/kubelet", "/var/lib/containerd", "/var/lib/cni", "/var/lib/rancher", "/var/lib/k0s"} {
+	places := []string{"/var/lib/etcd", "/var/lib/etcd/member", "/var/lib/kubelet", "/var/lib/containerd", "/var/lib/cni", "/var/lib/rancher", "/var/lib/k0s"}
+	for _, dir := range append(places, more...) {
 		if entries, err := os.ReadDir(s.Path(dir)); err == nil && len(entries) > 0 && !sys.EmptyDir(s.Path(dir)) {
 			found = append(found, dir)
 		}

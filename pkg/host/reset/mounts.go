@@ -84,6 +84,16 @@ func (r *Resetter) foreignMount(tree string) error {
 	return nil
 }
 
+// uncovered reports whether the mount that an entry lay on has gone, so that its mode is not that of what is there now.
+func (r *Resetter) uncovered(e ledger.Entry) bool {
+	mounts, err := r.Sys.Mounts()
+	if err != nil || e.Mount == "" {
+		return false
+	}
+	_, mount, err := e.Place(r.Sys, mounts)
+	return err != nil || mount != e.Mount
+}
+
 // moved says why what is at an entry's path now may be somebody else's: a link or a mount in the way that was not there when it was
 // recorded. nil when it is at its place.
 func (r *Resetter) moved(e ledger.Entry) error {

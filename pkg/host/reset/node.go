@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/host/ledger"
 	"github.com/kubewright/kubewright/pkg/host/netlink"
 	"github.com/kubewright/kubewright/pkg/host/sys"
@@ -62,7 +63,11 @@ func (r *Resetter) stopNode(ctx context.Context, entries []ledger.Entry) {
 		return slices.ContainsFunc(units, func(e ledger.Entry) bool { return e.Name == name })
 	}
 	slices.SortStableFunc(units, func(a, b ledger.Entry) int { return rank(a.Name) - rank(b.Name) })
+	mounts := slices.DeleteFunc(slices.Clone(units), func(e ledger.Entry) bool { return !strings.HasSuffix(e.Name, ".mount") })
 	for _, e := range units {
+		if strings.HasSuffix(e.Name, ".mount") {
+			continue
+		}
 		if e.Name == containerdUnit {
 			r.killPods(ctx, e)
 			if r.keepRuntime(e) {
@@ -91,6 +96,23 @@ func (r *Resetter) stopNode(ctx context.Context, entries []ledger.Entry) {
 		r.runtimeLeftover(e, "/run/flannel")
 		r.cgroups(ctx, e)
 	}
+	for _, e := range mounts {
+		r.unbind(ctx, e)
+	}
+}
+
+// unbind takes away the mount that puts data of a node at its well-known place, once nobody uses it any more.
+func (r *Resetter) unbind(ctx context.Context, e ledger.Entry) {
+	if r.runtimeStays && e.Name == api.MountUnit(containerdDir) {
+		r.failed[entryKey(e)] = true
+		return
+	}
+	for _, place := range []string{"/var/lib/etcd", containerdDir, kubeletDir} {
+		if mounts, err := r.Sys.Mounts(); err == nil && e.Name == api.MountUnit(place) && e.Created && mounts.Point(place) {
+			r.do(e, "unmount", place, func() error { return r.Kernel.Unmount(place) })
+		}
+	}
+	r.stopUnit(ctx, e)
 }
 
 func rank(unit string) int {

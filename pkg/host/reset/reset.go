@@ -162,7 +162,7 @@ func (r *Resetter) trees(entries []ledger.Entry) {
 			r.do(e, "delete", e.Name, func() error { return err })
 			continue
 		}
-		if fi, err := os.Stat(path); err == nil && !e.Created && e.Mode != 0 && fi.Mode().Perm() != fs.FileMode(e.Mode) {
+		if fi, err := os.Stat(path); err == nil && !e.Created && !r.uncovered(e) && e.Mode != 0 && fi.Mode().Perm() != fs.FileMode(e.Mode) {
 			// The program it is for has narrowed it.
 			r.do(e, "restore mode", e.Name, func() error { return os.Chmod(path, fs.FileMode(e.Mode)) })
 		}

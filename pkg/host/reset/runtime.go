@@ -1,12 +1,14 @@
 package reset
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/kubewright/kubewright/pkg/host/api"
 	"github.com/kubewright/kubewright/pkg/host/ledger"
 )
 
@@ -74,7 +76,8 @@ func (r *Resetter) stays(e ledger.Entry) bool {
 		return true
 	}
 	// Without its configuration directory for CNI plugins containerd ends itself.
-	for _, dir := range []string{"/etc/cni", "/etc/containerd", "/etc/systemd/system/" + containerdUnit, containerdDir, "/opt/containerd", containerdRun, "/run/nri"} {
+	bind := "/etc/systemd/system/" + api.MountUnit(containerdDir)
+	for _, dir := range []string{bind, cmp.Or(r.Sys.MountSource(bind), containerdDir), "/etc/cni", "/etc/containerd", "/etc/systemd/system/" + containerdUnit, containerdDir, "/opt/containerd", containerdRun, "/run/nri"} {
 		if e.Name == dir || strings.HasPrefix(e.Name, dir+"/") {
 			r.failed[entryKey(e)] = true
 			return true

@@ -255,7 +255,7 @@ func (s *server) hello(ctx context.Context, req *api.HelloRequest) (*api.HelloRe
 	s.mu.Lock()
 	s.operation, s.holder, s.peers = req.Operation, req.Holder, req.Peers
 	s.mu.Unlock()
-	f, err := s.facts(ctx, &struct{}{})
+	f, err := s.facts(ctx, &api.FactsRequest{})
 	if err != nil {
 		return nil, err
 	}
@@ -292,12 +292,15 @@ func (s *server) reload() error {
 	return nil
 }
 
-func (s *server) facts(ctx context.Context, _ *struct{}) (*api.Facts, error) {
+func (s *server) facts(ctx context.Context, req *api.FactsRequest) (*api.Facts, error) {
+	if err := req.Validate(); err != nil {
+		return nil, err
+	}
 	if err := s.refresh(); err != nil {
 		return nil, err
 	}
 	_, _, l := s.current()
-	return facts.Sources{Sys: s.opts.Sys, Ledger: l, Lease: s.lease, Runs: s.runs}.Gather(ctx)
+	return facts.Sources{Sys: s.opts.Sys, Ledger: l, Lease: s.lease, Runs: s.runs}.Gather(ctx, req.Directories...)
 }
 
 func (s *server) host() (string, *resource.Host) {

@@ -149,6 +149,19 @@ func (m *Mounts) Visible(x Mount) bool {
 	return ok && over.ID == x.ID
 }
 
+// MountSource is what the mount unit in a file mounts, "" when there is no such unit.
+func (s *System) MountSource(unit string) string { return s.unitField(unit, "What=") }
+
+func (s *System) unitField(unit, name string) string {
+	text, _ := os.ReadFile(s.Path(unit)) // no unit, no field
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name); ok {
+			return value
+		}
+	}
+	return ""
+}
+
 // Configured lists the mount points that /etc/fstab and the machine's own mount units name, links resolved: they are the machine's,
 // wherever they lie.
 func (s *System) Configured() []string {
@@ -164,11 +177,8 @@ func (s *System) Configured() []string {
 		if !strings.HasSuffix(u.Name(), ".mount") {
 			continue
 		}
-		text, _ := os.ReadFile(s.Path("/etc/systemd/system", u.Name())) // gone meanwhile
-		for line := range strings.Lines(string(text)) {
-			if where, ok := strings.CutPrefix(strings.TrimSpace(line), "Where="); ok {
-				points = append(points, where)
-			}
+		if where := s.unitField("/etc/systemd/system/"+u.Name(), "Where="); where != "" {
+			points = append(points, where)
 		}
 	}
 	for i, p := range points {

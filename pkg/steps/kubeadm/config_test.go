@@ -194,11 +194,11 @@ func TestAnAPIServerKnowsOtherMembersOfEtcdUnlessToldOtherwise(t *testing.T) {
 		override, address string
 		want              []string
 	}{
-		"by default":                    {`{}`, "192.0.2.1", []string{"https://127.0.0.1:2379,https://127.0.0.1:7379"}},
-		"on hosts with IPv6":            {`{}`, "2001:db8::1", []string{"https://[::1]:2379,https://127.0.0.1:7379"}},
-		"when the user says which":      {`{"apiServer":{"extraArgs":[{"name":"etcd-servers","value":"https://127.0.0.1:2379"}]}}`, "192.0.2.1", []string{"https://127.0.0.1:2379"}},
-		"when etcd is somewhere else":   {`{"etcd":{"external":{"endpoints":["https://192.0.2.50:2379"]}}}`, "192.0.2.1", nil},
-		"when etcd is told where to be": {`{"etcd":{"local":{"dataDir":"/data"}}}`, "192.0.2.1", []string{"https://127.0.0.1:2379,https://127.0.0.1:7379"}},
+		"by default":                     {`{}`, "192.0.2.1", []string{"https://127.0.0.1:2379,https://127.0.0.1:7379"}},
+		"on hosts with IPv6":             {`{}`, "2001:db8::1", []string{"https://[::1]:2379,https://127.0.0.1:7379"}},
+		"when the user says which":       {`{"apiServer":{"extraArgs":[{"name":"etcd-servers","value":"https://127.0.0.1:2379"}]}}`, "192.0.2.1", []string{"https://127.0.0.1:2379"}},
+		"when etcd is somewhere else":    {`{"etcd":{"external":{"endpoints":["https://192.0.2.50:2379"]}}}`, "192.0.2.1", nil},
+		"when etcd is given an argument": {`{"etcd":{"local":{"extraArgs":[{"name":"quota-backend-bytes","value":"8589934592"}]}}}`, "192.0.2.1", []string{"https://127.0.0.1:2379,https://127.0.0.1:7379"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := cluster(t, func(c *v1alpha1.Cluster) { c.Spec.Overrides.Kubeadm = raw(test.override) })

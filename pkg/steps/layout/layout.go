@@ -5,6 +5,7 @@ import (
 	"path"
 
 	"github.com/kubewright/kubewright/pkg/bundle"
+	"github.com/kubewright/kubewright/pkg/desired"
 )
 
 // Directories and files on a host. Those below /etc/kubernetes and /var/lib are kubeadm's defaults.
@@ -17,10 +18,10 @@ const (
 	KubernetesDir      = "/etc/kubernetes"
 	ManifestDir        = "/etc/kubernetes/manifests"
 	PKIDir             = "/etc/kubernetes/pki"
-	EtcdDataDir        = "/var/lib/etcd"
+	EtcdDataDir        = desired.EtcdPlace
 	EtcdMemberDir      = EtcdDataDir + "/member"
-	KubeletDir         = "/var/lib/kubelet"
-	ContainerdDir      = "/var/lib/containerd"
+	KubeletDir         = desired.KubeletPlace
+	ContainerdDir      = desired.ContainerdPlace
 	ContainerdSocket   = "/run/containerd/containerd.sock"
 	KubeletClientPEM   = KubeletDir + "/pki/kubelet-client-kubewright.pem"
 	KubeletServingCert = KubeletDir + "/pki/kubewright-serving.crt"

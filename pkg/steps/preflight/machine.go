@@ -128,6 +128,16 @@ func kernelFeatures(j *judge) {
 	}
 }
 
+// dataMounts refuses to put data from another directory where somebody has mounted a disk for it: systemd would take that for the mount it
+// is asked for.
+func dataMounts(j *judge) {
+	for _, d := range j.host.DataDirectories {
+		if slices.Contains(j.facts.DataMounts, d.Place) {
+			j.refuse("DataDirectoryMounted", fmt.Sprintf("something is mounted at %s already, so %s cannot appear there: leave dataDirectories.%s out to use what is mounted, or unmount it", d.Place, d.Path, d.Field))
+		}
+	}
+}
+
 // disk sums up what has to fit. Content is staged first, then unpacked into images and programs: nearly twice its size for a while.
 func disk(j *judge) {
 	if j.ours() {
@@ -155,7 +165,13 @@ func disk(j *judge) {
 			j.refuse("DiskReadOnly", fmt.Sprintf("%s is on a file system mounted read-only", d.Path))
 		}
 	}
-	for _, path := range []string{"/var/lib/containerd", "/var/lib/kubewright", "/var/lib"} {
+	images := layout.ContainerdDir
+	for _, d := range j.host.DataDirectories {
+		if d.Place == layout.ContainerdDir {
+			images = d.Path
+		}
+	}
+	for _, path := range []string{images, "/var/lib/kubewright", "/var/lib"} {
 		for _, d := range j.facts.Disks {
 			if d.Path == path && d.FreeBytes < need {
 				j.object("Disk", fmt.Sprintf("%s has %d MiB free, %d MiB are needed; free some space", path, d.FreeBytes>>20, need>>20))

@@ -99,6 +99,7 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 		// want makes the cluster another one; nil leaves it as it is.
 		want   func(*desired.Cluster)
 		ignore []string
+		data   []desired.DataDirectory
 		// stop names the checks that stop the operation, says a text of the first.
 		stop []string
 		says string
@@ -396,6 +397,28 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 			change: func(f *hostapi.Facts) { f.Disks[1].FreeBytes = 64 << 20 },
 			stop:   []string{"Disk"}, says: "/var/lib/containerd has 64 MiB free, 2048 MiB are needed",
 		},
+		"a disk of its own for images counts instead of the one below /var/lib/containerd": {
+			change: func(f *hostapi.Facts) {
+				f.Disks[1].FreeBytes = 64 << 20
+				f.Disks = append(f.Disks, hostapi.Disk{Path: "/data/containerd", FreeBytes: 100 << 30})
+			},
+			data: []desired.DataDirectory{{Place: "/var/lib/containerd", Path: "/data/containerd", Field: "containerd"}},
+		},
+		"a disk of its own for images that is too small may not": {
+			change: func(f *hostapi.Facts) {
+				f.Disks = append(f.Disks, hostapi.Disk{Path: "/data/containerd", FreeBytes: 64 << 20})
+			},
+			data: []desired.DataDirectory{{Place: "/var/lib/containerd", Path: "/data/containerd", Field: "containerd"}},
+			stop: []string{"Disk"}, says: "/data/containerd has 64 MiB free, 2048 MiB are needed",
+		},
+		"a data directory cannot appear where a disk is mounted for it": {
+			change: func(f *hostapi.Facts) { f.DataMounts = []string{"/var/lib/etcd"} },
+			data:   []desired.DataDirectory{{Place: "/var/lib/etcd", Path: "/data/etcd", Field: "etcd"}},
+			stop:   []string{"DataDirectoryMounted"}, says: "leave dataDirectories.etcd out to use what is mounted, or unmount it",
+		},
+		"a disk mounted at the well-known place is what a user may want": {
+			change: func(f *hostapi.Facts) { f.DataMounts = []string{"/var/lib/etcd"} },
+		},
 		"a machine cloned with its identity may not": {
 			change: func(f *hostapi.Facts) { f.MachineID = "b" },
 			stop:   []string{"MachineIDUnique"}, says: "w1",
@@ -404,6 +427,7 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			host := desired.Host{
 				Name: "cp1", Address: "192.0.2.1", Role: v1alpha1.ControlPlaneRole, KubeletVersion: "v1.36.3", IgnorePreflightErrors: test.ignore,
+				DataDirectories: test.data,
 			}
 			cluster := &desired.Cluster{
 				UID: "1", Version: "v1.36.3", Authorities: authorities, Hosts: []desired.Host{host},
