@@ -22,7 +22,7 @@ const (
 	// ControlPlanes are the hosts of the control plane.
 	ControlPlanes = "control planes"
 	// Users are whoever uses the API, and the machine that Kubewright runs on.
-	Users = "all nodes, users, the machine Kubewright runs on"
+	Users = "all nodes, users; a manager, which goes through SSH where it cannot"
 	// Runner is the machine that Kubewright runs on, or the bastion before it.
 	Runner = "the machine Kubewright runs on, or its bastion"
 	// Self is the host itself: the port is on its loopback, and no firewall between hosts matters.

@@ -262,6 +262,9 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 				f.Cgroup, f.CgroupControllers = "v1", []string{"cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids"}
 			}, want: kubelet(`{"failCgroupV1": false}`),
 		},
+		"a host whose helper is of an earlier release, which does not look for programs, may": {
+			change: func(f *hostapi.Facts) { f.Programs = nil },
+		},
 		"a host without losetup may not": {
 			change: func(f *hostapi.Facts) { f.Programs = f.Programs[:1] }, stop: []string{"Programs"}, says: "the host lacks losetup, mount, which kubelet and kubeadm run",
 		},

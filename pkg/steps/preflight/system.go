@@ -74,6 +74,9 @@ func programs(j *judge) {
 			missing = append(missing, name)
 		}
 	}
+	if len(missing) == len(hostPrograms) {
+		return // the helper is of an earlier release and looked for none of them: every host has cp
+	}
 	if len(missing) > 0 {
 		j.object("Programs", fmt.Sprintf("the host lacks %s, which kubelet and kubeadm run; install it (util-linux, coreutils)", strings.Join(missing, ", ")))
 	}
