@@ -14,6 +14,8 @@ type identity struct {
 	Device   uint64
 	Inode    uint64
 	Modified int64
+	// Changed is the file's ctime, which nobody can set.
+	Changed int64
 	// Trust is the fingerprint of what signatures were judged by; empty when they did not matter.
 	Trust string
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -62,6 +63,7 @@ func identify(path string, d digest.Digest) (identity, error) {
 	id := identity{Path: path, Digest: d, Size: info.Size(), Modified: info.ModTime().UnixNano()}
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
 		id.Device, id.Inode = uint64(stat.Dev), stat.Ino //nolint:unconvert // the field's type differs between systems
+		id.Changed = time.Unix(stat.Ctim.Unix()).UnixNano()
 	}
 	return id, nil
 }

@@ -59,8 +59,13 @@ func (d storeDir) accept(id identity) (identity, error) {
 	if err := os.Rename(id.Path, place); err != nil {
 		return identity{}, fmt.Errorf("put a verified bundle into the store: %w", err)
 	}
-	id.Path = place
-	return id, nil
+	// Its time of change is that of the renaming now.
+	moved, err := identify(place, id.Digest)
+	if err != nil {
+		return identity{}, fmt.Errorf("put a verified bundle into the store: %w", err)
+	}
+	moved.Trust = id.Trust
+	return moved, nil
 }
 
 // files lists all that is in the store for a digest, by name relative to it, and how many bytes that is.

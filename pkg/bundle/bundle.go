@@ -77,7 +77,8 @@ func (b *Bundle) Release(version string) (*Release, error) {
 	return nil, &VersionNotFoundError{Version: version, Available: have}
 }
 
-// Blob returns a reader of a blob's bytes at their place in the file. The content is not hashed: whoever stores it must.
+// Blob returns a reader of a blob's bytes at their place in the file. The content is not hashed: whoever uses it must. It is for those
+// that pass it on to one who hashes it (.golangci.yml names them); all others take ReadBlob.
 // A blob that is not there is a MissingBlobError.
 func (b *Bundle) Blob(d digest.Digest) (*io.SectionReader, error) {
 	p, err := b.place(d)
@@ -85,6 +86,26 @@ func (b *Bundle) Blob(d digest.Digest) (*io.SectionReader, error) {
 		return nil, err
 	}
 	return io.NewSectionReader(p.in.file, p.offset, p.size), nil
+}
+
+// ReadBlob returns the content of a blob of at most so many bytes, hashed. Errors: MissingBlobError,
+// DigestMismatchError, and one for a blob that is larger.
+func (b *Bundle) ReadBlob(d digest.Digest, most int64) ([]byte, error) {
+	p, err := b.place(d)
+	if err != nil {
+		return nil, err
+	}
+	if p.size > most {
+		return nil, fmt.Errorf("bundle %s, entry %s: it has %d bytes, at most %d are read", b.own.path, blobName(d), p.size, most)
+	}
+	content := make([]byte, p.size)
+	if err := p.in.readAt(content, p.offset, blobName(d)); err != nil {
+		return nil, err
+	}
+	if got := digest.FromBytes(content); got != d {
+		return nil, &DigestMismatchError{Path: b.own.path, Entry: blobName(d), NamedBy: b.plan.blobs[d].namedBy, Want: d, Got: got}
+	}
+	return content, nil
 }
 
 // BlobSize is the length of a blob in bytes, or a MissingBlobError.

@@ -10,6 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // find returns the index of the first entry that fits.
@@ -293,4 +296,45 @@ func replaced(t *testing.T, good []byte, name, from, to string) []byte {
 	})
 	entries[i].content = bytes.Replace(entries[i].content, []byte(from), []byte(to), 1)
 	return tarOf(t, entries)
+}
+
+func TestABlobThatWasAlteredAfterTheBundleWasOpenedIsNotRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "small.bundle")
+	content := []byte("kind: ClusterRoleBinding")
+	d, blob := BytesBlob(content)
+	config := &Config{Name: "small", Created: time.Unix(1700000000, 0), Releases: []Release{{
+		KubernetesVersion: "v1.36.3", Platforms: []string{testPlatform},
+		Files: []File{{Name: "flannel.yaml", Kind: FileManifest, Component: "flannel", Version: "1", Digest: d, Size: blob.Size, Mode: 0o644}},
+	}}}
+	if _, err := Write(t.Context(), path, config, map[digest.Digest]Blob{d: blob}); err != nil {
+		t.Fatal(err)
+	}
+	b, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close() //nolint:errcheck // read only
+	if got, err := b.ReadBlob(d, 1<<10); err != nil || !bytes.Equal(got, content) {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	if _, err := b.ReadBlob(d, 10); err == nil {
+		t.Error("more was read than may be")
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("K"), int64(bytes.Index(raw, content))); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.ReadBlob(d, 1<<10); !as[*DigestMismatchError](err) {
+		t.Errorf("got %v", err)
+	}
 }

@@ -48,13 +48,10 @@ func (x *execution) manifest(name string) ([]*unstructured.Unstructured, error) 
 	if err != nil {
 		return nil, fmt.Errorf("bundle: %w", err)
 	}
-	blob, err := x.request.Bundle.Blob(file.Digest)
+	// It is applied with all rights there are, long after the bundle was verified.
+	text, err := x.request.Bundle.ReadBlob(file.Digest, maxManifest)
 	if err != nil {
-		return nil, fmt.Errorf("bundle: %s: %w", name, err)
-	}
-	text, err := io.ReadAll(io.LimitReader(blob, maxManifest))
-	if err != nil {
-		return nil, fmt.Errorf("bundle: read %s: %w", name, err)
+		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	objects, err := decode(text)
 	if err != nil {

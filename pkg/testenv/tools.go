@@ -2,9 +2,7 @@ package testenv
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,16 +34,13 @@ func Tool(ctx context.Context, dir, name string, args ...string) (*exec.Cmd, err
 	return exec.CommandContext(ctx, filepath.Join(dir, "ld.so"), append([]string{"--library-path", dir, filepath.Join(dir, name)}, args...)...), nil //nolint:gosec // a tool of the bundle
 }
 
-func place(b *bundle.Bundle, f bundle.File, dir string) (err error) {
-	content, err := b.Blob(f.Digest)
+// maxTool bounds a program that is read into memory.
+const maxTool = 256 << 20
+
+func place(b *bundle.Bundle, f bundle.File, dir string) error {
+	content, err := b.ReadBlob(f.Digest, maxTool)
 	if err != nil {
 		return err
 	}
-	out, err := os.OpenFile(filepath.Join(dir, f.Name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, os.FileMode(f.Mode))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, out.Close()) }()
-	_, err = io.Copy(out, content)
-	return err
+	return os.WriteFile(filepath.Join(dir, f.Name), content, os.FileMode(f.Mode))
 }

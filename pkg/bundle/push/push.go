@@ -138,18 +138,17 @@ func parseTarget(target string) (host, prefix string, err error) {
 	return host, prefix, nil
 }
 
+// maxRoot bounds the root manifest of a bundle that is read into memory: it names each blob in some 200 bytes.
+const maxRoot = 8 << 20
+
 // contentOf reads what decides what is pushed.
 func contentOf(b *bundle.Bundle) (bundled, error) {
 	out := bundled{config: b.Config(), images: registry.Merge(registry.FromBundle(b).Images()), referrers: b.Referrers()}
-	section, err := b.Blob(b.Digest())
+	raw, err := b.ReadBlob(b.Digest(), maxRoot)
 	if err != nil {
 		return out, err
 	}
-	out.root = bundle.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: b.Digest(), Size: section.Size()}
-	raw, err := io.ReadAll(section)
-	if err != nil {
-		return out, err
-	}
+	out.root = bundle.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: b.Digest(), Size: int64(len(raw))}
 	return out, json.Unmarshal(raw, &out.manifest)
 }
 

@@ -24,6 +24,8 @@ type file struct {
 	Device   uint64 `json:"device"`
 	Inode    uint64 `json:"inode"`
 	Modified int64  `json:"modifiedUnixNano"`
+	// Changed is when the file was last written, renamed or given other times (ctime): whoever writes can set Modified back, but not this.
+	Changed int64 `json:"changedUnixNano"`
 }
 
 // identityOf describes the open files of a bundle.
@@ -40,6 +42,7 @@ func identityOf(b *bundle.Bundle) (identity, error) {
 			return identity{}, fmt.Errorf("this system does not say which file %s is", info.Name())
 		}
 		f.Device, f.Inode = uint64(stat.Dev), stat.Ino //nolint:unconvert // the field's type differs between systems
+		f.Changed = time.Unix(stat.Ctim.Unix()).UnixNano()
 		id.Files = append(id.Files, f)
 	}
 	return id, nil
@@ -53,7 +56,7 @@ func (id identity) equal(other identity) bool {
 func (id identity) modified() time.Time {
 	var newest int64
 	for _, f := range id.Files {
-		newest = max(newest, f.Modified)
+		newest = max(newest, f.Modified, f.Changed)
 	}
 	return time.Unix(0, newest)
 }
