@@ -11,7 +11,7 @@ import (
 const maxRules = 4000
 
 // own are tables that a node's own programs make and take back, with a rule for each Service.
-var own = map[string]bool{"kube-proxy": true, "flannel-ipv4": true, "flannel-ipv6": true, "cni_plugins": true}
+var own = map[string]bool{"kube-proxy": true, "flannel-ipv4": true, "cni_plugins_masquerade": true, "cni_hostport": true}
 
 // hooks of a base chain that packets to, through and from a host pass (linux/netfilter.h).
 var hooks = map[uint32]string{1: "input", 2: "forward", 3: "output"}
