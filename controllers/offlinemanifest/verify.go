@@ -175,6 +175,9 @@ func (v *verifier) run(ctx context.Context, name string, j *job) (err error) {
 		return err
 	}
 	found.VerifiedAt, found.NotKept = result.VerifiedAt, result.NotKept
+	if id != j.identity {
+		found.NotKept = errors.Join(found.NotKept, v.store.verified.Renamed(b))
+	}
 	v.store.put(name, id, b, found)
 	return nil
 }

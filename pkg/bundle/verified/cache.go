@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/kubewright/kubewright/pkg/bundle"
 )
 
 // Cache remembers verifications in small files, one for each bundle and place, so that writers of different ones do not meet. What it
@@ -40,6 +42,27 @@ type record struct {
 // load returns what is remembered of exactly these files; false when that is nothing. A record that cannot be read, or that somebody else
 // may have written, counts as none.
 func (c Cache) load(id identity) (record, bool) {
+	r, ok := c.read(id)
+	return r, ok && r.Identity.equal(id)
+}
+
+// Renamed remembers a verification on, after its file was renamed by whoever had it verified: the system counts that as a change. Nothing is
+// remembered of files that differ in more than that.
+func (c Cache) Renamed(b *bundle.Bundle) error {
+	id, err := identityOf(b)
+	if err != nil {
+		return err
+	}
+	r, ok := c.read(id)
+	if !ok || !r.Identity.unchanged().equal(id.unchanged()) {
+		return nil
+	}
+	r.Identity = id
+	return c.save(r)
+}
+
+// read returns what is remembered of files at their place, whatever became of them since.
+func (c Cache) read(id identity) (record, bool) {
 	if c.dir == "" {
 		return record{}, false
 	}
@@ -52,7 +75,7 @@ func (c Cache) load(id identity) (record, bool) {
 		return record{}, false
 	}
 	var r record
-	if json.NewDecoder(f).Decode(&r) != nil || !r.Identity.equal(id) {
+	if json.NewDecoder(f).Decode(&r) != nil {
 		return record{}, false
 	}
 	return r, true

@@ -52,6 +52,15 @@ func (id identity) equal(other identity) bool {
 	return id.Digest == other.Digest && slices.Equal(id.Files, other.Files)
 }
 
+// unchanged is the identity without the times of change.
+func (id identity) unchanged() identity {
+	id.Files = slices.Clone(id.Files)
+	for i := range id.Files {
+		id.Files[i].Changed = 0
+	}
+	return id
+}
+
 // modified is when the newest of the files was written to.
 func (id identity) modified() time.Time {
 	var newest int64
