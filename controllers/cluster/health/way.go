@@ -3,7 +3,7 @@ package health
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
@@ -83,7 +83,7 @@ func (a *API) another(ctx context.Context, endpoint *access, cluster client.Obje
 		}
 		problems = append(problems, said...)
 	}
-	return nil, fmt.Errorf("%s", strings.Join(problems, "; "))
+	return nil, errors.New(strings.Join(problems, "; "))
 }
 
 // newClient makes a client over one way.
