@@ -36,6 +36,11 @@ func controlPlanes() []condition {
 			name:    "a kubelet that ends again and again fails the installation at once with its last words",
 			running: refusedKubelet,
 		},
+		{
+			name:    "nodes that were deleted, and a worker that was reset by hand, come back",
+			workers: true,
+			running: bringBack,
+		},
 	}
 }
 
@@ -76,4 +81,34 @@ func refusedKubelet(t *testing.T, s *site) {
 	}
 	s.describe(t, false, nil)
 	s.mustUp(t)
+}
+
+// bringBack takes nodes away as people do by mistake, and has them come back.
+func bringBack(t *testing.T, s *site) {
+	for _, c := range []struct {
+		name  string
+		hands func()
+	}{
+		{"the node of a worker is deleted", func() { s.kubectl(t, "delete", "node", "n2") }},
+		{"the node of the control plane is deleted", func() { s.kubectl(t, "delete", "node", "n1") }},
+		{"kubeadm reset is run by hand on a worker", func() { s.exec(t, "n2", "/usr/local/bin/kubeadm", "reset", "-f") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.hands()
+			s.mustUp(t)
+			nodes := s.kubectl(t, "get", "nodes", "-o", `jsonpath={range .items[*]}{.metadata.name} {.spec.podCIDR} {.status.conditions[?(@.type=="Ready")].status} {.spec.taints[*].key}{"\n"}{end}`)
+			if want := "n1 10.244.0.0/24 True node-role.kubernetes.io/control-plane\nn2 10.244.1.0/24 True \n"; nodes != want {
+				t.Errorf("the nodes are\n%s, want\n%s", nodes, want)
+			}
+			if roles := s.kubectl(t, "get", "nodes", "-l", "node-role.kubernetes.io/control-plane", "-o", "name"); roles != "node/n1\n" {
+				t.Errorf("control planes are %q", roles)
+			}
+			// A pod that begins there has a network only if the host's fits the node's range.
+			s.kubectl(t, "-n", "kube-system", "rollout", "restart", "deployment/coredns")
+			s.kubectl(t, "-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
+			if out := s.mustUp(t); strings.Contains(out, " changed ") {
+				t.Error("running again changes something")
+			}
+		})
+	}
 }

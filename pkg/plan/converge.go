@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/bundle"
 	"github.com/kubewright/kubewright/pkg/desired"
@@ -37,7 +39,7 @@ func Converge(in Input) (*Graph, error) {
 		return nil, err
 	}
 	for _, add := range []func() error{
-		b.content, b.host, b.runtime, b.node, b.snapshot, b.forget, b.configuration, b.updateControlPlanes, b.controlPlane, b.withdraw,
+		b.content, b.host, b.runtime, b.register, b.node, b.snapshot, b.forget, b.configuration, b.updateControlPlanes, b.controlPlane, b.withdraw,
 		b.addons, b.updateWorkers, b.workers, b.otherImages, b.leave, b.cluster, b.unpin, b.record,
 	} {
 		if err := add(); err != nil {
@@ -74,6 +76,9 @@ type builder struct {
 	fresh, joining, joiningWorkers []string
 	// reinstalled are those joining control planes that etcd has a member of whose data they do not hold.
 	reinstalled []string
+	// stripped are those joining workers that had joined before and were reset since, by hand. unregistered have joined, and their node
+	// was deleted.
+	stripped, unregistered []string
 	// updatedControlPlanes and updatedWorkers have joined and are kept as wanted.
 	updatedControlPlanes, updatedWorkers []string
 }
@@ -92,11 +97,18 @@ func (b *builder) split() {
 		}
 		b.all = append(b.all, h.Name)
 		joined := kubeadm.Joined(b.in.Facts[h.Name].Receipts)
+		if joined && b.undone(h) {
+			joined = false
+			b.stripped = append(b.stripped, h.Name)
+		}
 		if !joined {
 			b.fresh = append(b.fresh, h.Name)
 		}
 		if b.opensNodes() && !b.in.Facts[h.Name].Has(cni.ConfPath) {
 			b.closed = append(b.closed, h.Name)
+		}
+		if _, registered := b.in.State.Nodes[h.Name]; joined && b.in.State.NodesKnown && !registered {
+			b.unregistered = append(b.unregistered, h.Name)
 		}
 		switch {
 		case joined && h.IsControlPlane():
@@ -116,6 +128,12 @@ func (b *builder) split() {
 			b.reinstalled = append(b.reinstalled, name)
 		}
 	}
+}
+
+// undone says that a worker that had joined was reset by hand: with the authority's certificate, kubelet has nothing to trust. Of a control
+// plane preflight judges what became of its data.
+func (b *builder) undone(h desired.Host) bool {
+	return !h.IsControlPlane() && !b.in.Facts[h.Name].Has(kubeadm.CACert)
 }
 
 // lostData tells that etcd has a member of a joining host whose data is not on the host: its machine was reinstalled or exchanged. A
@@ -376,6 +394,26 @@ func (b *builder) image(component string) (string, error) {
 	return "", fmt.Errorf("the bundle's release %s holds no %s image; rebuild it", b.in.Cluster.Version, component)
 }
 
+// register brings back nodes that somebody deleted, before anything is done that looks at them.
+func (b *builder) register() error {
+	if len(b.unregistered) == 0 {
+		return nil
+	}
+	action := Register{Labels: map[string]map[string]string{}, Taints: map[string][]corev1.Taint{}}
+	for _, h := range b.in.Cluster.Hosts {
+		if !slices.Contains(b.unregistered, h.Name) {
+			continue
+		}
+		labels := h.Labels
+		if h.IsControlPlane() {
+			labels = kubeadm.ControlPlaneLabels()
+		}
+		action.Labels[h.Name], action.Taints[h.Name] = labels, h.Taints
+	}
+	b.steps = append(b.steps, Step{ID: StepRegister, Title: "Register nodes that were deleted", Hosts: b.unregistered, Needs: onAll(StepContent), Action: action})
+	return nil
+}
+
 func (b *builder) node() error {
 	if err := b.addSigned(Step{ID: StepKubelet, Title: "Place kubelet and its plugins", Hosts: b.fresh, Needs: append(onAll(StepContent), onSame(StepContainerd)...)}, func(h desired.Host, m Material) ([]hostapi.Resource, error) {
 		resources, err := b.kubelet(h, m)
@@ -470,7 +508,12 @@ func one(make func(desired.Host) (hostapi.Resource, error)) func(desired.Host) (
 }
 
 func (b *builder) workers() error {
-	return b.add(Step{ID: StepJoin, Title: "Join workers", Hosts: b.joiningWorkers, Needs: b.afterInit()},
+	need := b.afterInit()
+	if len(b.stripped) > 0 {
+		b.steps = append(b.steps, Step{ID: StepStopped, Title: "See kubelets gone that were reset by hand", Hosts: b.stripped, Needs: need, Action: AwaitStopped{}})
+		need = append(need, onSame(StepStopped)...)
+	}
+	return b.add(Step{ID: StepJoin, Title: "Join workers", Hosts: b.joiningWorkers, Needs: need},
 		one(func(h desired.Host) (hostapi.Resource, error) {
 			return kubeadm.JoinWorker(b.in.Cluster, h)
 		}))

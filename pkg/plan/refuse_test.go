@@ -26,7 +26,7 @@ func running(t *testing.T, version string) plan.Input {
 	in.State = plan.State{Nodes: map[string]plan.Node{}, APIServers: map[string]string{}, MembersKnown: true}
 	for _, h := range in.Cluster.Hosts {
 		in.State.Nodes[h.Name] = plan.Node{Kubelet: version, Ready: true}
-		in.Facts[h.Name].Receipts, in.Facts[h.Name].Paths = []string{kubeadm.JoinCommand}, []hostapi.PathFact{{Path: cni.ConfPath}}
+		in.Facts[h.Name].Receipts, in.Facts[h.Name].Paths = []string{kubeadm.JoinCommand}, []hostapi.PathFact{{Path: cni.ConfPath}, {Path: kubeadm.CACert}}
 		if h.IsControlPlane() {
 			in.Facts[h.Name].Receipts = []string{kubeadm.JoinEtcdCommand, kubeadm.JoinFinishCommand}
 			in.State.APIServers[h.Name] = version

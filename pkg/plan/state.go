@@ -4,6 +4,8 @@ package plan
 type State struct {
 	// Nodes by name, as the API has them.
 	Nodes map[string]Node
+	// NodesKnown is true when the API listed them.
+	NodesKnown bool
 	// APIServers holds the version each control plane's API server answers with; one that does not answer is missing.
 	APIServers map[string]string
 	// Members of etcd. MembersKnown is false when no member could be asked, and MembersProblem says why.

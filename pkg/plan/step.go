@@ -72,6 +72,17 @@ type AwaitNode struct {
 	NeedReady bool
 }
 
+// Register brings the node of a host that has joined back into the cluster that somebody deleted there. A kubelet that runs does not do so by
+// itself.
+type Register struct {
+	// Labels and Taints by host.
+	Labels map[string]map[string]string
+	Taints map[string][]corev1.Taint
+}
+
+// AwaitStopped waits until the node of a host whose kubelet was taken away is not Ready any more: kubeadm joins no host that is a Ready node.
+type AwaitStopped struct{}
+
 // Configure keeps what kubeadm and every kubelet read out of the cluster: its ClusterConfiguration and KubeletConfiguration. What
 // kubeadm itself has just written is taken over as it is. Forward is where cluster DNS forwards to; nil leaves that as it is.
 type Configure struct {
@@ -138,6 +149,8 @@ type AwaitAPIService struct{ Name string }
 
 func (ApplyObjects) action()    {}
 func (Configure) action()       {}
+func (Register) action()        {}
+func (AwaitStopped) action()    {}
 func (Record) action()          {}
 func (Withdraw) action()        {}
 func (Rollout) action()         {}
@@ -187,6 +200,8 @@ const (
 	StepOtherImages    = "runtime/other-images"
 	StepKubelet        = "node/kubelet"
 	StepProxy          = "node/apiserver-proxy"
+	StepRegister       = "node/register"
+	StepStopped        = "node/stopped"
 	StepSnapshot       = "etcd/snapshot"
 	StepConfiguration  = "cluster/configuration"
 	StepCPUpdate       = "control-plane/update"

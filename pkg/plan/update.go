@@ -77,7 +77,7 @@ func (b *builder) initialised() []engine.Need {
 // kubelet and container runtime. A kubelet that reaches any API server through its proxy must never be newer than that one.
 func (b *builder) updateControlPlanes() error {
 	hosts := b.updatedControlPlanes
-	begin := append(onAll(StepConfiguration, StepSnapshot, StepForget), onSame(StepAuthorities)...)
+	begin := append(onAll(StepConfiguration, StepSnapshot, StepForget), onSame(StepAuthorities, StepRegister)...)
 	if b.membersFirst() {
 		begin = append(begin, onAll(StepControlPlane, StepLeaveMember)...)
 	}
@@ -99,6 +99,7 @@ func (b *builder) roll(lane string, hosts []string, needs []engine.Need, ids [3]
 	if len(hosts) == 0 {
 		return nil
 	}
+	needs = append(onSame(StepRegister), needs...)
 	policy := b.in.Cluster.Rollout.Drain
 	if !policy.Disabled {
 		b.steps = append(b.steps, Step{ID: ids[0], Title: "Drain the node", Hosts: hosts, Lane: lane, Needs: needs,

@@ -367,7 +367,7 @@ func (m *machine) facts(h desired.Host) *hostapi.Facts {
 	case m.joined && m.controlPlane:
 		facts.Receipts = []string{kubeadm.JoinEtcdCommand, kubeadm.JoinFinishCommand}
 	case m.joined:
-		facts.Receipts = []string{kubeadm.JoinCommand}
+		facts.Receipts, facts.Paths = []string{kubeadm.JoinCommand}, []hostapi.PathFact{{Path: kubeadm.CACert}}
 	case m.data:
 		facts.Receipts = []string{kubeadm.JoinEtcdCommand}
 	}

@@ -109,6 +109,12 @@ func (x *execution) bindAction(action plan.Action, hosts *hostSteps) engine.Step
 		step.Apply = func(ctx context.Context, host string, _ func(string)) error { return k.applyNode(ctx, a, host) }
 		step.Mutates = true
 		return step
+	case plan.Register:
+		return act(x.checkRegistered, func(ctx context.Context, host string, report func(string)) error {
+			return x.applyRegister(ctx, a, host, report)
+		})
+	case plan.AwaitStopped:
+		return wait(x.awaitStopped)
 	case plan.Configure:
 		return act(func(ctx context.Context, _ string) (engine.Verdict, error) { return k.checkConfiguration(ctx, a) },
 			func(ctx context.Context, _ string, _ func(string)) error { return k.applyConfiguration(ctx, a) })

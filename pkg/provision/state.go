@@ -77,6 +77,8 @@ func (x *execution) look(ctx context.Context) (plan.State, error) {
 		state.Nodes[n.Name] = plan.Node{Kubelet: n.Status.NodeInfo.KubeletVersion, Ready: notReady(n) == "", Cordoned: n.Spec.Unschedulable}
 	}); err != nil {
 		note(err)
+	} else {
+		state.NodesKnown = true
 	}
 	members, err := x.kube.members(ctx)
 	if err != nil {

@@ -47,7 +47,7 @@ func InitResource(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) 
 
 // JoinWorker runs kubeadm join on a worker.
 func JoinWorker(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
-	return watching()(covering(c, h)(once(kubeletStart)(join(JoinCommand, c, h, nil, kubeletConf))))
+	return watching()(covering(c, h)(once(kubeletStart)(join(JoinCommand, c, h, nil, kubeletConf, CACert))))
 }
 
 // JoinPrepare is the first third of joining a control plane: certificates, kubeconfigs, kubelet. It changes nothing outside the
@@ -72,6 +72,14 @@ func JoinFinish(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
 		"preflight", "control-plane-prepare/download-certs", "control-plane-prepare/certs", "control-plane-prepare/kubeconfig",
 		"check-etcd", kubeletStart, "etcd-join",
 	}, kubeletConf, "/etc/kubernetes/manifests/kube-apiserver.yaml"))))
+}
+
+// CACert is the certificate of the cluster's authority, which joining places on a host and kubelet trusts.
+const CACert = layout.PKIDir + "/ca.crt"
+
+// ControlPlaneLabels are those that kubeadm gives the node of a control plane (its phases/markcontrolplane).
+func ControlPlaneLabels() map[string]string {
+	return map[string]string{"node-role.kubernetes.io/control-plane": "", "node.kubernetes.io/exclude-from-external-load-balancers": ""}
 }
 
 const (
