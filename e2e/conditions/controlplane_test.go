@@ -37,9 +37,12 @@ func controlPlanes() []condition {
 			running: refusedKubelet,
 		},
 		{
-			name:    "nodes that were deleted, and a worker that was reset by hand, come back",
+			name:    "nodes that were deleted, and a worker that was reset by hand, come back; a node's address stays",
 			workers: true,
-			running: bringBack,
+			running: func(t *testing.T, s *site) {
+				refuseRenumbering(t, s)
+				bringBack(t, s)
+			},
 		},
 	}
 }
@@ -111,4 +114,27 @@ func bringBack(t *testing.T, s *site) {
 			}
 		})
 	}
+}
+
+// refuseRenumbering gives a worker and a control plane other addresses than they joined with.
+func refuseRenumbering(t *testing.T, s *site) {
+	const other = "10.99.0.7"
+	for _, host := range []string{"n1", "n2"} {
+		t.Run("another address for "+host+" is refused", func(t *testing.T) {
+			s.exec(t, host, "ip", "address", "add", other+"/32", "dev", "lo")
+			defer s.exec(t, host, "ip", "address", "del", other+"/32", "dev", "lo")
+			s.describe(t, true, fixture.Set("Host", host, other, "spec", "internalAddress"))
+			out, code := s.up(t)
+			if code == succeeded {
+				t.Fatal("it was done")
+			}
+			for _, text := range []string{"host " + host + " joined as ", "its Host now says " + other, "take the host out of the Cluster"} {
+				if !strings.Contains(out, text) {
+					t.Errorf("it does not say %q", text)
+				}
+			}
+		})
+	}
+	s.describe(t, true, nil)
+	s.mustUp(t)
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/runtime"
+
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/bundle"
 	"github.com/kubewright/kubewright/pkg/desired"
@@ -66,6 +68,23 @@ func TestChangesThatWouldBreakARuleAreRefusedBeforeAnythingIsPlanned(t *testing.
 		{"data of a host shall be at the well-known place again", "v1.36.3", func(in *plan.Input) {
 			in.Facts["w1"].DataDirectories = map[string]string{desired.KubeletPlace: "/data/kubelet"}
 		}, plan.RefusedDataDirectory},
+		{"a worker has another address than it joined with", "v1.36.3", func(in *plan.Input) {
+			in.State.Nodes["w1"] = plan.Node{Kubelet: "v1.36.3", Ready: true, Addresses: []string{"192.0.2.77"}}
+		}, plan.RefusedRenumbering},
+		{"a control plane has another address than it joined with", "v1.36.3", func(in *plan.Input) {
+			in.State.Nodes["cp2"] = plan.Node{Kubelet: "v1.36.3", Ready: true, Addresses: []string{"192.0.2.77"}}
+		}, plan.RefusedRenumbering},
+		{"a node has the address it joined with beside another", "v1.36.3", func(in *plan.Input) {
+			in.State.Nodes["w1"] = plan.Node{Kubelet: "v1.36.3", Ready: true, Addresses: []string{"fd00::7", in.Cluster.Hosts[3].Address}}
+		}, ""},
+		{"an override tells kubelet another address", "v1.36.3", func(in *plan.Input) {
+			in.State.Nodes["w1"] = plan.Node{Kubelet: "v1.36.3", Ready: true, Addresses: []string{"192.0.2.77"}}
+			in.Cluster.Hosts[3].Kubeadm = []*runtime.RawExtension{{Raw: []byte(`{"nodeRegistration":{"kubeletExtraArgs":[{"name":"node-ip","value":"192.0.2.77"}]}}`)}}
+		}, ""},
+		{"a node of that name is of a host that has not joined", "v1.36.3", func(in *plan.Input) {
+			in.State.Nodes["w1"] = plan.Node{Kubelet: "v1.36.3", Addresses: []string{"192.0.2.77"}}
+			in.Facts["w1"].Receipts = nil
+		}, ""},
 		{"a kubelet is newer than what the API servers shall be", "v1.36.3", func(in *plan.Input) {
 			in.State.Nodes["w1"] = plan.Node{Kubelet: "v1.37.0"}
 		}, plan.RefusedVersionSkew},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/engine"
+	"github.com/kubewright/kubewright/pkg/steps/kubeadm"
 )
 
 // maxKubeletLag is how many minor versions a kubelet may be older than the API server (Kubernetes' version skew policy since 1.28).
@@ -19,7 +20,7 @@ const maxKubeletLag = 3
 
 // refuse says why the whole change must not be begun, before anything is touched; nil when it may.
 func (b *builder) refuse() error {
-	for _, rule := range []func() error{b.refuseVersion, b.refuseSkew, b.refuseContent, b.refuseDataDirectories, b.refuseMembers} {
+	for _, rule := range []func() error{b.refuseRenumbering, b.refuseVersion, b.refuseSkew, b.refuseContent, b.refuseDataDirectories, b.refuseMembers} {
 		if err := rule(); err != nil {
 			return err
 		}
@@ -50,6 +51,27 @@ func (b *builder) refuseVersion() error {
 				"the API server of %s runs %s; going to %s would skip a minor version: upgrade to v%d.%d first",
 				host, b.in.State.APIServers[host], b.in.Cluster.Version, has.Major(), has.Minor()+1)}
 		}
+	}
+	return nil
+}
+
+// refuseRenumbering refuses another address for a host that has joined. A worker would go on under the old one without a word, and of a
+// control plane half would be changed. Where the user tells kubelet its address, that says nothing of the Host's.
+func (b *builder) refuseRenumbering() error {
+	for _, h := range b.in.Cluster.Hosts {
+		has := b.in.State.Nodes[h.Name].Addresses
+		told, err := kubeadm.NodeAddress(h)
+		if err != nil {
+			return err
+		}
+		facts := b.in.Facts[h.Name]
+		if len(has) == 0 || slices.Contains(has, h.Address) || told != h.Address || facts == nil || !kubeadm.Joined(facts.Receipts) {
+			continue
+		}
+		return &RefusedError{RefusedRenumbering, fmt.Sprintf(
+			"host %s joined as %s and its Host now says %s: the address of a node cannot be changed in place. Set spec.internalAddress of the Host to %s; "+
+				"or, for the new address, take the host out of the Cluster, run the operation, and put it in again",
+			h.Name, has[0], h.Address, has[0])}
 	}
 	return nil
 }

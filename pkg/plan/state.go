@@ -19,6 +19,8 @@ type Node struct {
 	// Kubelet is its version with the leading v.
 	Kubelet string
 	Ready   bool
+	// Addresses are those at which other nodes reach it, as its kubelet reports them.
+	Addresses []string
 	// Cordoned is true while it takes no pods.
 	Cordoned bool
 }

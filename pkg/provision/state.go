@@ -74,7 +74,7 @@ func (x *execution) look(ctx context.Context) (plan.State, error) {
 		return state, err
 	}
 	if err := x.kube.eachNode(ctx, func(n *corev1.Node) {
-		state.Nodes[n.Name] = plan.Node{Kubelet: n.Status.NodeInfo.KubeletVersion, Ready: notReady(n) == "", Cordoned: n.Spec.Unschedulable}
+		state.Nodes[n.Name] = plan.Node{Kubelet: n.Status.NodeInfo.KubeletVersion, Ready: notReady(n) == "", Cordoned: n.Spec.Unschedulable, Addresses: internalAddresses(n)}
 	}); err != nil {
 		note(err)
 	} else {
@@ -113,6 +113,17 @@ func (x *execution) look(ctx context.Context) (plan.State, error) {
 
 // maxVersion bounds the version that an API server says it has, in bytes.
 const maxVersion = 64
+
+// internalAddresses are those at which other nodes reach a node.
+func internalAddresses(n *corev1.Node) []string {
+	var addresses []string
+	for _, a := range n.Status.Addresses {
+		if a.Type == corev1.NodeInternalIP {
+			addresses = append(addresses, a.Address)
+		}
+	}
+	return addresses
+}
 
 // versionOf asks the API server of one control plane for its version.
 func (k *kube) versionOf(host string) (string, error) {

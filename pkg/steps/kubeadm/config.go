@@ -203,6 +203,21 @@ func nodeFields(h desired.Host) (map[string]any, error) {
 	return fields, setDefaultArg(fields, "nodeRegistration", "kubeletExtraArgs", field+".nodeRegistration", "node-ip", h.Address)
 }
 
+// NodeAddress is the address that a host's kubelet is told to report: the host's own, unless an override gives another.
+func NodeAddress(h desired.Host) (string, error) {
+	fields, err := nodeFields(h)
+	if err != nil {
+		return "", err
+	}
+	registration, _ := fields["nodeRegistration"].(map[string]any)
+	for _, a := range list(registration["kubeletExtraArgs"]) {
+		if text(a["name"]) == "node-ip" {
+			return text(a["value"]), nil
+		}
+	}
+	return "", nil
+}
+
 func nodeRegistration(h desired.Host) map[string]any {
 	ignore := append([]any{}, ownChecks...)
 	for _, name := range h.KubeadmChecks() {
