@@ -33,6 +33,7 @@ type standIn struct {
 	mu     sync.Mutex
 	server *httptest.Server
 	broken bool
+	full   bool
 	nodes  map[string]bool
 	looks  int
 }
@@ -85,6 +86,15 @@ func (s *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if s.broken {
 			http.Error(w, "[+]ping ok\n[-]etcd failed: reason withheld\nreadyz check failed", http.StatusInternalServerError)
 		}
+		return
+	}
+	if r.Method == http.MethodPost {
+		// What is created exists already; etcd says first whether it would take it.
+		if s.full {
+			http.Error(w, `{"kind":"Status","status":"Failure","message":"etcdserver: mvcc: database space exceeded","code":500}`, http.StatusInternalServerError)
+			return
+		}
+		http.Error(w, `{"kind":"Status","status":"Failure","reason":"AlreadyExists","code":409}`, http.StatusConflict)
 		return
 	}
 	var list corev1.NodeList
@@ -194,6 +204,19 @@ func TestAClusterThatStopsAnsweringIsUnavailableUntilItAnswersAgain(t *testing.T
 	w.available(c, metav1.ConditionTrue, cluster.ReasonAPIReachable)
 	w.ready(c)
 	w.Expect(runner.calls()).To(gomega.HaveLen(1), "health alone begins no operation")
+}
+
+func TestAClusterWhoseEtcdIsFullSaysSoUntilItTakesWritesAgain(t *testing.T) {
+	w, c, api, _, _ := newWatchedWorld(t)
+	api.set(func() { api.full = true })
+	message := w.available(c, metav1.ConditionFalse, cluster.ReasonEtcdOutOfSpace)
+	w.Expect(message).To(gomega.And(gomega.ContainSubstring("alarm NOSPACE"), gomega.ContainSubstring("disarm")))
+	w.Expect(w.unready(c, cluster.ReasonEtcdOutOfSpace)).To(gomega.Equal(message))
+	w.nothingWritten(c, api)
+
+	api.set(func() { api.full = false })
+	w.available(c, metav1.ConditionTrue, cluster.ReasonAPIReachable)
+	w.ready(c)
 }
 
 func TestANodeThatIsNotReadyShows(t *testing.T) {

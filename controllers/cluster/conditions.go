@@ -63,6 +63,8 @@ const (
 	ReasonAPIReachable = "APIReachable"
 	// ReasonAPIUnreachable is given when the API failed to answer, or to answer well, twice in a row.
 	ReasonAPIUnreachable = "APIUnreachable"
+	// ReasonEtcdOutOfSpace is given while the API can only be read, because etcd has used up its quota.
+	ReasonEtcdOutOfSpace = "EtcdOutOfSpace"
 	// ReasonCredentialsUnusable is given when the kubeconfig Secret cannot be used to ask the API.
 	ReasonCredentialsUnusable = "CredentialsUnusable"
 	// ReasonNodesNotReady is given when nodes are missing, not ready, or at another version.

@@ -29,6 +29,8 @@ func takeHealth(_ context.Context, s *scope) (phase.Next, error) {
 		status.Nodes.Joined, status.Nodes.Ready = s.found.Nodes.Joined, s.found.Nodes.Ready
 	case health.Unreachable:
 		capi.SetCondition(s.cluster, v1alpha1.AvailableCondition, metav1.ConditionFalse, ReasonAPIUnreachable, s.found.Message)
+	case health.Full:
+		capi.SetCondition(s.cluster, v1alpha1.AvailableCondition, metav1.ConditionFalse, ReasonEtcdOutOfSpace, s.found.Message)
 	case health.Unknown:
 		capi.SetCondition(s.cluster, v1alpha1.AvailableCondition, metav1.ConditionUnknown, ReasonCredentialsUnusable, s.found.Message)
 	case health.Unseen:
@@ -59,6 +61,8 @@ func (s *scope) atRest() phase.Standing {
 	case available == nil:
 	case available.Reason == ReasonAPIUnreachable:
 		return phase.Resting(ReasonAPIUnreachable, "the API does not answer: "+available.Message)
+	case available.Reason == ReasonEtcdOutOfSpace:
+		return phase.Resting(ReasonEtcdOutOfSpace, available.Message)
 	case available.Reason == ReasonAPIReachable && nodes.Ready < max(nodes.Desired, nodes.Joined):
 		if ready := capi.Condition(s.cluster, v1alpha1.ReadyCondition); s.found.Verdict == health.Unseen && ready != nil && ready.Reason == ReasonNodesNotReady {
 			return phase.Resting(ReasonNodesNotReady, ready.Message)
@@ -78,7 +82,7 @@ func watched(cluster *v1alpha1.Cluster) bool {
 		return false
 	}
 	switch available.Reason {
-	case ReasonAPIReachable, ReasonAPIUnreachable, ReasonCredentialsUnusable:
+	case ReasonAPIReachable, ReasonAPIUnreachable, ReasonEtcdOutOfSpace, ReasonCredentialsUnusable:
 		return true
 	}
 	return false

@@ -3,6 +3,8 @@
 package conditions
 
 import (
+	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -35,6 +37,13 @@ func controlPlanes() []condition {
 		{
 			name:    "a kubelet that ends again and again fails the installation at once with its last words",
 			running: refusedKubelet,
+		},
+		{
+			name: "etcd that is out of space is named with what to do, and what docs/lifecycle.md says helps",
+			edit: fixture.Set("Cluster", "", map[string]any{"local": map[string]any{
+				"extraArgs": []any{map[string]any{"name": "quota-backend-bytes", "value": "16777216"}},
+			}}, "spec", "overrides", "kubeadm", "etcd"),
+			running: fillEtcd,
 		},
 		{
 			name:    "nodes that were deleted, and a worker that was reset by hand, come back; a node's address stays",
@@ -136,5 +145,46 @@ func refuseRenumbering(t *testing.T, s *site) {
 		})
 	}
 	s.describe(t, true, nil)
+	s.mustUp(t)
+}
+
+// fillEtcd uses up etcd's quota, and goes the documented way back.
+func fillEtcd(t *testing.T, s *site) {
+	const most = 40
+	full := false
+	for i := 0; i < most && !full; i++ {
+		object := fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"fill-%d","namespace":"default","labels":{"fills":"etcd"}},"data":{"x":%q}}`,
+			i, strings.Repeat("x", 900<<10))
+		_, err := s.Kubectl(s.ctx, object, "create", "-f", "-")
+		full = err != nil && strings.Contains(err.Error(), "database space exceeded")
+		if err != nil && !full {
+			t.Fatal(err)
+		}
+	}
+	if !full {
+		t.Fatalf("%d objects do not fill etcd", most)
+	}
+	out, code := s.up(t)
+	if code == succeeded {
+		t.Error("it was done")
+	}
+	for _, text := range []string{"etcd is out of space (alarm NOSPACE of member n1)", "disarm the alarm"} {
+		if !strings.Contains(out, text) {
+			t.Errorf("it does not say %q", text)
+		}
+	}
+	etcdctl := func(args ...string) string {
+		return s.exec(t, "n1", append([]string{"env", "ETCDCTL_ENDPOINTS=https://127.0.0.1:2379", "ETCDCTL_CACERT=/etc/kubernetes/pki/etcd/ca.crt",
+			"ETCDCTL_CERT=/etc/kubernetes/pki/etcd/peer.crt", "ETCDCTL_KEY=/etc/kubernetes/pki/etcd/peer.key", "/usr/local/bin/etcdctl"}, args...)...)
+	}
+	etcdctl("alarm", "disarm")
+	s.kubectl(t, "delete", "configmap", "-l", "fills=etcd")
+	revision := regexp.MustCompile(`"revision":(\d+)`).FindStringSubmatch(etcdctl("endpoint", "status", "-w", "json"))
+	if revision == nil {
+		t.Fatal("etcd does not tell its revision")
+	}
+	etcdctl("compact", revision[1])
+	etcdctl("defrag", "--cluster")
+	etcdctl("alarm", "disarm")
 	s.mustUp(t)
 }

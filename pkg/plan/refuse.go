@@ -22,6 +22,8 @@ const (
 	RefusedMembersUnknown RefusalReason = "MembersUnknown"
 	// RefusedDataDirectory is another directory for data that a host has already.
 	RefusedDataDirectory RefusalReason = "DataDirectoryChanged"
+	// RefusedOutOfSpace is any change while etcd takes no writes because it has used up its quota.
+	RefusedOutOfSpace RefusalReason = "EtcdOutOfSpace"
 	// RefusedRenumbering is another address for a host that has joined: certificates, etcd's members and other nodes know the one it joined with.
 	RefusedRenumbering RefusalReason = "AddressChanged"
 	// RefusedHostElsewhere is a host that belongs to another cluster by its ledger.

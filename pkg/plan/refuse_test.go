@@ -68,6 +68,7 @@ func TestChangesThatWouldBreakARuleAreRefusedBeforeAnythingIsPlanned(t *testing.
 		{"data of a host shall be at the well-known place again", "v1.36.3", func(in *plan.Input) {
 			in.Facts["w1"].DataDirectories = map[string]string{desired.KubeletPlace: "/data/kubelet"}
 		}, plan.RefusedDataDirectory},
+		{"etcd takes no writes", "v1.36.3", func(in *plan.Input) { in.State.Members[1].OutOfSpace = true }, plan.RefusedOutOfSpace},
 		{"a worker has another address than it joined with", "v1.36.3", func(in *plan.Input) {
 			in.State.Nodes["w1"] = plan.Node{Kubelet: "v1.36.3", Ready: true, Addresses: []string{"192.0.2.77"}}
 		}, plan.RefusedRenumbering},

@@ -20,7 +20,7 @@ const maxKubeletLag = 3
 
 // refuse says why the whole change must not be begun, before anything is touched; nil when it may.
 func (b *builder) refuse() error {
-	for _, rule := range []func() error{b.refuseRenumbering, b.refuseVersion, b.refuseSkew, b.refuseContent, b.refuseDataDirectories, b.refuseMembers} {
+	for _, rule := range []func() error{b.refuseFull, b.refuseRenumbering, b.refuseVersion, b.refuseSkew, b.refuseContent, b.refuseDataDirectories, b.refuseMembers} {
 		if err := rule(); err != nil {
 			return err
 		}
@@ -53,6 +53,23 @@ func (b *builder) refuseVersion() error {
 		}
 	}
 	return nil
+}
+
+// refuseFull refuses whatever would be done while etcd takes no writes: nothing can be written into the cluster then, and every step that
+// needs that would fail for a reason of its own.
+func (b *builder) refuseFull() error {
+	var full []string
+	for _, m := range b.in.State.Members {
+		if m.OutOfSpace {
+			full = append(full, m.Name)
+		}
+	}
+	if len(full) == 0 {
+		return nil
+	}
+	return &RefusedError{RefusedOutOfSpace, fmt.Sprintf(
+		"etcd is out of space (alarm NOSPACE of member %s) and takes no writes: delete what fills it, compact and defragment every member, and disarm the alarm, "+
+			"as docs/lifecycle.md says under \"When etcd is out of space\"; then run the operation again", strings.Join(full, ", "))}
 }
 
 // refuseRenumbering refuses another address for a host that has joined. A worker would go on under the old one without a word, and of a

@@ -32,6 +32,8 @@ type Member struct {
 	Learner bool
 	// Unstarted is true for a member that was announced to the others and has never run.
 	Unstarted bool
+	// OutOfSpace is true for a member that has raised the alarm NOSPACE; while one has, etcd takes no writes from anybody.
+	OutOfSpace bool
 	// Problem is empty for a member that answers and agrees with its own cluster.
 	Problem string
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -74,9 +75,13 @@ func (k *kube) membersVia(ctx context.Context, config *tls.Config, via desired.H
 	if n := len(response.Members); n > maxMembers {
 		return nil, fmt.Errorf("list members: etcd tells of %d, which no cluster has", n)
 	}
+	alarms, err := client.AlarmList(listCtx)
+	if err != nil {
+		return nil, fmt.Errorf("list alarms: %w", err)
+	}
 	list := make([]member, 0, len(response.Members))
 	for _, m := range response.Members {
-		one := member{Member: plan.Member{Name: k.hostOf(m.Name, m.PeerURLs), Learner: m.IsLearner}, id: m.ID}
+		one := member{Member: plan.Member{Name: k.hostOf(m.Name, m.PeerURLs), Learner: m.IsLearner, OutOfSpace: outOfSpace(alarms.Alarms, m.ID)}, id: m.ID}
 		if len(m.ClientURLs) == 0 {
 			one.Unstarted, one.Problem = true, "has not started"
 		} else {
@@ -152,10 +157,22 @@ func (k *kube) status(ctx context.Context, config *tls.Config, via desired.Host,
 		return 0, err
 	case status.Leader == 0:
 		return 0, errors.New("has no leader")
-	case len(status.Errors) > 0:
-		return status.Leader, errors.New(strings.Join(status.Errors, ", "))
+	}
+	if problems := troubles(status.Errors); len(problems) > 0 {
+		return status.Leader, errors.New(strings.Join(problems, ", "))
 	}
 	return status.Leader, nil
+}
+
+// outOfSpace says whether a member has raised the alarm NOSPACE.
+func outOfSpace(alarms []*pb.AlarmMember, member uint64) bool {
+	return slices.ContainsFunc(alarms, func(a *pb.AlarmMember) bool { return a.MemberID == member && a.Alarm == pb.AlarmType_NOSPACE })
+}
+
+// troubles are what a member tells of itself, but for the alarm NOSPACE: every member tells of that one, whoever raised it, and takes part
+// all the same (etcd's server/etcdserver/api/v3rpc, maintenanceServer.Status).
+func troubles(said []string) []string {
+	return slices.DeleteFunc(slices.Clone(said), func(s string) bool { return strings.Contains(s, "alarm:NOSPACE") })
 }
 
 func (k *kube) etcdClient(config *tls.Config, via desired.Host, address string) (*clientv3.Client, error) {

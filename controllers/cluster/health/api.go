@@ -55,7 +55,7 @@ type API struct {
 	Timeout time.Duration
 }
 
-// Check implements Checker: it asks /readyz, and if that is well lists the nodes. Each check has a connection of its own, so that it
+// Check implements Checker: it asks /readyz, and if that is well lists the nodes and asks whether etcd takes writes. Each check has a connection of its own, so that it
 // finds out what somebody would who comes anew.
 func (a *API) Check(ctx context.Context, target Target) (Nodes, error) {
 	access, err := a.access(ctx, target.Key)
@@ -86,6 +86,11 @@ func (a *API) Check(ctx context.Context, target Target) (Nodes, error) {
 		return Nodes{}, fmt.Errorf("its nodes cannot be listed: %w", inWords(err, access.name, listTimeout))
 	}
 	nodes.Via = via
+	if err := access.writable(ctx); isFull(err) {
+		return Nodes{}, err
+	} else if err != nil {
+		return Nodes{}, fmt.Errorf("it cannot be asked whether it takes writes: %w", inWords(err, access.server, listTimeout))
+	}
 	return nodes, nil
 }
 

@@ -160,6 +160,9 @@ func (m *Monitor) note(key client.ObjectKey, w *watch, nodes Nodes, err error) b
 	if _, ok := errors.AsType[*CredentialsError](err); ok {
 		w.record.Verdict = Unknown
 	}
+	if isFull(err) {
+		w.record.Verdict = Full
+	}
 	return w.record != before
 }
 

@@ -38,7 +38,7 @@ type Nodes struct {
 }
 
 // Checker looks at one cluster once. An error says in words why the cluster is not available, in the same words as long as the cause
-// is the same; a *CredentialsError says that there is no way to find out, and ErrNotChecked that it was not tried.
+// is the same; a *SpaceError says that it can only be read, a *CredentialsError that there is no way to find out, and ErrNotChecked that it was not tried.
 type Checker interface {
 	Check(ctx context.Context, target Target) (Nodes, error)
 }
@@ -66,6 +66,8 @@ const (
 	Reachable
 	// Unreachable means that the cluster failed its checks several times in a row.
 	Unreachable
+	// Full means that the cluster's etcd is out of space, several times in a row.
+	Full
 	// Unknown means that there were no credentials to check with, several times in a row.
 	Unknown
 )
