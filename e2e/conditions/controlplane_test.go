@@ -31,8 +31,11 @@ func controlPlanes() []condition {
 			says: []string{"audit-policy-file names " + policy, "overrides.kubeadm.apiServer.extraVolumes"},
 		},
 		{
-			name:    "an API server that ends again and again fails the edit at once with its last words, and the former one serves on",
-			running: refusedArgument,
+			name:    "an API server that ends again and again fails the edit at once with its last words, and the former one serves on; a dead webhook is named first",
+			running: func(t *testing.T, s *site) {
+				refusedArgument(t, s)
+				deadWebhook(t, s)
+			},
 		},
 		{
 			name:    "a kubelet that ends again and again fails the installation at once with its last words",
@@ -186,5 +189,33 @@ func fillEtcd(t *testing.T, s *site) {
 	etcdctl("compact", revision[1])
 	etcdctl("defrag", "--cluster")
 	etcdctl("alarm", "disarm")
+	s.mustUp(t)
+}
+
+// deadWebhook has a webhook nobody answers for agree to pods. That there is one is named before the static pods are touched.
+func deadWebhook(t *testing.T, s *site) {
+	const hook = `{"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingWebhookConfiguration","metadata":{"name":"judge"},"webhooks":[{
+"name":"pods.example.com","admissionReviewVersions":["v1"],"sideEffects":"None","failurePolicy":"Fail",
+"clientConfig":{"service":{"namespace":"default","name":"nobody"}},
+"rules":[{"operations":["CREATE"],"apiGroups":[""],"apiVersions":["v1"],"resources":["pods"]}]}]}`
+	if _, err := s.Kubectl(s.ctx, hook, "apply", "-f", "-"); err != nil {
+		t.Fatal(err)
+	}
+	argument := apiServer(map[string]any{"extraArgs": []any{map[string]any{"name": "event-ttl", "value": "2h0m0s"}}})
+	began := s.exec(t, "n1", "ps", "-C", "kube-apiserver", "-o", "pid=,lstart=")
+	s.describe(t, false, argument)
+	out, code := s.up(t)
+	if code != failed {
+		t.Fatalf("kubewright up ended with code %d, want %d", code, failed)
+	}
+	for _, text := range []string{"WebhookUnavailable", "webhook pods.example.com of ValidatingWebhookConfiguration judge", "Service default/nobody has no endpoint that is ready"} {
+		if !strings.Contains(out, text) {
+			t.Errorf("it does not say %q", text)
+		}
+	}
+	if now := s.exec(t, "n1", "ps", "-C", "kube-apiserver", "-o", "pid=,lstart="); now != began {
+		t.Errorf("the API server is %q, and was %q", now, began)
+	}
+	s.kubectl(t, "delete", "validatingwebhookconfiguration", "judge")
 	s.mustUp(t)
 }

@@ -177,6 +177,8 @@ const (
 	GuardEtcdCanShrink Guard = "EtcdCanShrink"
 	// GuardEtcdCanRestart refuses unless the other members are a majority that is well.
 	GuardEtcdCanRestart Guard = "EtcdCanRestart"
+	// GuardStaticPods is GuardEtcdCanRestart, and refuses while a webhook that cannot answer has to agree to pods of the control plane.
+	GuardStaticPods Guard = "StaticPodsCanBeExchanged"
 )
 
 // Lanes of the graph.

@@ -81,7 +81,7 @@ func (b *builder) updateControlPlanes() error {
 	if b.membersFirst() {
 		begin = append(begin, onAll(StepControlPlane, StepLeaveMember)...)
 	}
-	if err := b.add(Step{ID: StepCPUpdate, Title: "Update static pods", Hosts: hosts, Lane: LaneStaticPods, Guard: GuardEtcdCanRestart, Needs: begin},
+	if err := b.add(Step{ID: StepCPUpdate, Title: "Update static pods", Hosts: hosts, Lane: LaneStaticPods, Guard: GuardStaticPods, Needs: begin},
 		b.staticPods); err != nil {
 		return err
 	}

@@ -277,7 +277,7 @@ func (w *world) guard(g plan.Guard, host string) error {
 		return plan.CanGrow(w.members(), host, w.machines[host].data)
 	case plan.GuardEtcdCanShrink:
 		return plan.CanShrink(w.members(), host)
-	case plan.GuardEtcdCanRestart:
+	case plan.GuardEtcdCanRestart, plan.GuardStaticPods:
 		err := plan.CanRestart(w.members(), host)
 		w.refusedRestart = w.refusedRestart || err != nil
 		return err

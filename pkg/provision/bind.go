@@ -184,6 +184,13 @@ func (x *execution) guard(g plan.Guard) func(context.Context, string) error {
 		return x.guardShrink
 	case plan.GuardEtcdCanRestart:
 		return x.guardMembers(plan.CanRestart)
+	case plan.GuardStaticPods:
+		return func(ctx context.Context, host string) error {
+			if err := x.guardMembers(plan.CanRestart)(ctx, host); err != nil {
+				return err
+			}
+			return x.guardWebhooks(ctx)
+		}
 	}
 	return nil
 }
