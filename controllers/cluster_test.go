@@ -79,7 +79,8 @@ func TestAClusterBecomesReadyAndHandsOutItsKubeconfig(t *testing.T) {
 		block, _ := pem.Decode(config.CertData)
 		cert, err := x509.ParseCertificate(block.Bytes)
 		g.Expect(err).NotTo(gomega.HaveOccurred())
-		g.Expect(time.Until(cert.NotAfter)).To(gomega.BeNumerically("~", 365*24*time.Hour, time.Hour))
+		g.Expect(time.Until(cert.NotAfter)).To(gomega.BeNumerically("~", 30*24*time.Hour, time.Hour))
+		g.Expect(cert.Subject.Organization).To(gomega.Equal([]string{"kubeadm:cluster-admins"}), "a group that RBAC binds, and can unbind")
 	}).Should(gomega.Succeed())
 }
 

@@ -209,6 +209,8 @@ type Command struct {
 	// Scratch are patterns (path.Match, in the last element only) of directories that the program leaves and that must not stay. They are
 	// removed when it has ended, however it did; and where some lie without its having run, applying the command removes just those.
 	Scratch []string `json:"scratch,omitempty"`
+	// Discards are files that the program needs only while it runs: they are removed when it has ended well.
+	Discards []string `json:"discards,omitempty"`
 	// StaticPods are those in kube-system, without the node's name, that the command waits for. When it fails, what they said last goes
 	// into the error, and what kubelet says where there is no such pod. A command that was done before waits, before it starts, until those
 	// whose manifests are there run: one that kubelet holds back from starting again would make it wait in vain.

@@ -197,7 +197,7 @@ func (c *Command) validate() error {
 			return err
 		}
 	}
-	for _, p := range slices.Concat(c.Creates, c.Outputs, c.Removes) {
+	for _, p := range slices.Concat(c.Creates, c.Outputs, c.Removes, c.Discards) {
 		if err := absPath(p); err != nil {
 			return err
 		}

@@ -32,6 +32,8 @@ type Request struct {
 	Removes []string    `json:"removes,omitempty"`
 	// Scratch is as in api.Command.
 	Scratch []string `json:"scratch,omitempty"`
+	// Discards are as in api.Command.
+	Discards []string `json:"discards,omitempty"`
 	// Watch is as in api.Command.
 	Watch   *api.Watch    `json:"watch,omitempty"`
 	Timeout time.Duration `json:"timeout"`

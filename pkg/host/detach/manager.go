@@ -162,7 +162,7 @@ func (m *Manager) Start(ctx context.Context, operation string, c *api.Command) (
 	}
 	req := Request{
 		Name: c.Name, Operation: operation, Key: c.Key, Inputs: c.Inputs, Argv: argv, Env: c.Env, SecretFiles: secrets,
-		Creates: c.Creates, Outputs: c.Outputs, Covers: c.Covers, Removes: c.Removes, Scratch: c.Scratch, Watch: c.Watch, Timeout: timeout,
+		Creates: c.Creates, Outputs: c.Outputs, Covers: c.Covers, Removes: c.Removes, Scratch: c.Scratch, Discards: c.Discards, Watch: c.Watch, Timeout: timeout,
 	}
 	if err := writeJSON(filepath.Join(dir, requestFile), req); err != nil {
 		return fmt.Errorf("start command %s: %w", c.Name, err)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/kubewright/kubewright/pkg/host/sys"
 	"syscall"
 )
 
@@ -60,4 +62,14 @@ func ordinaryDir(path string) bool {
 	own, ok := fi.Sys().(*syscall.Stat_t)
 	other, okAbove := above.Sys().(*syscall.Stat_t)
 	return ok && okAbove && own.Dev == other.Dev
+}
+
+// discard removes files that a program which ended well needs no more; a link goes itself.
+func (m *Manager) discard(paths []string) error {
+	for _, p := range paths {
+		if err := os.Remove(m.Sys.Path(p)); err != nil && !sys.Missing(err) {
+			return fmt.Errorf("remove what the command needs no more: %w", err)
+		}
+	}
+	return nil
 }

@@ -61,6 +61,9 @@ func Wrap(s *sys.System, name string) (int, error) {
 		result.Error = strings.TrimPrefix(result.Error+"; "+err.Error(), "; ")
 	}
 	if result.ExitCode == 0 {
+		if err := m.discard(req.Discards); err != nil {
+			return notStartedCode, err
+		}
 		if err := m.leaveReceipts(req, result); err != nil {
 			return notStartedCode, err
 		}

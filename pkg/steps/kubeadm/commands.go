@@ -41,7 +41,7 @@ func InitResource(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) 
 		{Path: dir + "/patches/kubeletconfiguration0+merge.json", Content: patch},
 	}, "/etc/kubernetes/admin.conf", "/etc/kubernetes/manifests/etcd.yaml")
 	r.Command.Covers = covers
-	r.Command.StaticPods = controlPlanePods
+	r.Command.StaticPods, r.Command.Discards = controlPlanePods, []string{superAdmin}
 	return watching(controlPlanePods...)(r, nil)
 }
 
@@ -73,6 +73,10 @@ func JoinFinish(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) {
 		"check-etcd", kubeletStart, "etcd-join",
 	}, kubeletConf, "/etc/kubernetes/manifests/kube-apiserver.yaml"))))
 }
+
+// superAdmin is an administrator's kubeconfig that no RBAC can limit (system:masters, for a year). kubeadm needs it on the first control plane,
+// to bind the group of admin.conf, and leaves it there.
+const superAdmin = layout.KubernetesDir + "/super-admin.conf"
 
 // CACert is the certificate of the cluster's authority, which joining places on a host and kubelet trusts.
 const CACert = layout.PKIDir + "/ca.crt"

@@ -87,6 +87,8 @@ func ControlPlane(c *desired.Cluster, h desired.Host) (hostapi.Resource, error) 
 	}
 	r.Command.Watch.Restores = staticPods[1:]
 	r.Command.Scratch = []string{etcdCopies}
+	// Clusters of earlier versions lose it with the next change of their control plane.
+	r.Command.Discards = []string{superAdmin}
 	for _, way := range []struct {
 		name            string
 		inputs, outputs []string

@@ -93,5 +93,23 @@ func readKubeconfig(ctx context.Context, c client.Client, cluster *v1alpha1.Clus
 	if err != nil {
 		return nil, fmt.Errorf("read Secret %s: %w", key, err)
 	}
-	return capi.KubeconfigFrom(secret), nil
+	return freshKubeconfig(ctx, c, cluster, capi.KubeconfigFrom(secret))
+}
+
+// freshKubeconfig signs another one when little is left of its certificate's life: nobody renews it while no controllers run.
+func freshKubeconfig(ctx context.Context, c client.Client, cluster *v1alpha1.Cluster, content []byte) ([]byte, error) {
+	secret := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: cluster.Namespace, Name: capi.SecretName(cluster.Name, capi.ClusterCA)}
+	if err := c.Get(ctx, key, secret); err != nil {
+		return nil, fmt.Errorf("read Secret %s: %w", key, err)
+	}
+	ca, err := capi.KeyPairFrom(secret)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	if capi.KubeconfigDue(content, cluster.Status.Endpoint, ca).After(now) {
+		return content, nil
+	}
+	return capi.NewKubeconfig(cluster.Name, cluster.Status.Endpoint, ca, now)
 }
