@@ -31,7 +31,7 @@ func controlPlanes() []condition {
 			says: []string{"audit-policy-file names " + policy, "overrides.kubeadm.apiServer.extraVolumes"},
 		},
 		{
-			name:    "an API server that ends again and again fails the edit at once with its last words, and the former one serves on; a dead webhook is named first",
+			name: "an API server that ends again and again fails the edit at once with its last words, and the former one serves on; a dead webhook is named first",
 			running: func(t *testing.T, s *site) {
 				refusedArgument(t, s)
 				deadWebhook(t, s)
