@@ -107,7 +107,7 @@ func (b *builder) split() {
 		if b.opensNodes() && !b.in.Facts[h.Name].Has(cni.ConfPath) {
 			b.closed = append(b.closed, h.Name)
 		}
-		if _, registered := b.in.State.Nodes[h.Name]; joined && b.in.State.NodesKnown && !registered {
+		if node, there := b.in.State.Nodes[h.Name]; joined && b.in.State.NodesKnown && (!there || node.Blank) {
 			b.unregistered = append(b.unregistered, h.Name)
 		}
 		switch {

@@ -23,6 +23,9 @@ func TestNodesThatSomebodyTookAwayComeBack(t *testing.T) {
 			delete(in.State.Nodes, "w1")
 			delete(in.State.Nodes, "cp2")
 		}, map[string][]string{plan.StepRegister: {"cp2", "w1"}}},
+		"a node was made again and its kubelet has not filled it in": {func(in *plan.Input) {
+			in.State.Nodes["w1"] = plan.Node{Blank: true}
+		}, map[string][]string{plan.StepRegister: {"w1"}}},
 		"nobody knows what nodes there are": {func(in *plan.Input) {
 			in.State.NodesKnown = false
 			in.State.Nodes = nil

@@ -21,6 +21,8 @@ type Node struct {
 	Ready   bool
 	// Addresses are those at which other nodes reach it, as its kubelet reports them.
 	Addresses []string
+	// Blank is true until its kubelet has filled it in.
+	Blank bool
 	// Cordoned is true while it takes no pods.
 	Cordoned bool
 }

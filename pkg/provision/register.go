@@ -3,7 +3,10 @@ package provision
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
+	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,56 +20,116 @@ import (
 const (
 	// podBridge is the interface through which a node's pods are reached (the bridge plugin's default name).
 	podBridge = "cni0"
-	// restartCommand is the command that begins kubelet again on a host.
-	restartCommand = "kubelet-restart"
+	// reportLimit bounds the wait for a kubelet to fill in its node; it does so every 10 seconds (KubeletConfiguration, nodeStatusUpdateFrequency).
+	reportLimit = time.Minute
 )
 
-// checkRegistered is done when the API has the node.
+// checkRegistered is done when the API has the node, and its kubelet has filled it in: one that starts while its node says that there is room for
+// no pods at all refuses every pod, those of the control plane among them.
 func (x *execution) checkRegistered(ctx context.Context, host string) (engine.Verdict, error) {
 	node, err := x.kube.freshNode(ctx, host)
-	if err != nil {
+	switch {
+	case err != nil:
 		return unknown(err), nil
-	}
-	if node == nil {
+	case node == nil:
 		return needed("the node is not registered: somebody deleted it"), nil
+	case len(node.Status.Allocatable) == 0:
+		return needed("the node is there, and its kubelet has not filled it in"), nil
 	}
 	return engine.Verdict{State: engine.Done}, nil
 }
 
-// applyRegister makes the node and begins kubelet again, which takes the node over and fills it in; one that runs on keeps waiting for a node
-// that it has registered before. The node is made with the pod range it had: with another one the network of its host, which is
-// set up for that, would refuse every pod.
+// applyRegister makes the node, for the kubelet that runs to fill in: it registers a node when it starts and not again, and restarting it would
+// do more. The node is made with the pod range it had: with another one the network of its host, which is set up for that, would refuse every
+// pod. A kubelet that does not run is started instead, and registers the node itself.
 func (x *execution) applyRegister(ctx context.Context, a plan.Register, host string, report func(string)) error {
-	objects, err := x.kube.objects()
+	runs, err := x.kubeletRuns(ctx, host)
 	if err != nil {
+		return err
+	}
+	if !runs {
+		report("start kubelet")
+		if err := x.startKubelet(ctx, host); err != nil {
+			return err
+		}
+	} else if err := x.makeNode(ctx, a, host); err != nil {
 		return engine.Retryable(err)
 	}
+	x.kube.forgetNodes()
+	report("wait for kubelet to fill in its node")
+	ctx, cancel := context.WithTimeout(ctx, reportLimit)
+	defer cancel()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		if verdict, err := x.checkRegistered(ctx, host); err == nil && verdict.State == engine.Done {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return engine.Retryable(fmt.Errorf("kubelet of host %s has not filled in its node within %s: see `journalctl -u kubelet` there", host, reportLimit))
+		case <-tick.C:
+		}
+	}
+}
+
+// makeNode creates a node as kubelet would (k8s.io/kubernetes, Kubelet.initialNode), but for its status.
+func (x *execution) makeNode(ctx context.Context, a plan.Register, host string) error {
+	objects, err := x.kube.objects()
+	if err != nil {
+		return err
+	}
 	node := &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: host, Labels: a.Labels[host]},
-		Spec:       corev1.NodeSpec{Taints: a.Taints[host]},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: host, Labels: map[string]string{corev1.LabelHostname: host},
+			Annotations: map[string]string{"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+		},
+		Spec: corev1.NodeSpec{Taints: a.Taints[host]},
+	}
+	maps.Copy(node.Labels, a.Labels[host])
+	if os, arch, ok := strings.Cut(x.facts[host].Platform, "/"); ok {
+		for _, prefix := range []string{"kubernetes.io/", "beta.kubernetes.io/"} {
+			node.Labels[prefix+"os"], node.Labels[prefix+"arch"] = os, arch
+		}
 	}
 	taken := map[string]bool{}
 	if err := x.kube.eachNode(ctx, func(n *corev1.Node) { taken[n.Spec.PodCIDR] = true }); err != nil {
-		return engine.Retryable(err)
+		return err
 	}
 	if own := podRange(x.facts[host], x.desired.Network.PodCIDR); own != "" && !taken[own] {
 		node.Spec.PodCIDR, node.Spec.PodCIDRs = own, []string{own}
 	}
 	if err := objects.Create(ctx, node); err != nil && !apierrors.IsAlreadyExists(err) {
-		return engine.Retryable(fmt.Errorf("register node %s: %w", host, err))
+		return fmt.Errorf("register node %s: %w", host, err)
 	}
-	x.kube.forgetNodes()
-	report("restart kubelet")
+	return nil
+}
+
+// kubeletUnitOf is kubelet's unit as it is, started if need be and otherwise left alone.
+func kubeletUnitOf() hostapi.Resource {
+	return hostapi.Resource{ID: kubeletUnit, Unit: &hostapi.Unit{Name: "kubelet.service", Enabled: true, Active: true}}
+}
+
+// kubeletRuns asks a host whether its kubelet runs.
+func (x *execution) kubeletRuns(ctx context.Context, host string) (bool, error) {
+	helper, err := x.sessions.helper(ctx, host)
+	if err != nil {
+		return false, err
+	}
+	verdicts, err := helper.Check(ctx, hostapi.CheckRequest{Step: plan.StepRegister, Resources: []hostapi.Resource{kubeletUnitOf()}})
+	if err != nil {
+		return false, classify(err)
+	}
+	return len(verdicts) == 1 && verdicts[0].Unit != nil && verdicts[0].Unit.Since > 0, nil
+}
+
+func (x *execution) startKubelet(ctx context.Context, host string) error {
 	helper, err := x.sessions.leased(ctx, host)
 	if err != nil {
 		return err
 	}
-	restart := hostapi.Resource{ID: "command/" + restartCommand, Command: &hostapi.Command{
-		Name: restartCommand, Key: fmt.Sprintf("%s-%d", x.request.Operation.Name, x.request.Attempt),
-		// Where it lies on every machine with systemd, merged /usr or not.
-		Argv: []string{"/bin/systemctl", "restart", "kubelet.service"},
-	}}
-	if _, err := helper.Apply(ctx, hostapi.ApplyRequest{Step: plan.StepRegister, Owner: x.owner(), Resources: []hostapi.Resource{restart}}, func(hostapi.Progress) {}); err != nil {
+	request := hostapi.ApplyRequest{Step: plan.StepRegister, Owner: x.owner(), Resources: []hostapi.Resource{kubeletUnitOf()}}
+	if _, err := helper.Apply(ctx, request, func(hostapi.Progress) {}); err != nil {
 		return classify(err)
 	}
 	return nil

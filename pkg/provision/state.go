@@ -74,7 +74,7 @@ func (x *execution) look(ctx context.Context) (plan.State, error) {
 		return state, err
 	}
 	if err := x.kube.eachNode(ctx, func(n *corev1.Node) {
-		state.Nodes[n.Name] = plan.Node{Kubelet: n.Status.NodeInfo.KubeletVersion, Ready: notReady(n) == "", Cordoned: n.Spec.Unschedulable, Addresses: internalAddresses(n)}
+		state.Nodes[n.Name] = plan.Node{Kubelet: n.Status.NodeInfo.KubeletVersion, Ready: notReady(n) == "", Cordoned: n.Spec.Unschedulable, Blank: len(n.Status.Allocatable) == 0, Addresses: internalAddresses(n)}
 	}); err != nil {
 		note(err)
 	} else {
