@@ -464,12 +464,12 @@ func TestTheKubeconfigIsRenewedWhenAThirdOfItsLifeIsLeft(t *testing.T) {
 	first := read()
 	stop()
 
-	w.options.Now = func() time.Time { return time.Now().Add(200 * 24 * time.Hour) }
+	w.options.Now = func() time.Time { return time.Now().Add(15 * 24 * time.Hour) }
 	stop = w.start(newRunner(nil))
 	w.Consistently(read, time.Second, glance).Should(gomega.Equal(first))
 	stop()
 
-	w.options.Now = func() time.Time { return time.Now().Add(250 * 24 * time.Hour) }
+	w.options.Now = func() time.Time { return time.Now().Add(21 * 24 * time.Hour) }
 	w.start(newRunner(nil))
 	w.Eventually(read).ShouldNot(gomega.Equal(first))
 }

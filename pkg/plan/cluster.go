@@ -7,6 +7,7 @@ import (
 
 	"github.com/kubewright/kubewright/pkg/desired"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/steps/access"
 	"github.com/kubewright/kubewright/pkg/steps/cni"
 )
 
@@ -43,6 +44,11 @@ func (b *builder) cluster() error {
 			}); err != nil {
 			return err
 		}
+	}
+	if b.in.Via == "" {
+		// An upgrade of this program alone changes nothing: a cluster of an earlier version gets it with the next change of its control plane.
+		b.steps = append(b.steps, Step{ID: StepAccess, Title: "Grant what looking at the cluster needs", Hosts: at, Needs: initialised,
+			When: &When{Steps: []string{StepInit, StepCPUpdate, StepPrepare}}, Action: ApplyObjects{access.Health()}})
 	}
 	node := AwaitNode{Version: map[string]string{}, Labels: map[string]map[string]string{}, Taints: map[string][]corev1.Taint{}, NeedReady: flannel}
 	for _, h := range c.Hosts {

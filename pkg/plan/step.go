@@ -204,6 +204,7 @@ const (
 	StepProxy          = "node/apiserver-proxy"
 	StepRegister       = "node/register"
 	StepStopped        = "node/stopped"
+	StepAccess         = "cluster/access"
 	StepSnapshot       = "etcd/snapshot"
 	StepConfiguration  = "cluster/configuration"
 	StepCPUpdate       = "control-plane/update"

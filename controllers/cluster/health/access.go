@@ -24,6 +24,8 @@ type access struct {
 	name   string
 	tls    *tls.Config
 	client *http.Client
+	// admin is who may ask when the client, which is the narrow identity then, may not; nil when the client is the administrator.
+	admin *http.Client
 }
 
 // access reads the kubeconfig of a cluster.
@@ -39,9 +41,19 @@ func (a *API) access(ctx context.Context, cluster client.ObjectKey) (*access, er
 		}
 		return nil, fmt.Errorf("%w: read the Secret %s: %w", ErrNotChecked, key, err)
 	}
-	found, reason := newAccess(capi.KubeconfigFrom(secret), a.Addresses)
+	found, authority, reason := newAccess(capi.KubeconfigFrom(secret), a.Addresses)
 	if reason != "" {
 		return nil, &CredentialsError{key.String(), reason + "; delete it, and it is made anew"}
+	}
+	pair, ok, err := a.narrow(ctx, cluster, authority)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		found.admin = found.client
+		transport := found.client.Transport.(*http.Transport).Clone()
+		transport.TLSClientConfig.Certificates = []tls.Certificate{pair}
+		found.client = &http.Client{Transport: transport, CheckRedirect: found.admin.CheckRedirect}
 	}
 	return found, nil
 }
@@ -49,25 +61,35 @@ func (a *API) access(ctx context.Context, cluster client.ObjectKey) (*access, er
 // newAccess makes a client of a kubeconfig as the Cluster controller writes it, with the certificates inside. All else that a
 // kubeconfig can say is refused: files of this machine and programs to be run here are not for a Secret to choose, and a server that
 // is not verified is not the cluster. The reason never holds a value.
-func newAccess(kubeconfig []byte, policy addresses.Policy) (found *access, reason string) {
+func newAccess(kubeconfig []byte, policy addresses.Policy) (found *access, authority []byte, reason string) {
 	config, err := clientcmd.Load(kubeconfig)
 	if err != nil {
-		return nil, "holds no kubeconfig"
+		return nil, nil, "holds no kubeconfig"
 	}
 	at := config.Contexts[config.CurrentContext]
 	if at == nil || config.Clusters[at.Cluster] == nil || config.AuthInfos[at.AuthInfo] == nil {
-		return nil, "holds a kubeconfig without a current context"
+		return nil, nil, "holds a kubeconfig without a current context"
 	}
 	server, user := config.Clusters[at.Cluster], config.AuthInfos[at.AuthInfo]
 	roots := x509.NewCertPool()
 	if server.InsecureSkipTLSVerify || !strings.HasPrefix(server.Server, "https://") || !roots.AppendCertsFromPEM(server.CertificateAuthorityData) {
-		return nil, "names no https server with a certificate authority"
+		return nil, nil, "names no https server with a certificate authority"
 	}
 	pair, err := tls.X509KeyPair(user.ClientCertificateData, user.ClientKeyData)
 	if err != nil {
-		return nil, "holds no client certificate with its key"
+		return nil, nil, "holds no client certificate with its key"
 	}
 	address := strings.TrimSuffix(server.Server, "/")
 	trust := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: []tls.Certificate{pair}, ServerName: server.TLSServerName}
 	return &access{server: address, name: address, tls: trust, client: newClient(trust, policy.Dial)}, ""
+	return &access{
+		server: strings.TrimSuffix(server.Server, "/"),
+		client: &http.Client{
+			Transport: &http.Transport{DialContext: policy.Dial, MaxResponseHeaderBytes: maxHeader, TLSClientConfig: &tls.Config{
+				MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: []tls.Certificate{pair}, ServerName: server.TLSServerName,
+			}},
+			// An API server sends nobody elsewhere; who does is none.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, server.CertificateAuthorityData, ""
 }

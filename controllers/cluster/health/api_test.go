@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -360,5 +361,62 @@ func TestAManagementAPIThatDoesNotAnswerSaysNothingAboutClusters(t *testing.T) {
 	_, err := (&health.API{Secrets: oneSecret{err: errors.New("connection refused")}}).Check(t.Context(), demo)
 	if !errors.Is(err, health.ErrNotChecked) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// twoSecrets is an API server with a kubeconfig and an authority.
+type twoSecrets struct {
+	client.Reader
+	secrets map[string]*corev1.Secret
+}
+
+func (s twoSecrets) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
+	secret := s.secrets[key.Name]
+	if secret == nil {
+		return apierrors.NewNotFound(schema.GroupResource{Resource: "secrets"}, key.Name)
+	}
+	secret.DeepCopyInto(into.(*corev1.Secret))
+	return nil
+}
+
+func TestAClusterIsLookedAtWithAnIdentityThatMayDoNothingElse(t *testing.T) {
+	for name, c := range map[string]struct {
+		granted bool
+		// list are the groups that asked for nodes, in order.
+		list []string
+	}{
+		"the cluster knows it":                                  {true, []string{"kubewright:health"}},
+		"the cluster is of an earlier version and does not yet": {false, []string{"kubewright:health", ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ca, config := authority(t)
+			var list []string
+			server := serve(t, ca, time.Hour, func(w http.ResponseWriter, r *http.Request) {
+				group := strings.Join(r.TLS.PeerCertificates[0].Subject.Organization, ",")
+				switch {
+				case r.URL.Path == "/readyz":
+				case r.URL.Path == "/api/v1/nodes":
+					list = append(list, group)
+					if group == "kubewright:health" && !c.granted {
+						http.Error(w, "forbidden", http.StatusForbidden)
+						return
+					}
+					fmt.Fprintf(w, `{"items":[%s]}`, nodeJSON("cp1", "True", "v1.36.3"))
+				}
+			})
+			config.Clusters["c"].Server = server.URL
+			checker := checkerFor(t, config)
+			checker.Secrets = twoSecrets{secrets: map[string]*corev1.Secret{
+				"demo-kubeconfig": capi.KubeconfigSecret("fleet", "demo", must[[]byte](t)(clientcmd.Write(*config)), metav1.OwnerReference{}),
+				"demo-ca":         capi.KeyPairSecret("fleet", "demo", capi.ClusterCA, ca, metav1.OwnerReference{}),
+			}}
+			nodes, err := checker.Check(t.Context(), demo)
+			if err != nil || nodes.Ready != 1 {
+				t.Errorf("found %+v, %v", nodes, err)
+			}
+			if !slices.Equal(list, c.list) {
+				t.Errorf("nodes were listed by %q, want %q", list, c.list)
+			}
+		})
 	}
 }

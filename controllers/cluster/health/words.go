@@ -46,6 +46,9 @@ func inWords(err error, server string, timeout time.Duration) error {
 // refusal says what a server answered that did not say yes. Of /readyz's answer it takes the checks that failed.
 func refusal(path string, response *http.Response) error {
 	text := fmt.Sprintf("answered %s with %d", path, response.StatusCode)
+	if response.StatusCode == http.StatusForbidden {
+		return &forbiddenError{text}
+	}
 	if response.StatusCode != http.StatusInternalServerError {
 		return errors.New(text)
 	}
@@ -66,4 +69,14 @@ func refusal(path string, response *http.Response) error {
 		text += ": " + strings.Join(failed, ", ") + " failed"
 	}
 	return errors.New(text)
+}
+
+// forbiddenError says that who asked may not.
+type forbiddenError struct{ text string }
+
+func (e *forbiddenError) Error() string { return e.text }
+
+func isForbidden(err error) bool {
+	_, ok := errors.AsType[*forbiddenError](err)
+	return ok
 }

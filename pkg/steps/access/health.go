@@ -1,0 +1,35 @@
+// Package access says what identities besides administrators may do in a cluster.
+package access
+
+import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// HealthGroup is the group of the certificate that a cluster at rest is looked at with.
+const HealthGroup = "kubewright:health"
+
+// Health grants the group what a look needs: /readyz, the list of nodes, and asking whether a Lease of kube-system could be written.
+func Health() []*unstructured.Unstructured {
+	const rbac, name = "rbac.authorization.k8s.io", HealthGroup
+	subjects := []any{map[string]any{"apiGroup": rbac, "kind": "Group", "name": HealthGroup}}
+	object := func(kind, namespace string, fields map[string]any) *unstructured.Unstructured {
+		o := &unstructured.Unstructured{Object: fields}
+		o.SetAPIVersion(rbac + "/v1")
+		o.SetKind(kind)
+		o.SetName(name)
+		o.SetNamespace(namespace)
+		return o
+	}
+	role := func(kind string) map[string]any { return map[string]any{"apiGroup": rbac, "kind": kind, "name": name} }
+	return []*unstructured.Unstructured{
+		object("ClusterRole", "", map[string]any{"rules": []any{
+			map[string]any{"nonResourceURLs": []any{"/readyz"}, "verbs": []any{"get"}},
+			map[string]any{"apiGroups": []any{""}, "resources": []any{"nodes"}, "verbs": []any{"list"}},
+		}}),
+		object("ClusterRoleBinding", "", map[string]any{"roleRef": role("ClusterRole"), "subjects": subjects}),
+		object("Role", "kube-system", map[string]any{"rules": []any{
+			map[string]any{"apiGroups": []any{"coordination.k8s.io"}, "resources": []any{"leases"}, "verbs": []any{"create"}},
+		}}),
+		object("RoleBinding", "kube-system", map[string]any{"roleRef": role("Role"), "subjects": subjects}),
+	}
+}
