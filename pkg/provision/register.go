@@ -63,7 +63,7 @@ func (x *execution) applyRegister(ctx context.Context, a plan.Register, host str
 	defer tick.Stop()
 	for {
 		if verdict, err := x.checkRegistered(ctx, host); err == nil && verdict.State == engine.Done {
-			return nil
+			return x.restartAgents(ctx, host)
 		}
 		select {
 		case <-ctx.Done():
@@ -71,6 +71,30 @@ func (x *execution) applyRegister(ctx context.Context, a plan.Register, host str
 		case <-tick.C:
 		}
 	}
+}
+
+// restartAgents has the agents of a node begin again that are there for the node itself: its pod network above all, which notes on the node how it
+// is reached, once, when it starts. They are pods of DaemonSets in the host's network, and come back at once.
+func (x *execution) restartAgents(ctx context.Context, host string) error {
+	clientset, err := x.kube.typed()
+	if err != nil {
+		return engine.Retryable(err)
+	}
+	pods, err := clientset.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + host})
+	if err != nil {
+		return engine.Retryable(fmt.Errorf("list the pods of node %s: %w", host, err))
+	}
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		owner := metav1.GetControllerOf(pod)
+		if owner == nil || owner.Kind != "DaemonSet" || !pod.Spec.HostNetwork {
+			continue
+		}
+		if err := clientset.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return engine.Retryable(fmt.Errorf("restart pod %s/%s: %w", pod.Namespace, pod.Name, err))
+		}
+	}
+	return nil
 }
 
 // makeNode creates a node as kubelet would (k8s.io/kubernetes, Kubelet.initialNode), but for its status.
