@@ -50,10 +50,9 @@ func (a *API) access(ctx context.Context, cluster client.ObjectKey) (*access, er
 		return nil, err
 	}
 	if ok {
-		found.admin = found.client
-		transport := found.client.Transport.(*http.Transport).Clone()
-		transport.TLSClientConfig.Certificates = []tls.Certificate{pair}
-		found.client = &http.Client{Transport: transport, CheckRedirect: found.admin.CheckRedirect}
+		trust := found.tls.Clone()
+		trust.Certificates = []tls.Certificate{pair}
+		found.admin, found.client = found.client, newClient(trust, a.Addresses.Dial)
 	}
 	return found, nil
 }
@@ -81,15 +80,5 @@ func newAccess(kubeconfig []byte, policy addresses.Policy) (found *access, autho
 	}
 	address := strings.TrimSuffix(server.Server, "/")
 	trust := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: []tls.Certificate{pair}, ServerName: server.TLSServerName}
-	return &access{server: address, name: address, tls: trust, client: newClient(trust, policy.Dial)}, ""
-	return &access{
-		server: strings.TrimSuffix(server.Server, "/"),
-		client: &http.Client{
-			Transport: &http.Transport{DialContext: policy.Dial, MaxResponseHeaderBytes: maxHeader, TLSClientConfig: &tls.Config{
-				MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: []tls.Certificate{pair}, ServerName: server.TLSServerName,
-			}},
-			// An API server sends nobody elsewhere; who does is none.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-	}, server.CertificateAuthorityData, ""
+	return &access{server: address, name: address, tls: trust, client: newClient(trust, policy.Dial)}, server.CertificateAuthorityData, ""
 }

@@ -57,8 +57,8 @@ type API struct {
 	identities identities
 }
 
-// Check implements Checker, with an identity that may do no more than this where the cluster knows it: it asks /readyz, and if that is well lists the nodes and asks whether etcd takes writes. Each check has a connection of its own, so that it
-// finds out what somebody would who comes anew.
+// Check implements Checker, with an identity that may do no more than this where the cluster knows it: it asks /readyz, and if that is well lists
+// the nodes and asks whether etcd takes writes. Each check has a connection of its own, so that it finds out what somebody would who comes new.
 func (a *API) Check(ctx context.Context, target Target) (Nodes, error) {
 	access, err := a.access(ctx, target.Key)
 	if err != nil {
