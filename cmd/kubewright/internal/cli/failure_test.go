@@ -21,7 +21,7 @@ func TestWhatFailedOnSeveralHostsHasALineForEach(t *testing.T) {
 	}{
 		"one host": {one, "Error: 1 step failed: host/connect on n1: refused\n"},
 		"several, out of two runs": {failed(fmt.Errorf("look: %w", errors.Join(one, two)), "again"), "Error: 3 steps failed:\n  n1: host/connect: refused\n  n2: host/connect: no route\n" +
-			"  n3: host/connect: timed out[2J\nHint: again\n"},
+			"  n3: host/connect: timed out\nHint: again\n"},
 		"another error": {errors.New("x"), "Error: x\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

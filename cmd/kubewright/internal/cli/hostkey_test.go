@@ -72,7 +72,7 @@ func TestWhatAStepNotesIsAWarningBesideAPlan(t *testing.T) {
 	if err := told.write(&out); err != nil {
 		t.Fatal(err)
 	}
-	if want := "Warning: host n1: host/preflight: ignored: Clock[2J\nWarning: host n2: host/preflight: ignored: Swap\n"; out.String() != want {
+	if want := "Warning: host n1: host/preflight: ignored: Clock\nWarning: host n2: host/preflight: ignored: Swap\n"; out.String() != want {
 		t.Errorf("wrote %q, want %q", out.String(), want)
 	}
 }
