@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -27,6 +26,7 @@ type managerOptions struct {
 	health      string
 	namespace   string
 	elect       bool
+	logLevel    string
 	store       storeOptions
 }
 
@@ -49,6 +49,7 @@ Of several managers one is elected to work.`,
 	cmd.Flags().StringVar(&o.metrics, "metrics-bind-address", "", "address for metrics, e.g. :8080 (default: none)")
 	cmd.Flags().StringVar(&o.health, "health-probe-bind-address", ":8081", "address for /healthz and /readyz; empty for none")
 	cmd.Flags().BoolVar(&o.elect, "leader-elect", true, "elect one of several managers")
+	cmd.Flags().StringVar(&o.logLevel, "log-level", "info", "how much to log: error, info or debug")
 	cmd.Flags().StringVar(&o.namespace, "leader-election-namespace", "", "namespace of the election's Lease (default: the namespace this runs in)")
 	return cmd
 }
@@ -77,7 +78,11 @@ func (o *managerOptions) run(cmd *cobra.Command, env Environment) error {
 			return badInput(err, "name it with --leader-election-namespace, or turn the election off with --leader-elect=false")
 		}
 	}
-	log := logr.FromSlogHandler(slog.NewJSONHandler(env.Err, nil))
+	handler, err := newLogHandler(env.Err, o.logLevel)
+	if err != nil {
+		return err
+	}
+	log := logr.FromSlogHandler(handler)
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
 	restConfig, err := config.GetConfig()
