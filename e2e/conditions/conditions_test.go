@@ -42,7 +42,7 @@ type condition struct {
 // TestConditions tells every line on hosts that all of them share. A line that fails leaves hosts that the next one does not use.
 func TestConditions(t *testing.T) {
 	w := newWorld(t)
-	for _, c := range slices.Concat(hostsAsTheyAre(), sshdSettings(), controlPlanes(), namesOutside(), judgedHosts(), firewalls(), identities(), disks()) {
+	for _, c := range slices.Concat(hostsAsTheyAre(), sshdSettings(), controlPlanes(), namesOutside(), judgedHosts(), firewalls(), identities(), disks(), hostPorts()) {
 		t.Run(c.name, func(t *testing.T) { c.tell(t, w) })
 	}
 }

@@ -33,7 +33,7 @@ func (b *builder) cluster() error {
 		}
 	}
 	if flannel {
-		if err := b.add(Step{ID: StepPodNetwork, Title: "Open nodes to pods", Hosts: b.all, Needs: append(onSame(StepOtherImages, StepControlPlane, StepJoin), append(initialised, onAll(StepNetwork, StepConfiguration)...)...)},
+		if err := b.add(Step{ID: StepPodNetwork, Title: "Open nodes to pods", Hosts: b.all, Needs: append(onSame(StepTools, StepOtherImages, StepControlPlane, StepJoin), append(initialised, onAll(StepNetwork, StepConfiguration)...)...)},
 			func(h desired.Host) ([]hostapi.Resource, error) {
 				// Joining has started kubelet by now; what with is written down, so that a change of it is noticed later.
 				running, err := b.kubeletRuns(h)

@@ -365,6 +365,12 @@ func TestABundleThatLacksWhatAHostNeedsIsRefusedWithEverythingThatIsLacking(t *t
 			in.Cluster.Endpoint.Type = v1alpha1.ExternalEndpoint
 			without(in, "", "haproxy")
 		}, []string{"hosts cp1, cp2, cp3 are linux/amd64; the bundle test holds no file haproxy for them"}},
+		{"what the hostPorts of pods need is not there", func(in *plan.Input) { without(in, "", "nft", "portmap") },
+			[]string{"hosts cp1, cp2, cp3, w1 are linux/amd64; the bundle test holds no file nft, no file portmap for them"}},
+		{"what hostPorts need is not there, and the pod network is not ours", func(in *plan.Input) {
+			in.Cluster.Network.CNI.Type = v1alpha1.NoCNI
+			without(in, "", "nft", "portmap")
+		}, nil},
 		{"ip is not there, and one host has no default route", func(in *plan.Input) {
 			for _, h := range []string{"cp1", "cp2", "cp3"} {
 				in.Facts[h].DefaultRoute4 = "192.0.2.254"

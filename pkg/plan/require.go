@@ -37,7 +37,8 @@ func (b *builder) require(h desired.Host) requirement {
 		r.images = append(r.images, "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 	}
 	if c.Network.CNI.Type == v1alpha1.FlannelCNI {
-		file(bundle.FileCNIPlugin, "bridge", "flannel", "host-local")
+		file(bundle.FileCNIPlugin, "bridge", "flannel", "host-local", "portmap")
+		file(bundle.FileTool, "nft")
 		r.images = append(r.images, "flannel")
 	}
 	if c.MetricsServer {
@@ -50,7 +51,7 @@ func (b *builder) require(h desired.Host) requirement {
 	if routed {
 		file(bundle.FileTool, "ip")
 	}
-	if proxied || routed {
+	if len(r.files[bundle.FileTool]) > 0 {
 		file(bundle.FileTool, "ld.so")
 	}
 	return r

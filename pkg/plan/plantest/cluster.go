@@ -28,10 +28,10 @@ func Release() *bundle.Release {
 	for _, name := range []string{"kubeadm", "kubelet", "kubectl", "containerd", "containerd-shim-runc-v2", "ctr", "runc", "etcdctl", "etcdutl"} {
 		r.Files = append(r.Files, file(name, bundle.FileBinary, name))
 	}
-	for _, name := range []string{"bridge", "flannel", "host-local", "loopback"} {
+	for _, name := range []string{"bridge", "flannel", "host-local", "loopback", "portmap"} {
 		r.Files = append(r.Files, file(name, bundle.FileCNIPlugin, "cni-plugins"))
 	}
-	for _, name := range []string{"haproxy", "ip", "ld.so"} {
+	for _, name := range []string{"haproxy", "ip", "ld.so", "nft"} {
 		r.Files = append(r.Files, file(name, bundle.FileTool, "host-tools"))
 	}
 	r.Files = append(r.Files, file("kubewright-host", bundle.FileHelper, "kubewright"))

@@ -14,14 +14,29 @@ import (
 	"github.com/kubewright/kubewright/pkg/steps/layout"
 )
 
-// flannelConf makes the flannel plugin delegate to bridge with the subnet flanneld was given.
+// flannelConf makes the flannel plugin delegate to bridge with the subnet flanneld was given, and forwards the hostPorts of pods.
 const flannelConf = `{
   "name": "cbr0",
   "cniVersion": "0.3.1",
   "plugins": [
-    {"type": "flannel", "delegate": {"hairpinMode": true, "isDefaultGateway": true}}
+    {"type": "flannel", "delegate": {"hairpinMode": true, "isDefaultGateway": true}},
+    {"type": "` + portmapName + `", "backend": "nftables", "snat": true, "capabilities": {"portMappings": true}}
   ]
 }
+`
+
+const portmapName = "kubewright-portmap"
+
+// nftDir holds nft under its own name, for the one program that looks for it there.
+const nftDir = "/opt/kubewright/nft"
+
+// nft starts the bundle's nft with its own loader and libraries, so that nothing of the host's distribution matters.
+func nft() string { return "#!/bin/sh\nexec " + layout.Tool("nft") + " \"$@\"\n" }
+
+// portmap starts the portmap plugin, which finds nft on its PATH alone (sigs.k8s.io/knftables). It stands between containerd and the
+// plugin so that containerd, whose PATH it inherits, need not be restarted on nodes that run already.
+const portmap = `#!/bin/sh
+PATH=` + nftDir + `:$PATH exec ` + layout.CNIBinDir + `/portmap
 `
 
 // ConfPath is where flannelConf stands on a host: a node that has it takes pods.
@@ -30,13 +45,21 @@ const ConfPath = layout.CNIConfDir + "/10-flannel.conflist"
 // subnetWait bounds the wait for flanneld, whose image is on the host already.
 const subnetWait = 300
 
-// HostResources lists the CNI configuration of a host. It is put down only once flanneld has told the host its subnet: a node that is
+// HostResources lists the CNI configuration of a host, and before it what it names: without nft no pod would start any more. The configuration is put down only once flanneld has told the host its subnet: a node that is
 // Ready before is given pods whose network cannot be set up, and kubelet takes its time to try again.
 func HostResources() []hostapi.Resource {
 	return []hostapi.Resource{
 		{ID: "probe/flannel-subnet", Probe: &hostapi.Probe{Path: "/run/flannel/subnet.env", TimeoutSeconds: subnetWait}},
+		program(nftDir+"/nft", nft()),
+		program(layout.CNIBinDir+"/"+portmapName, portmap),
 		layout.Text(ConfPath, []byte(flannelConf)),
 	}
+}
+
+func program(path, text string) hostapi.Resource {
+	r := layout.Text(path, []byte(text))
+	r.File.Mode = 0o755
+	return r
 }
 
 // SetFlannel writes the pod range, the backend and the API endpoint of nodes into flannel's ConfigMap among objects: the pod network
