@@ -13,6 +13,10 @@ import (
 )
 
 func main() {
+	if err := forbidCoreDumps(); err != nil {
+		_, _ = os.Stderr.WriteString("Error: " + err.Error() + "\n")
+		os.Exit(cli.ExitFailed)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A while after the first signal the usual handling is back: a second one ends the program at once. Not earlier, because one
 	// Ctrl-C may arrive twice: from the terminal, and passed on by the program that started this one.

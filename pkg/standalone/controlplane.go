@@ -84,6 +84,9 @@ func Start(ctx context.Context, o Options) (_ *ControlPlane, err error) {
 	if err := o.Dir.dropOtherPrograms(o.Programs); err != nil {
 		return nil, err
 	}
+	if err := o.Programs.verify(); err != nil {
+		return nil, err
+	}
 	if err := o.Dir.record(o.Programs); err != nil {
 		return nil, err
 	}

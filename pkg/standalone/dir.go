@@ -21,14 +21,21 @@ func DefaultDir() (string, error) {
 	return filepath.Join(home, ".kubewright"), nil
 }
 
-// OpenDir opens a state directory and makes it (mode 0700) if it is missing. It refuses a directory that others can read or write.
+// OpenDir opens a state directory and makes it (mode 0700) if it is missing. It refuses a directory that others can
+// read or write, or put another one in the place of.
 func OpenDir(path string) (*Dir, error) {
 	d, err := dirAt(path)
 	if err != nil {
 		return nil, err
 	}
+	if err := judge(d.path); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(d.path, 0o700); err != nil {
 		return nil, fmt.Errorf("make the state directory: %w; name another with --state-dir", err)
+	}
+	if err := judge(d.path); err != nil {
+		return nil, err
 	}
 	info, err := os.Stat(d.path)
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/kubewright/kubewright/pkg/bundle"
 )
 
@@ -25,13 +27,17 @@ type Programs struct {
 	APIServer string `json:"apiServer"`
 	// Version of Kubernetes the API server has.
 	Version string `json:"version"`
+	// EtcdDigest and APIServerDigest are the SHA-256 of the programs, as sha256:<hex>, found out when they were taken out of a bundle; both are
+	// empty when they came from elsewhere. What has another digest is not run.
+	EtcdDigest      string `json:"etcdDigest,omitempty"`
+	APIServerDigest string `json:"apiServerDigest,omitempty"`
 	// Bundle is the path of the bundle they were taken from, Digest its digest; both are empty when they came from elsewhere.
 	Bundle string `json:"bundle,omitempty"`
 	Digest string `json:"digest,omitempty"`
 }
 
-// ProgramsFrom takes the programs out of a bundle's newest release, or uses those taken out before. The content is checked against its
-// digest while it is taken out.
+// ProgramsFrom takes the programs out of a bundle's newest release, or uses those taken out before if they are still what the bundle holds. The
+// content is checked against its digest while it is taken out.
 func (d *Dir) ProgramsFrom(ctx context.Context, b *bundle.Bundle) (Programs, error) {
 	releases := b.Config().Releases
 	if len(releases) == 0 {
@@ -44,10 +50,6 @@ func (d *Dir) ProgramsFrom(ctx context.Context, b *bundle.Bundle) (Programs, err
 	}
 	for _, program := range []string{etcdProgram, apiServerProgram} {
 		to := filepath.Join(dir, program)
-		if info, err := os.Lstat(to); err == nil && info.Mode().IsRegular() {
-			// It was put there whole, after its digest was found right, where only this user can write.
-			continue
-		}
 		image, err := release.Image(program)
 		if err != nil {
 			return Programs{}, fmt.Errorf("find the image of %s: %w", program, err)
@@ -60,13 +62,64 @@ func (d *Dir) ProgramsFrom(ctx context.Context, b *bundle.Bundle) (Programs, err
 	if err != nil {
 		return Programs{}, fmt.Errorf("find bundle %s: %w", b.Path(), err)
 	}
-	return Programs{
+	p := Programs{
 		Etcd:      filepath.Join(dir, etcdProgram),
 		APIServer: filepath.Join(dir, apiServerProgram),
 		Version:   release.KubernetesVersion,
 		Bundle:    path,
 		Digest:    b.Digest().String(),
-	}, nil
+	}
+	if p.EtcdDigest, err = digestOf(p.Etcd); err != nil {
+		return Programs{}, err
+	}
+	if p.APIServerDigest, err = digestOf(p.APIServer); err != nil {
+		return Programs{}, err
+	}
+	return p, nil
+}
+
+// ProgramChangedError says that a program is not the one any more that was taken out of the bundle.
+type ProgramChangedError struct {
+	// Path of the program.
+	Path string
+	// Want is the digest it had, Got the one it has.
+	Want, Got string
+}
+
+func (e *ProgramChangedError) Error() string {
+	return fmt.Sprintf("the program %s has digest %s and not %s, as when it was taken out of the bundle, so it is not run: find out who changed it, "+
+		"then run `kubewright up` with --bundle to take it out again", e.Path, e.Got, e.Want)
+}
+
+// verify hashes the programs before they are run. Those of a record that has no digests, of an earlier release, are taken as they are: who may
+// write to the directory was judged when it was opened.
+func (p Programs) verify() error {
+	for path, want := range map[string]string{p.Etcd: p.EtcdDigest, p.APIServer: p.APIServerDigest} {
+		if want == "" {
+			continue
+		}
+		got, err := digestOf(path)
+		if err != nil {
+			return err
+		}
+		if got != want {
+			return &ProgramChangedError{Path: path, Want: want, Got: got}
+		}
+	}
+	return nil
+}
+
+func digestOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("hash an embedded program: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // read only
+	d, err := digest.SHA256.FromReader(f)
+	if err != nil {
+		return "", fmt.Errorf("hash an embedded program: %w", err)
+	}
+	return d.String(), nil
 }
 
 // dropOtherPrograms removes those of other bundles: each set takes well over a hundred megabytes, and can be taken out again. The
