@@ -320,7 +320,9 @@ func TestAuthoritiesOfTheUserAreTaken(t *testing.T) {
 	w := newWorld(t)
 	w.createManifest(version)
 	w.createHost("cp1", "192.0.2.11")
-	w.create(&corev1.Secret{ObjectMeta: w.meta("demo-sa"), Data: map[string][]byte{"tls.crt": []byte("public"), "tls.key": []byte("private")}})
+	given := &corev1.Secret{ObjectMeta: w.meta("demo-sa"), Data: map[string][]byte{"tls.crt": []byte("public"), "tls.key": []byte("private")}}
+	given.Annotations = map[string]string{v1alpha1.AdoptAnnotation: "demo"}
+	w.create(given)
 	runner := newRunner(nil)
 	w.start(runner)
 	c := w.createCluster("demo", nil, "cp1")

@@ -57,7 +57,7 @@ func newWorld(t *testing.T) *world {
 	w.namespace = namespace.Name
 	w.manifest = namespace.Name
 	t.Cleanup(w.dropManifest)
-	w.create(&corev1.Secret{ObjectMeta: w.meta("ssh"), Data: map[string][]byte{v1alpha1.SSHPasswordKey: []byte("secret")}})
+	w.create(&corev1.Secret{ObjectMeta: w.meta("ssh"), Type: v1alpha1.CredentialsMark, Data: map[string][]byte{v1alpha1.SSHPasswordKey: []byte("secret")}})
 	return w
 }
 

@@ -170,7 +170,7 @@ func TestAHostThatIsGoneForGoodNeedsNoCredentialsAndIsQuarantined(t *testing.T) 
 	runner := newRunner(nil)
 	c := w.three(runner, nil)
 	w1 := w.host("w1")
-	w.create(&corev1.Secret{ObjectMeta: w.meta("lost"), Data: map[string][]byte{v1alpha1.SSHPasswordKey: []byte("x")}})
+	w.create(&corev1.Secret{ObjectMeta: w.meta("lost"), Type: v1alpha1.CredentialsMark, Data: map[string][]byte{v1alpha1.SSHPasswordKey: []byte("x")}})
 	w.edit(w1, func() {
 		w1.Spec.OnRemoval = v1alpha1.OrphanOnRemoval
 		w1.Spec.CredentialsRef.Name = "lost"

@@ -70,7 +70,7 @@ func newSite(t *testing.T) *site {
 		(*s.answer.Load())(w, r)
 	}))
 	t.Cleanup(s.server.Close)
-	s.create(&corev1.Secret{ObjectMeta: s.meta("mirror"), Data: map[string][]byte{"username": []byte("reader"), "password": []byte("hunter2")}})
+	s.create(&corev1.Secret{ObjectMeta: s.meta("mirror"), Type: v1alpha1.CredentialsMark, Data: map[string][]byte{"username": []byte("reader"), "password": []byte("hunter2")}})
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.server.Certificate().Raw})
 	s.create(&corev1.ConfigMap{ObjectMeta: s.meta("authorities"), Data: map[string]string{"ca.crt": string(authority)}})
 	s.options.Sources = offlinemanifest.Sources{

@@ -112,7 +112,7 @@ func TestKeysMayBeInASecret(t *testing.T) {
 	key := newKey(w)
 	private, err := key.PEM()
 	w.Expect(err).NotTo(gomega.HaveOccurred())
-	secret := &corev1.Secret{ObjectMeta: w.meta("keys"), Data: map[string][]byte{"site.key": private}}
+	secret := &corev1.Secret{ObjectMeta: w.meta("keys"), Type: v1alpha1.CredentialsMark, Data: map[string][]byte{"site.key": private}}
 	w.create(secret)
 	// A ConfigMap of the same name must not be taken for it.
 	w.create(&corev1.ConfigMap{ObjectMeta: w.meta("keys"), Data: map[string]string{"other": string(newKey(w).Public().PEM())}})

@@ -10,6 +10,14 @@ const (
 	StalledCondition = "Stalled"
 )
 
+const (
+	// CredentialsMark is the type, or a label with any value, of Secrets that may be told to hosts and to servers of bundles. No others are.
+	CredentialsMark = "kubewright.io/credentials" //nolint:gosec // the name of a label
+	// AdoptAnnotation on a Secret named as one of a Cluster's (<cluster>-ca, -etcd, -proxy, -sa, -kubeconfig, -backup) gives it to the
+	// Cluster of the name it holds. Otherwise such a Secret counts only when that very Cluster made it.
+	AdoptAnnotation = "kubewright.io/adopt"
+)
+
 // LocalReference names an object in the same namespace.
 type LocalReference struct {
 	// Name of the object: lower case letters, digits, '-' and '.'.

@@ -31,6 +31,10 @@ func ensureAuthorities(ctx context.Context, s *scope) (phase.Next, error) {
 		s.standing = phase.Stalled(ReasonAuthoritiesBroken, broken.Error())
 		return phase.Stop(), nil
 	}
+	if foreign, ok := errors.AsType[*capi.ForeignSecretError](err); ok {
+		s.standing = phase.Stalled(ReasonSecretNotAdopted, foreign.Error())
+		return phase.Stop(), nil
+	}
 	if err != nil {
 		return phase.Stop(), err
 	}
@@ -87,6 +91,9 @@ func (s *scope) readAuthorities(ctx context.Context) (*authorities, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read Secret %s: %w", key, err)
 		}
+		if err := s.belongs(secret); err != nil {
+			return nil, err
+		}
 		pair, err := capi.KeyPairFrom(secret)
 		if err != nil {
 			return nil, &brokenError{err}
@@ -118,6 +125,11 @@ func (s *scope) makeAuthorities(ctx context.Context, found *authorities) error {
 	}
 	found.missing = nil
 	return nil
+}
+
+// belongs says whether a Secret is this cluster's.
+func (s *scope) belongs(secret *corev1.Secret) error {
+	return capi.Belongs(secret, s.cluster.Name, s.cluster.UID)
 }
 
 // owner is the reference that ties what belongs to the cluster to it.

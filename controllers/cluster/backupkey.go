@@ -24,6 +24,10 @@ func ensureBackupKey(ctx context.Context, s *scope) (phase.Next, error) {
 	if err != nil {
 		return phase.Stop(), fmt.Errorf("read Secret %s: %w", key, err)
 	}
+	if err := s.belongs(secret); err != nil {
+		s.standing = phase.Stalled(ReasonSecretNotAdopted, err.Error())
+		return phase.Stop(), nil
+	}
 	if _, err := capi.BackupRecipientFrom(secret); err != nil {
 		s.standing = phase.Stalled(ReasonBackupKeyBroken, err.Error())
 		return phase.Stop(), nil

@@ -47,6 +47,8 @@ const (
 	ReasonAuthoritiesMissing = "AuthoritiesMissing"
 	// ReasonAuthoritiesBroken is given when a CA Secret cannot be read as one.
 	ReasonAuthoritiesBroken = "AuthoritiesBroken"
+	// ReasonSecretNotAdopted is given when a Secret stands where one of the cluster's belongs and is not this cluster's.
+	ReasonSecretNotAdopted = "SecretNotAdopted"
 	// ReasonBackupKeyBroken is given when the Secret that snapshots of etcd are encrypted for cannot be used.
 	ReasonBackupKeyBroken = "BackupKeyBroken"
 	// ReasonDeleting is given while a deleted Cluster is tidied up.

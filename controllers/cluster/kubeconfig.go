@@ -24,6 +24,9 @@ func handOutKubeconfig(ctx context.Context, s *scope) (phase.Next, error) {
 		if _, broken := errors.AsType[*brokenError](err); broken {
 			return phase.Continue(), nil // ensureAuthorities says so
 		}
+		if _, foreign := errors.AsType[*capi.ForeignSecretError](err); foreign {
+			return phase.Continue(), nil // as above
+		}
 		return phase.Stop(), err
 	}
 	ca, ok := found.pairs[capi.ClusterCA]
@@ -38,6 +41,10 @@ func handOutKubeconfig(ctx context.Context, s *scope) (phase.Next, error) {
 	}
 	missing := apierrors.IsNotFound(err)
 	if !missing {
+		if err := s.belongs(secret); err != nil {
+			s.standing = phase.Stalled(ReasonSecretNotAdopted, err.Error())
+			return phase.Stop(), nil
+		}
 		if due := capi.KubeconfigDue(capi.KubeconfigFrom(secret), s.cluster.Status.Endpoint, ca); due.After(s.Now()) {
 			return phase.Later(due.Sub(s.Now())), nil
 		}
@@ -51,7 +58,7 @@ func handOutKubeconfig(ctx context.Context, s *scope) (phase.Next, error) {
 		err = s.Client.Create(ctx, wanted)
 	} else {
 		wanted.ResourceVersion = secret.ResourceVersion
-		wanted.OwnerReferences = secret.OwnerReferences
+		wanted.OwnerReferences, wanted.Annotations, wanted.Type = secret.OwnerReferences, secret.Annotations, secret.Type // a type never changes
 		err = s.Client.Update(ctx, wanted)
 	}
 	if err != nil {

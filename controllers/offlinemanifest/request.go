@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/kubewright/kubewright/pkg/capi"
 	"github.com/kubewright/kubewright/pkg/fetch"
 )
 
@@ -34,15 +35,15 @@ func (s *scope) requestFor(ctx context.Context, d digest.Digest) (fetch.Request,
 		}
 	}
 	if ref := spec.CredentialsRef; ref != nil {
-		secret := &corev1.Secret{}
-		if err := s.read(ctx, secret, ref.Name, "Secret", "spec.credentialsRef"); err != nil {
+		data, err := s.readSecret(ctx, ref.Name, "spec.credentialsRef")
+		if err != nil {
 			return fetch.Request{}, err
 		}
 		request.Credentials = fetch.Credentials{
-			Username: string(secret.Data["username"]), Password: string(secret.Data["password"]),
-			Token: string(secret.Data["token"]), TokenHost: string(secret.Data["tokenHost"]),
-			AccessKeyID: string(secret.Data["accessKeyID"]), SecretAccessKey: string(secret.Data["secretAccessKey"]),
-			SessionToken: string(secret.Data["sessionToken"]),
+			Username: string(data["username"]), Password: string(data["password"]),
+			Token: string(data["token"]), TokenHost: string(data["tokenHost"]),
+			AccessKeyID: string(data["accessKeyID"]), SecretAccessKey: string(data["secretAccessKey"]),
+			SessionToken: string(data["sessionToken"]),
 		}
 	}
 	if ref := spec.CABundleRef; ref != nil {
@@ -55,6 +56,20 @@ func (s *scope) requestFor(ctx context.Context, d digest.Digest) (fetch.Request,
 		}
 	}
 	return request, nil
+}
+
+// readSecret reads a Secret that the spec names. Who writes an OfflineManifest need not be allowed to read the manager's Secrets, and chooses
+// the server that is told: the Secret itself has to say that it is meant for that.
+func (s *scope) readSecret(ctx context.Context, name, field string) (map[string][]byte, error) {
+	secret := &corev1.Secret{}
+	if err := s.read(ctx, secret, name, "Secret", field); err != nil {
+		return nil, err
+	}
+	data, err := capi.Credentials(secret)
+	if err != nil {
+		return nil, &refusal{ReasonReferenceNotFound, fmt.Sprintf("%s: %v", field, err)}
+	}
+	return data, nil
 }
 
 // read reads an object that the spec names.

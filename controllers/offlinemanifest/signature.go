@@ -70,11 +70,10 @@ func (s *scope) keysOf(ctx context.Context, ref v1alpha1.KeysReference) ([]*sign
 	kind := v1alpha1.KeysInConfigMap
 	if ref.Kind == v1alpha1.KeysInSecret {
 		kind = ref.Kind
-		secret := &corev1.Secret{}
-		if err := s.read(ctx, secret, ref.Name, string(kind), field); err != nil {
+		var err error
+		if content, err = s.readSecret(ctx, ref.Name, field); err != nil {
 			return nil, err
 		}
-		content = secret.Data
 	} else {
 		configMap := &corev1.ConfigMap{}
 		if err := s.read(ctx, configMap, ref.Name, string(kind), field); err != nil {

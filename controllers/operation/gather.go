@@ -152,7 +152,9 @@ func (s *scope) gatherCredentials(ctx context.Context, hosts []*v1alpha1.Host) (
 			if err != nil {
 				return nil, fmt.Errorf("read the credentials of host %s: %w", host.Name, err)
 			}
-			read[name] = secret.Data
+			if read[name], err = capi.Credentials(secret); err != nil {
+				return nil, &failure{reason: ReasonNotCredentials, host: host.Name, message: fmt.Sprintf("host %s: %v", host.Name, err)}
+			}
 		}
 		out = append(out, provision.HostAccess{Host: *host, Credentials: read[name]})
 	}
@@ -172,6 +174,9 @@ func (s *scope) gatherAuthorities(ctx context.Context) (*pki.Authorities, error)
 		if err != nil {
 			return nil, fmt.Errorf("read Secret %s: %w", key.Name, err)
 		}
+		if err := s.belongs(secret); err != nil {
+			return nil, err
+		}
 		pair, err := capi.KeyPairFrom(secret)
 		if err != nil {
 			return nil, &failure{reason: ReasonAuthoritiesMissing, message: err.Error()}
@@ -179,6 +184,14 @@ func (s *scope) gatherAuthorities(ctx context.Context) (*pki.Authorities, error)
 		capi.SetPair(authorities, purpose, pair)
 	}
 	return authorities, nil
+}
+
+// belongs says whether a Secret is this cluster's; the error is a *failure.
+func (s *scope) belongs(secret *corev1.Secret) error {
+	if err := capi.Belongs(secret, s.cluster.Name, s.cluster.UID); err != nil {
+		return &failure{reason: ReasonSecretNotAdopted, message: err.Error()}
+	}
+	return nil
 }
 
 // gatherBackupRecipient reads whom snapshots of etcd are encrypted for; nobody when the cluster has no key yet.
@@ -191,6 +204,9 @@ func (s *scope) gatherBackupRecipient(ctx context.Context) (string, error) {
 	}
 	if err != nil {
 		return "", fmt.Errorf("read Secret %s: %w", key.Name, err)
+	}
+	if err := s.belongs(secret); err != nil {
+		return "", err
 	}
 	recipient, err := capi.BackupRecipientFrom(secret)
 	if err != nil {

@@ -38,6 +38,10 @@ const (
 	ReasonHostNotClaimed = "HostNotClaimed"
 	// ReasonCredentialsMissing names Secrets of hosts that do not exist or are empty.
 	ReasonCredentialsMissing = "CredentialsMissing"
+	// ReasonNotCredentials names Secrets of hosts that do not say that they are meant to be used as credentials.
+	ReasonNotCredentials = "NotCredentials" //nolint:gosec // a reason
+	// ReasonSecretNotAdopted names a Secret that stands where one of the cluster's belongs and is not this cluster's.
+	ReasonSecretNotAdopted = "SecretNotAdopted"
 	// ReasonAuthoritiesMissing names the cluster's CA Secrets that do not exist.
 	ReasonAuthoritiesMissing = "AuthoritiesMissing"
 	// ReasonBackupKeyBroken is given when the Secret that snapshots are encrypted for cannot be used.

@@ -5,9 +5,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/cluster-api/util/secret"
 
+	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/pki"
 )
 
@@ -69,6 +71,58 @@ func newSecret(namespace, cluster string, purpose Purpose, owner metav1.OwnerRef
 		Type: clusterv1.ClusterSecretType,
 		Data: data,
 	}
+}
+
+// ForeignSecretError says that a Secret stands where one of a cluster's belongs and is not that cluster's.
+type ForeignSecretError struct{ Namespace, Name, Cluster string }
+
+// Error says what to do.
+func (e *ForeignSecretError) Error() string {
+	return fmt.Sprintf("the Secret %s/%s exists and is not of the Cluster %s as it is now: delete it if nobody needs it, or let the Cluster take it over: "+
+		"kubectl annotate secret %s --namespace %s %s=%s", e.Namespace, e.Name, e.Cluster, e.Name, e.Namespace, v1alpha1.AdoptAnnotation, e.Cluster)
+}
+
+// Belongs reports whether a Secret may be used as one of a cluster's: the cluster made it, which its controller says, or somebody who may
+// write the Secret gave it to the cluster by name. A name alone says nothing: whoever may create Clusters chooses it. The error is a
+// *ForeignSecretError.
+func Belongs(s *corev1.Secret, cluster string, uid types.UID) error {
+	if owner := metav1.GetControllerOf(s); owner != nil && owner.UID == uid {
+		return nil
+	}
+	if s.Annotations[v1alpha1.AdoptAnnotation] == cluster {
+		return nil
+	}
+	return &ForeignSecretError{s.Namespace, s.Name, cluster}
+}
+
+// NotCredentialsError says that a Secret was not made to be used as credentials.
+type NotCredentialsError struct{ Namespace, Name string }
+
+// Error says what to do.
+func (e *NotCredentialsError) Error() string {
+	return fmt.Sprintf("the Secret %s/%s does not say that it is meant to be told to hosts or servers: if it is, kubectl label secret %s --namespace %s %s=true",
+		e.Namespace, e.Name, e.Name, e.Namespace, v1alpha1.CredentialsMark)
+}
+
+// Credentials reads what a Secret tells hosts or servers. Whoever names it need not be allowed to read it, so it has to say itself that
+// it is meant for that, by its type or by a label. The error is a *NotCredentialsError.
+func Credentials(s *corev1.Secret) (map[string][]byte, error) {
+	if _, labelled := s.Labels[v1alpha1.CredentialsMark]; labelled || s.Type == v1alpha1.CredentialsMark {
+		return s.Data, nil
+	}
+	return nil, &NotCredentialsError{s.Namespace, s.Name}
+}
+
+// MarkCredentials says of a Secret out of somebody's own file that it is meant as credentials: who wrote the file has its content. Those of
+// Cluster API's type are a cluster's own, and never credentials.
+func MarkCredentials(s *corev1.Secret) {
+	if s.Type == clusterv1.ClusterSecretType {
+		return
+	}
+	if s.Labels == nil {
+		s.Labels = map[string]string{}
+	}
+	s.Labels[v1alpha1.CredentialsMark] = "true"
 }
 
 // Authorities lists the Secrets that make up a cluster's trust.

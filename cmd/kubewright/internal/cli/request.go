@@ -47,7 +47,14 @@ func access(ctx context.Context, reader client.Reader, cluster *v1alpha1.Cluster
 				return fmt.Errorf("read Secret %s of Host %s: %w", key, name, err)
 			}
 		}
-		found[name] = provision.HostAccess{Host: *host, Credentials: secret.Data}
+		var credentials map[string][]byte
+		if secret.Name != "" {
+			var err error
+			if credentials, err = capi.Credentials(secret); err != nil {
+				return fmt.Errorf("Host %s: %w", name, err)
+			}
+		}
+		found[name] = provision.HostAccess{Host: *host, Credentials: credentials}
 		if host.Spec.BastionRef != nil && !orphan {
 			return add(host.Spec.BastionRef.Name)
 		}
@@ -85,6 +92,9 @@ func authorities(ctx context.Context, reader client.Reader, cluster *v1alpha1.Cl
 		if err != nil {
 			return nil, fmt.Errorf("read Secret %s: %w", key, err)
 		}
+		if err := capi.Belongs(secret, cluster.Name, cluster.UID); err != nil {
+			return nil, err
+		}
 		pair, err := capi.KeyPairFrom(secret)
 		if err != nil {
 			return nil, err
@@ -104,6 +114,9 @@ func backupRecipient(ctx context.Context, reader client.Reader, cluster *v1alpha
 	}
 	if err != nil {
 		return "", fmt.Errorf("read Secret %s: %w", key, err)
+	}
+	if err := capi.Belongs(secret, cluster.Name, cluster.UID); err != nil {
+		return "", err
 	}
 	return capi.BackupRecipientFrom(secret)
 }

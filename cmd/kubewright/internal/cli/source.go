@@ -167,7 +167,7 @@ func (w *wanted) makeKeySecrets(path string) error {
 		}
 		secret := &corev1.Secret{
 			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-			ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: r.Name},
+			ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: r.Name, Labels: map[string]string{v1alpha1.CredentialsMark: "true"}},
 			Data:       map[string][]byte{v1alpha1.SSHPrivateKeyKey: key},
 		}
 		w.keyed[id] = secret

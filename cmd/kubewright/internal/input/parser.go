@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/capi"
 )
 
 // parser gathers the objects of one file, and the mistakes in it.
@@ -204,6 +205,7 @@ func (p *parser) take(object client.Object) error {
 		o.Manifest = object
 	case *corev1.Secret:
 		foldStringData(object)
+		capi.MarkCredentials(object)
 		o.Secrets = append(o.Secrets, object)
 	case *corev1.Namespace:
 		o.Namespaces = append(o.Namespaces, object)
