@@ -307,7 +307,8 @@ func TestAResetOfAClusterThatStaysGivesNoHostUp(t *testing.T) {
 	w := newWorld(t)
 	w.createManifest(version)
 	runner := newRunner(nil)
-	w.three(runner, nil)
+	c := w.three(runner, nil)
+	w.edit(c, func() { metav1.SetMetaDataAnnotation(&c.ObjectMeta, v1alpha1.AllowResetAnnotation, "by-hand") })
 	o := &v1alpha1.ClusterOperation{ObjectMeta: w.meta("by-hand"), Spec: v1alpha1.ClusterOperationSpec{
 		ClusterRef: v1alpha1.LocalReference{Name: "demo"}, Type: v1alpha1.ResetOperation,
 	}}

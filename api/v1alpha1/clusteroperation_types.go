@@ -61,6 +61,11 @@ const (
 const (
 	// ApproveAnnotation on a ClusterOperation approves the plan whose digest (status.planDigest) it holds.
 	ApproveAnnotation = "kubewright.io/approve"
+	// ApprovedByAnnotation is set together with it and names who approves. The chart's admission policy refuses any other name than the
+	// one that the API server knows the approver by.
+	ApprovedByAnnotation = "kubewright.io/approved-by"
+	// AllowResetAnnotation on a Cluster allows the Reset whose name it holds. Without it only a deletion resets hosts.
+	AllowResetAnnotation = "kubewright.io/allow-reset"
 	// CancelAnnotation on a ClusterOperation, with any value, asks it to stop at the next safe point and stay as a record.
 	CancelAnnotation = "kubewright.io/cancel"
 	// HopAnnotation on an Upgrade that is part of a chain tells people which part it is, for example "1 of 2".
@@ -287,6 +292,10 @@ type ClusterOperationStatus struct {
 	// PlanDigest is sha256:<hex> over the whole plan; it is what an approval names.
 	// +optional
 	PlanDigest string `json:"planDigest,omitempty"`
+	// ApprovedBy is who approved the plan that is carried out, as the annotation kubewright.io/approved-by says.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	ApprovedBy string `json:"approvedBy,omitempty"`
 	// Traffic counts connections, requests and bytes.
 	// +optional
 	Traffic *OperationTraffic `json:"traffic,omitempty"`

@@ -12,6 +12,7 @@ func TestWhatTheNextAttemptIsHeldTo(t *testing.T) {
 	changed := []v1alpha1.OperationStep{{ID: "connect", Changed: 3}, {ID: "kubelet/config", Changed: 1}}
 	for name, test := range map[string]struct {
 		approval     v1alpha1.Approval
+		policy       v1alpha1.OperationPolicy
 		mode         v1alpha1.OperationMode
 		given        string
 		phase        v1alpha1.OperationPhase
@@ -19,7 +20,11 @@ func TestWhatTheNextAttemptIsHeldTo(t *testing.T) {
 		plans, waits bool
 		heldTo       string
 	}{
-		"one that needs no approval is held to nothing":            {approval: v1alpha1.ApprovalNotRequired, mode: v1alpha1.ApplyMode},
+		"one that needs no approval is held to nothing": {approval: v1alpha1.ApprovalNotRequired, mode: v1alpha1.ApplyMode},
+		"one that a Manual cluster was given by hand is approved like any other": {
+			approval: v1alpha1.ApprovalNotRequired, policy: v1alpha1.ManualOperations, mode: v1alpha1.ApplyMode, plans: true},
+		"one that a Manual cluster was given by hand is held to its plan": {
+			approval: v1alpha1.ApprovalNotRequired, policy: v1alpha1.ManualOperations, mode: v1alpha1.ApplyMode, given: digest, phase: v1alpha1.OperationAwaitingApproval, heldTo: digest},
 		"one that only plans needs no approval for it":             {approval: v1alpha1.ApprovalRequired, mode: v1alpha1.PlanMode},
 		"one without approval plans":                               {approval: v1alpha1.ApprovalRequired, mode: v1alpha1.ApplyMode, plans: true},
 		"one that shows its plan waits":                            {approval: v1alpha1.ApprovalRequired, mode: v1alpha1.ApplyMode, phase: v1alpha1.OperationAwaitingApproval, plans: true, waits: true},
@@ -39,8 +44,9 @@ func TestWhatTheNextAttemptIsHeldTo(t *testing.T) {
 			if test.given != "" {
 				o.Annotations = map[string]string{v1alpha1.ApproveAnnotation: test.given}
 			}
-			if mustPlan(o) != test.plans || awaitsApproval(o) != test.waits || planToHold(o) != test.heldTo {
-				t.Errorf("it plans: %t, waits: %t, is held to %q", mustPlan(o), awaitsApproval(o), planToHold(o))
+			c := &v1alpha1.Cluster{Spec: v1alpha1.ClusterSpec{OperationPolicy: test.policy}}
+			if mustPlan(o, c) != test.plans || awaitsApproval(o) != test.waits || planToHold(o, c) != test.heldTo {
+				t.Errorf("it plans: %t, waits: %t, is held to %q", mustPlan(o, c), awaitsApproval(o), planToHold(o, c))
 			}
 			if test.given != "" && test.waits && !strings.Contains(approvalMessage(o), test.given) {
 				t.Errorf("the approval that does not count is not named: %s", approvalMessage(o))
@@ -52,7 +58,7 @@ func TestWhatTheNextAttemptIsHeldTo(t *testing.T) {
 func TestAnOperationWithoutADigestIsNotApprovedByAnEmptyAnnotation(t *testing.T) {
 	o := &v1alpha1.ClusterOperation{Spec: v1alpha1.ClusterOperationSpec{Mode: v1alpha1.ApplyMode, Approval: v1alpha1.ApprovalRequired}}
 	o.Annotations = map[string]string{v1alpha1.ApproveAnnotation: ""}
-	if approved(o) || !mustPlan(o) {
+	if approved(o) || !mustPlan(o, &v1alpha1.Cluster{}) {
 		t.Error("it counts as approved")
 	}
 }

@@ -1,6 +1,7 @@
 package operation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ func begin(ctx context.Context, s *scope) (phase.Next, error) {
 		return phase.Last(bundleGlance), s.awaitBundle(ctx, manifest)
 	}
 	s.bundleWaiters.remove(manifest, key)
-	request, err := s.gather(ctx)
+	request, err := s.allowed(ctx)
 	if err != nil {
 		lease.Release()
 		if stop, ok := errors.AsType[*failure](err); ok {
@@ -53,6 +54,14 @@ func begin(ctx context.Context, s *scope) (phase.Next, error) {
 	return phase.Stop(), nil
 }
 
+// allowed gathers what an attempt needs, of an operation that its cluster allows.
+func (s *scope) allowed(ctx context.Context) (provision.Request, error) {
+	if err := s.mayReset(); err != nil {
+		return provision.Request{}, err
+	}
+	return s.gather(ctx)
+}
+
 // bundleGlance is how often an operation looks at what keeps its bundle from being opened; that it was opened, it is told.
 const bundleGlance = 2 * time.Second
 
@@ -75,10 +84,14 @@ func (s *scope) awaitBundle(ctx context.Context, name string) error {
 // prepare counts the attempt and says in the request what it may do.
 func (s *scope) prepare(request *provision.Request) {
 	status := &s.operation.Status
-	planning := mustPlan(s.operation)
-	request.ApprovedPlan = planToHold(s.operation)
+	planning := mustPlan(s.operation, s.cluster)
+	request.ApprovedPlan = planToHold(s.operation, s.cluster)
 	if status.Phase == v1alpha1.OperationAwaitingApproval {
 		status.Steps = nil // they tell what would be done, not what was
+	}
+	if request.ApprovedPlan != "" {
+		status.ApprovedBy = capi.Cut(s.operation.Annotations[v1alpha1.ApprovedByAnnotation], maxApprovedBy)
+		s.announce("Normal", "OperationApproved", fmt.Sprintf("plan %s, by %s", request.ApprovedPlan, cmp.Or(status.ApprovedBy, "somebody who did not say who")))
 	}
 	status.Attempt++
 	status.Phase = v1alpha1.OperationRunning

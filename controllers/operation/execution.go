@@ -40,7 +40,7 @@ func newExecution(request provision.Request, cancel context.CancelFunc) *executi
 	return &execution{
 		attempt:  int32(request.Attempt),
 		cluster:  request.Cluster.DeepCopy(),
-		planning: plans && needsApproval(&request.Operation),
+		planning: plans && needsApproval(&request.Operation, &request.Cluster),
 		readOnly: plans || request.Operation.Spec.Type == v1alpha1.CheckOperation,
 		cancel:   cancel,
 		recorder: engine.NewRecorder(engine.Graph{}),

@@ -38,6 +38,8 @@ const (
 	ReasonHostNotClaimed = "HostNotClaimed"
 	// ReasonCredentialsMissing names Secrets of hosts that do not exist or are empty.
 	ReasonCredentialsMissing = "CredentialsMissing"
+	// ReasonResetNotAllowed is given to a Reset that its Cluster does not allow.
+	ReasonResetNotAllowed = "ResetNotAllowed"
 	// ReasonNotCredentials names Secrets of hosts that do not say that they are meant to be used as credentials.
 	ReasonNotCredentials = "NotCredentials" //nolint:gosec // a reason
 	// ReasonSecretNotAdopted names a Secret that stands where one of the cluster's belongs and is not this cluster's.

@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
@@ -49,7 +51,13 @@ func (a *act) approve(ctx context.Context, args []string, yes, all bool) error {
 		}
 	}
 	a.began = time.Now()
-	if err := a.annotate(ctx, operation, v1alpha1.ApproveAnnotation, operation.Status.PlanDigest); err != nil {
+	me := &authenticationv1.SelfSubjectReview{}
+	if err := a.session.Client.Create(ctx, me); err != nil {
+		return fmt.Errorf("ask the API server who approves: %w", err)
+	}
+	if err := a.annotate(ctx, operation, map[string]string{
+		v1alpha1.ApproveAnnotation: operation.Status.PlanDigest, v1alpha1.ApprovedByAnnotation: me.Status.UserInfo.Username,
+	}); err != nil {
 		return err
 	}
 	goal := follow.NewGoal(before, a.began)

@@ -35,7 +35,7 @@ func (a *act) cancel(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.annotate(ctx, operation, v1alpha1.CancelAnnotation, a.began.UTC().Format(time.RFC3339)); err != nil {
+	if err := a.annotate(ctx, operation, map[string]string{v1alpha1.CancelAnnotation: a.began.UTC().Format(time.RFC3339)}); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintf(a.env.Out, "Operation %s is to stop at the next safe point.\n", operation.Name); err != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -131,11 +133,13 @@ func (a *act) find(ctx context.Context, args []string, what string, meant func(*
 }
 
 // annotate sets an annotation of an operation.
-func (a *act) annotate(ctx context.Context, operation *v1alpha1.ClusterOperation, key, value string) error {
+func (a *act) annotate(ctx context.Context, operation *v1alpha1.ClusterOperation, values map[string]string) error {
 	change := client.MergeFrom(operation.DeepCopy())
-	metav1.SetMetaDataAnnotation(&operation.ObjectMeta, key, value)
+	for key, value := range values {
+		metav1.SetMetaDataAnnotation(&operation.ObjectMeta, key, value)
+	}
 	if err := a.session.Client.Patch(ctx, operation, change); err != nil {
-		return fmt.Errorf("set the annotation %s of operation %s: %w", key, operation.Name, err)
+		return fmt.Errorf("set the annotations %s of operation %s: %w", strings.Join(slices.Sorted(maps.Keys(values)), ", "), operation.Name, err)
 	}
 	return nil
 }
