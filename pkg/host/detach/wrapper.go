@@ -120,8 +120,10 @@ func (m *Manager) execute(req *Request) Result {
 		secrets = append(secrets, data)
 	}
 	watch := api.Watch{}
+	var watched *watcher
 	if req.Watch != nil {
-		watch = *req.Watch
+		// Before the program begins: what ends from then on counts.
+		watch, watched = *req.Watch, newWatcher(m.Sys, req.Watch)
 	}
 	kept, err := m.keep(watch.Restores)
 	if err != nil {
@@ -154,9 +156,9 @@ func (m *Manager) execute(req *Request) Result {
 			case <-running.Done():
 			}
 		})
-		if req.Watch != nil {
+		if watched != nil {
 			watching.Go(func() {
-				newWatcher(m.Sys, req.Watch).until(running, func(e *Ended) {
+				watched.until(running, func(e *Ended) {
 					result.Ended = e
 					cancel()
 				})
