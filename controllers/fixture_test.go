@@ -24,6 +24,7 @@ import (
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/controllers"
 	"github.com/kubewright/kubewright/controllers/offlinemanifest"
+	"github.com/kubewright/kubewright/pkg/addresses"
 	"github.com/kubewright/kubewright/pkg/bundle"
 	"github.com/kubewright/kubewright/pkg/capi"
 	"github.com/kubewright/kubewright/pkg/provision"
@@ -102,6 +103,7 @@ func (w *world) start(runner provision.Runner) (stop func()) {
 	options.Runner = runner
 	options.Bundles = offlinemanifest.NewStore(w.state)
 	options.BundleRoots = []string{w.roots}
+	options.Addresses = addresses.Local() // API servers of tests are on this machine
 	options.ProgressInterval = glance
 	if options.HealthInterval == 0 {
 		options.HealthInterval = time.Hour // the endpoints of most tests do not exist

@@ -16,6 +16,7 @@ import (
 	"github.com/kubewright/kubewright/controllers/cluster/health"
 	"github.com/kubewright/kubewright/controllers/internal/claims"
 	"github.com/kubewright/kubewright/pkg/addresses"
+	"github.com/kubewright/kubewright/pkg/capi"
 	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/provision"
 )
@@ -93,7 +94,11 @@ func (h *Hosts) access(ctx context.Context, host *v1alpha1.Host) ([]provision.Ho
 		if err := h.Live.Get(ctx, key, secret); err != nil {
 			return nil, fmt.Errorf("read the credentials of host %s: %w", host.Name, err)
 		}
-		list = append(list, provision.HostAccess{Host: *host, Credentials: secret.Data})
+		credentials, err := capi.Credentials(secret)
+		if err != nil {
+			return nil, fmt.Errorf("read the credentials of host %s: %w", host.Name, err)
+		}
+		list = append(list, provision.HostAccess{Host: *host, Credentials: credentials})
 		if host.Spec.BastionRef == nil || depth == maxBastions {
 			return list, nil
 		}

@@ -1,6 +1,7 @@
 package ways_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/controllers/cluster/ways"
 	"github.com/kubewright/kubewright/pkg/addresses"
+	"github.com/kubewright/kubewright/pkg/capi"
 	"github.com/kubewright/kubewright/pkg/ssh/sshtest"
 )
 
@@ -71,6 +73,14 @@ func TestEveryControlPlaneIsTriedDirectlyAndThenThroughSSH(t *testing.T) {
 	t.Run("credentials are read when the way is taken, and an sshd that forbids forwarding says so", func(t *testing.T) {
 		secret := &corev1.Secret{ObjectMeta: meta("ssh"), Data: map[string][]byte{v1alpha1.SSHPasswordKey: []byte("secret")}}
 		if err := live.Create(t.Context(), secret); err != nil {
+			t.Fatal(err)
+		}
+		unmeant := new(capi.NotCredentialsError)
+		if _, err := found[1][1].Dial(t.Context()); !errors.As(err, &unmeant) {
+			t.Errorf("a Secret that does not say what it is for: got %v", err)
+		}
+		capi.MarkCredentials(secret)
+		if err := live.Update(t.Context(), secret); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := found[1][1].Dial(t.Context()); err == nil || !strings.Contains(err.Error(), "cp-2") || !strings.Contains(err.Error(), "prohibited") {
