@@ -46,5 +46,5 @@ func (d Duration) MarshalJSON() ([]byte, error) {
 	if d.Invalid != "" && d.Duration == 0 {
 		return json.Marshal(d.Invalid)
 	}
-	return json.Marshal(d.Duration.String())
+	return json.Marshal(d.String())
 }

@@ -115,7 +115,7 @@ func set(in map[string]any, path string, value any) {
 	name, rest, more := strings.Cut(path, ".")
 	plain := strings.TrimRight(name, "[]{}")
 	marks := name[len(plain):]
-	var next any = value
+	next := value
 	if more {
 		below := map[string]any{}
 		if first := at(in[plain], marks); first != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -67,10 +68,13 @@ func forwarding(ctx context.Context, objects client.Client, want *dns.Forwarding
 	}
 	var live corev1.ConfigMap
 	err := objects.Get(ctx, client.ObjectKey{Namespace: metaSystem, Name: corednsConfigMap}, &live)
-	if client.IgnoreNotFound(err) != nil {
+	if apierrors.IsNotFound(err) {
+		return nil, "", nil
+	}
+	if err != nil {
 		return nil, "", fmt.Errorf("read ConfigMap %s: %w", corednsConfigMap, err)
 	}
-	if err != nil || (live.Annotations[forwardAnnotation] == "" && (*want == nil || (len(*want) == 0 && !dns.ForwardsToNode(live.Data[corefileKey])))) {
+	if live.Annotations[forwardAnnotation] == "" && (*want == nil || (len(*want) == 0 && !dns.ForwardsToNode(live.Data[corefileKey]))) {
 		return nil, "", nil
 	}
 	corefile, err := dns.SetForwarding(live.Data[corefileKey], *want)

@@ -244,10 +244,12 @@ func TestStreamsThatAHostOpensAreBoundedInNumberAndInWhatTheyHold(t *testing.T) 
 	case <-opened:
 	case <-time.After(20 * time.Second):
 	}
+	// What is garbage already is not held; how much of that there is says how fast the machine is.
+	runtime.GC()
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
-	if stats.HeapInuse > mostTaken {
-		t.Errorf("%d MiB of heap are in use", stats.HeapInuse>>20)
+	if stats.HeapAlloc > mostTaken {
+		t.Errorf("%d MiB of heap are held", stats.HeapAlloc>>20)
 	}
 }
 

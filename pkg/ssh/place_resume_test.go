@@ -64,7 +64,7 @@ func TestWhatLiesThereOfAFileIsNotTrusted(t *testing.T) {
 				t.Fatal(err)
 			}
 			opened, tries := 0, 0
-			for err := error(os.ErrInvalid); err != nil; {
+			for err := os.ErrInvalid; err != nil; {
 				if tries++; tries > tc.tries {
 					t.Fatalf("it does not come to an end: %v", err)
 				}

@@ -393,9 +393,9 @@ func TestAClusterIsLookedAtWithAnIdentityThatMayDoNothingElse(t *testing.T) {
 			var list []string
 			server := serve(t, ca, time.Hour, func(w http.ResponseWriter, r *http.Request) {
 				group := strings.Join(r.TLS.PeerCertificates[0].Subject.Organization, ",")
-				switch {
-				case r.URL.Path == "/readyz":
-				case r.URL.Path == "/api/v1/nodes":
+				switch r.URL.Path {
+				case "/readyz":
+				case "/api/v1/nodes":
 					list = append(list, group)
 					if group == "kubewright:health" && !c.granted {
 						http.Error(w, "forbidden", http.StatusForbidden)

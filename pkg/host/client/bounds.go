@@ -67,7 +67,7 @@ func each(verdicts []api.Verdict, resources []api.Resource) ([]api.Verdict, erro
 
 // paced reads no faster than a stream of events may come.
 type paced struct {
-	ctx   context.Context
+	ctx   context.Context //nolint:containedctx // a Reader is given none
 	from  io.Reader
 	began time.Time
 	read  int64

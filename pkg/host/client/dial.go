@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -70,10 +69,7 @@ func (c *Client) upgrade(ctx context.Context, stream net.Conn, in api.DialReques
 	if err := inbound.Decode(resp.Body, api.PathDial, replyLimits, &reply); err != nil {
 		return nil, &api.RemoteError{Message: fmt.Sprintf("answered HTTP %d to %s", resp.StatusCode, api.PathDial)}
 	}
-	if err := reply.Err(); err != nil {
-		return nil, err
-	}
-	return nil, errors.New("an answer without a reason")
+	return nil, reply.Err()
 }
 
 // maxDialReply bounds the reason why a connection did not come about.

@@ -22,7 +22,7 @@ const secretNames = `(?:passw(?:or)?d|passphrase|secret|token|credentials?|autho
 
 // secretValue is what follows such a name: in quotes with blanks, also where the line was cut before the closing one, or up to a blank. An
 // authorization has its scheme in front.
-const secretValue = `(?:(?:bearer|basic|digest|negotiate)\s+)?(?:\\?"(?:[^"\\]|\\[^"])*(?:\\?"|$)|'[^']*(?:'|$)|[^\s",'][^\s",]*)`
+const secretValue = `(?:(?:bearer|basic|digest|negotiate)\s+)?(?:\\?"(?:[^"\\]|\\[^"])*(?:\\?"|$)|'[^']*(?:'|$)|[^\s",'][^\s",]*)` //nolint:gosec // what a secret looks like, not one
 
 // The shapes of secrets that Kubernetes programs print or read. Those that a cut can leave in parts are known by their beginnings.
 var (

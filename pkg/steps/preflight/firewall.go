@@ -159,12 +159,8 @@ const maxDepth = 16
 
 // drops reports whether a base chain is certain to drop a packet.
 func drops(t hostapi.FirewallTable, base *hostapi.FirewallChain, p packet) bool {
-	switch o := walk(t, base, p, 0); {
-	case o == undecided:
-		return base.Drops
-	default:
-		return o == dropped
-	}
+	o := walk(t, base, p, 0)
+	return o == dropped || o == undecided && base.Drops
 }
 
 // walk follows a packet through a chain. Whatever may accept it counts as if it did, and what only may drop it as if it did not.

@@ -127,7 +127,7 @@ func TestAnEditedFileIsPlannedAppliedAndToldOf(t *testing.T) {
 		t.Errorf("end-quarantine: exit code %d", code)
 	}
 	wantText(t, out, "n2 is free")
-	if code, out, _ = host("forget", "n2"); code != cli.ExitOK {
+	if code, _, _ = host("forget", "n2"); code != cli.ExitOK {
 		t.Errorf("forget: exit code %d", code)
 	}
 	if _, out, _ = host("list", "-o", "json"); strings.Contains(out, `"n2"`) || strings.Contains(out, "quarantined") {

@@ -120,7 +120,7 @@ func (o *planOptions) run(ctx context.Context, env Environment) (err error) {
 	if err := told.write(env.Err); err != nil {
 		return err
 	}
-	if err := o.show(env.Out, request, leaving, outcome, err); err != nil {
+	if err := o.show(env.Out, request, leaving, outcome, err == nil); err != nil {
 		return err
 	}
 	if err != nil && ctx.Err() != nil {
@@ -148,10 +148,10 @@ type plannedJSON struct {
 	Digest string `json:"digest,omitempty"`
 }
 
-// show writes the plan, as far as it was made: an error is reported by the caller.
-func (o *planOptions) show(w io.Writer, request provision.Request, leaving []progress.Departure, outcome *provision.Outcome, failed error) error {
+// show writes the plan, as far as it was made. Why it is not whole is reported by the caller.
+func (o *planOptions) show(w io.Writer, request provision.Request, leaving []progress.Departure, outcome *provision.Outcome, whole bool) error {
 	if o.output == outputJSON {
-		if failed != nil {
+		if !whole {
 			return nil
 		}
 		out := plannedJSON{
@@ -172,12 +172,12 @@ func (o *planOptions) show(w io.Writer, request provision.Request, leaving []pro
 	if err := writeDepartures(w, &request.Cluster, leaving); err != nil {
 		return err
 	}
-	if len(outcome.Plan) > 0 || failed == nil {
+	if len(outcome.Plan) > 0 || whole {
 		if err := progress.Plan(w, outcome.Plan, 0, o.verbose); err != nil {
 			return err
 		}
 	}
-	if len(outcome.Plan) == 0 || failed != nil {
+	if len(outcome.Plan) == 0 || !whole {
 		return nil
 	}
 	_, err := fmt.Fprintf(w, "\nDigest of the plan: %s\n", outcome.PlanDigest)
