@@ -123,7 +123,9 @@ func TestWhoMayDoWhat(t *testing.T) {
 		g.Expect(users["operator"].List(t.Context(), &v1alpha1.HostList{}, client.InNamespace(w.namespace))).To(gomega.Succeed())
 		o := &v1alpha1.ClusterOperation{}
 		g.Expect(env.Client.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "o"}, o)).To(gomega.Succeed())
-		err := patch(t, users["operator"], o, func() { o.Annotations = map[string]string{v1alpha1.ApproveAnnotation: "sha256:probe"} })
+		err := patch(t, users["operator"], o, func() {
+			o.Annotations = map[string]string{v1alpha1.ApproveAnnotation: fmt.Sprint("sha256:", time.Now().UnixNano())}
+		})
 		g.Expect(apierrors.IsForbidden(err)).To(gomega.BeTrue(), "%v", err)
 	}).WithTimeout(time.Minute).Should(gomega.Succeed())
 
