@@ -69,7 +69,7 @@ func TestBadInput(t *testing.T) {
 		{
 			name: "a Cluster without a version is told which field is missing",
 			edit: fixture.Without("Cluster", "spec", "version"),
-			code: badInput, says: []string{"Cluster badinput", "spec.version is missing"},
+			code: badInput, says: []string{"Cluster badinput: spec.version: is missing"},
 		},
 		{
 			name: "a Cluster that names a Host the file does not hold is told where",

@@ -106,7 +106,7 @@ func (w *world) awaitComparison(t *testing.T) string {
 // watchDrift sets the policy and waits until the spec with it was brought about.
 func (w *world) watchDrift(t *testing.T, mode string) {
 	t.Helper()
-	w.kubectl(t, "patch", "kwc", "site", "--type=merge", "-p", `{"spec":{"drift":{"mode":"`+mode+`","interval":"20s"}}}`)
+	w.kubectl(t, "patch", "kwc", "site", "--type=merge", "-p", `{"spec":{"drift":{"mode":"`+mode+`","interval":"1m"}}}`)
 	generation := w.kubectl(t, "get", "kwc", "site", "-o", "jsonpath={.metadata.generation}")
 	w.await(t, "10m", "kwc/site", "jsonpath={.status.installedGeneration}="+generation)
 	w.await(t, "10m", "kwc/site", "condition=Ready")
