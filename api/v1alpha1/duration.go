@@ -7,7 +7,7 @@ import (
 )
 
 // Duration is a length of time as people write it: numbers with units, such as 90s, 5m or 1h30m. The zero value, "0s", means that nothing
-// was given. One that was stored before texts were judged, and that is none, is kept as it is and counts as not given: it must not keep
+// was given. One that was stored before texts were judged, and that is not a duration, is kept as it is and counts as not given: it must not keep
 // anybody from reading the object, nor the others in a list.
 // +kubebuilder:validation:Type=string
 // +kubebuilder:validation:MaxLength=32
