@@ -82,24 +82,28 @@ for d in kubelet etcd containerd; do
   mkdir -p /data/$d; mount --bind /var/lib/$d /data/$d; umount /var/lib/$d; rmdir /var/lib/$d; ln -s /data/$d /var/lib/$d
 done
 mkdir -p /data/kubernetes /data/cni; rm -rf /etc/kubernetes /opt/cni; ln -s /data/kubernetes /etc/kubernetes; ln -s ../data/cni /opt/cni`)
-	awaitUnmounted(t, s)
+	awaitUnmounted(t, s, "/var/lib")
 	t.Cleanup(func() {
 		s.exec(t, "n1", "sh", "-c", `for d in kubelet etcd containerd; do rm /var/lib/$d; mkdir /var/lib/$d; mount --bind /data/$d /var/lib/$d; umount /data/$d; done
 rm -rf /etc/kubernetes /opt/cni /data /srv/foreign`)
+		awaitUnmounted(t, s, "/data")
 	})
 }
 
 // ownDisks gives a host a disk for each kind of data, which are the volumes of a container host.
 func ownDisks(t *testing.T, s *site) {
 	s.exec(t, "n1", "sh", "-c", "set -e; for d in kubelet etcd containerd; do mkdir -p /disks/$d; mount --bind /var/lib/$d /disks/$d; umount /var/lib/$d; done")
-	awaitUnmounted(t, s)
+	awaitUnmounted(t, s, "/var/lib")
 	t.Cleanup(func() {
 		s.exec(t, "n1", "sh", "-c", "for d in kubelet etcd containerd; do mount --bind /disks/$d /var/lib/$d; umount /disks/$d; done; rm -rf /disks")
+		awaitUnmounted(t, s, "/disks")
 	})
 }
 
-// awaitUnmounted waits until systemd has seen that the volumes lie elsewhere, so that what a host is made of holds still.
-func awaitUnmounted(t *testing.T, s *site) {
+// awaitUnmounted waits until systemd has seen that nothing is mounted at the directories of data below a directory, which it learns
+// some moments after the mounts are gone: until then, what a host is made of would change under the line that looks at it.
+func awaitUnmounted(t *testing.T, s *site, below string) {
 	t.Helper()
-	s.exec(t, "n1", "timeout", "20", "bash", "-c", "for d in kubelet etcd containerd; do while systemctl is-active --quiet var-lib-$d.mount; do :; done; done")
+	s.exec(t, "n1", "timeout", "20", "bash", "-c",
+		`for d in kubelet etcd containerd; do unit=$(systemd-escape --path --suffix=mount "$0/$d"); while systemctl is-active --quiet "$unit"; do :; done; done`, below)
 }
