@@ -283,6 +283,8 @@ func TestWhatCannotBeUsedIsRefusedByItsField(t *testing.T) {
 			"spec.overrides.kubeadm.etcd.local.dataDir", "cannot be overridden: use controlPlane.dataDirectories.etcd, or dataDirectories.etcd of a Host"},
 		"a range of addresses in an override": {overrides(`{"networking":{"podSubnet":"10.0.0.0/8"}}`, "", ""),
 			"spec.overrides.kubeadm.networking.podSubnet", "cannot be overridden: use spec.network.podCIDR"},
+		"no anonymous requests at all": {overrides(`{"apiServer":{"extraArgs":[{"name":"v","value":"2"},{"name":"anonymous-auth","value":"F"}]}}`, "", ""),
+			"spec.overrides.kubeadm.apiServer.extraArgs[1]", "anonymous-auth cannot be false, because kubelet's probes and the nodes' proxies ask /livez and /readyz without credentials: use authentication-config with a file whose anonymous.conditions allow /livez, /readyz and /healthz alone (docs/cluster.md, Anonymous requests)"},
 		"the kubelet's root directory as a flag": {overrides("", "", `{"nodeRegistration":{"kubeletExtraArgs":[{"name":"v","value":"2"},{"name":"root-dir","value":"/data"}]}}`),
 			"spec.workers[0].overrides.kubeadm.nodeRegistration.kubeletExtraArgs[1]", "flag root-dir cannot be given: use dataDirectories.kubelet of the cluster, the control plane, the pool or the Host"},
 		"containerd's root in an override": {func(c *v1alpha1.Cluster, _ map[string]v1alpha1.Host) {

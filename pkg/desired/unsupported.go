@@ -83,7 +83,7 @@ func checkOverrides(spec v1alpha1.ClusterSpec) error {
 			return err
 		}
 	}
-	return nil
+	return checkAnonymous(spec.Overrides.Kubeadm, "spec.overrides.kubeadm")
 }
 
 func checkUnsupported(raw *runtime.RawExtension, field string, list []unsupported) error {
@@ -121,9 +121,7 @@ func checkFlags(raw *runtime.RawExtension, field string) error {
 			KubeletExtraArgs json.RawMessage `json:"kubeletExtraArgs"`
 		} `json:"nodeRegistration"`
 	}
-	var args []struct {
-		Name string `json:"name"`
-	}
+	var args []kubeadmArg
 	if json.Unmarshal(raw.Raw, &value) != nil || json.Unmarshal(value.NodeRegistration.KubeletExtraArgs, &args) != nil {
 		// What is no list of flags is refused where they are laid over ours.
 		return nil //nolint:nilerr // see above

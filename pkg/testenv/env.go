@@ -36,11 +36,19 @@ type Env struct {
 	server *envtest.Environment
 }
 
+// Option changes how the API server of an Env is started.
+type Option func(*envtest.APIServer)
+
+// WithArgument starts it with an argument of its command line.
+func WithArgument(name, value string) Option {
+	return func(a *envtest.APIServer) { a.Configure().Set(name, value) }
+}
+
 // New starts an Env for one test and stops it when the test ends. It fails the test, and never skips it, when the programs are
 // missing; the message says how to build them.
-func New(t testing.TB) *Env {
+func New(t testing.TB, options ...Option) *Env {
 	t.Helper()
-	env, err := Start(t.Context())
+	env, err := Start(t.Context(), options...)
 	if err != nil {
 		t.Fatalf("start an API server for the test: %v", err)
 	}
@@ -54,7 +62,7 @@ func New(t testing.TB) *Env {
 
 // Start starts an Env, for callers such as TestMain that have no test at hand; they must call Stop. It returns ErrNoAssets
 // (wrapped) when the programs are missing.
-func Start(ctx context.Context) (*Env, error) {
+func Start(ctx context.Context, options ...Option) (*Env, error) {
 	assets, err := Assets(ctx)
 	if err != nil {
 		return nil, err
@@ -84,6 +92,9 @@ func Start(ctx context.Context) (*Env, error) {
 	}
 	// Named explicitly, because envtest lets environment variables of other projects override a mere directory.
 	server.ControlPlane.GetAPIServer().Path = filepath.Join(assets, apiServerProgram)
+	for _, set := range options {
+		set(server.ControlPlane.GetAPIServer())
+	}
 	server.ControlPlane.Etcd = &envtest.Etcd{Path: filepath.Join(assets, etcdProgram)}
 
 	config, err := server.Start()

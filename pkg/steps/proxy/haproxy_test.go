@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -15,6 +16,10 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/desired"
@@ -112,6 +117,12 @@ func eventually(t *testing.T, what string, holds func() bool) {
 // startProxy runs the haproxy of the bundle on the configuration of a worker, or of one of the control planes, and returns its endpoint.
 func startProxy(t *testing.T, self string, servers map[string]string) string {
 	t.Helper()
+	return startProxyTo(t, self, servers, func(config []byte) []byte { return config })
+}
+
+// startProxyTo runs it on a configuration that the test has changed.
+func startProxyTo(t *testing.T, self string, servers map[string]string, change func([]byte) []byte) string {
+	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +135,7 @@ func startProxy(t *testing.T, self string, servers map[string]string) string {
 	}
 	dir := t.TempDir()
 	config := filepath.Join(dir, "proxy.cfg")
-	if err := os.WriteFile(config, proxy.Config(endpoint, controlPlanes, self), 0o600); err != nil {
+	if err := os.WriteFile(config, change(proxy.Config(endpoint, controlPlanes, self)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	command, err := testenv.Tool(t.Context(), dir, "haproxy", "-db", "-f", config)
@@ -261,4 +272,36 @@ func TestAnAPIServerAloneIsLedToItsOwnMember(t *testing.T) {
 	startMember(t, "127.0.0.2", "own")
 	startProxy(t, "own", map[string]string{"own": "127.0.0.2"})
 	eventually(t, "the own member is led to", func() bool { return member() == "own" })
+}
+
+// authentication is what docs/cluster.md says about anonymous requests.
+const authentication = `apiVersion: apiserver.config.k8s.io/v1
+kind: AuthenticationConfiguration
+anonymous:
+  enabled: true
+  conditions:
+    - path: /livez
+    - path: /readyz
+    - path: /healthz
+`
+
+func TestAnAPIServerThatShutsOutAnonymousRequestsIsLedTo(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "authentication.yaml")
+	if err := os.WriteFile(file, []byte(authentication), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := testenv.New(t, testenv.WithArgument("authentication-config", file))
+	at := strings.TrimPrefix(env.Config.Host, "https://")
+	endpoint := startProxyTo(t, "w1", map[string]string{"cp1": "127.0.0.1"}, func(config []byte) []byte {
+		return bytes.ReplaceAll(config, []byte("127.0.0.1:"+strconv.Itoa(desired.APIServerPort)), []byte(at))
+	})
+	config := rest.CopyConfig(env.Config)
+	config.Host = "https://" + endpoint
+	eventually(t, "the API server is led to", func() bool {
+		return kubernetes.NewForConfigOrDie(config).Discovery().RESTClient().Get().AbsPath("/readyz").Do(t.Context()).Error() == nil
+	})
+	_, err := kubernetes.NewForConfigOrDie(rest.AnonymousClientConfig(config)).Discovery().ServerVersion()
+	if !apierrors.IsUnauthorized(err) {
+		t.Errorf("an anonymous request for the version: %v, want it refused", err)
+	}
 }
