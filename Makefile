@@ -48,13 +48,14 @@ image: ## Build the manager's container image, for the chart, into IMAGE; `ctr i
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o dist/image/ ./cmd/kubewright ./cmd/kubewright-fetch
 	go run ./hack/image -name "kubewright:$(CHART_VERSION)" -o "$(IMAGE)" dist/image/kubewright dist/image/kubewright-fetch
 
+# Debian's mirrors keep only the newest version of a package, and tests have to go on when one was replaced: bundles of these targets are for tests.
 bundle: build ## Build the bundle for Kubernetes 1.36 into the cache (KUBEWRIGHT_BUNDLE), quick when nothing changed
 	@mkdir -p "$$(dirname "$$KUBEWRIGHT_BUNDLE")"
-	bin/kubewright bundle build -f artifacts/kubernetes-1.36.yaml -o "$$KUBEWRIGHT_BUNDLE"
+	bin/kubewright bundle build --locked=false -f artifacts/kubernetes-1.36.yaml -o "$$KUBEWRIGHT_BUNDLE"
 
 bundle-all: build ## Build a bundle for each Kubernetes version and one that holds them all, for upgrades (tens of minutes the first time)
 	@mkdir -p "$(dir $(BUNDLE_ALL))"
-	for v in $(VERSIONS); do bin/kubewright bundle build -f "artifacts/kubernetes-$$v.yaml" -o "$$(hack/bundle-path.sh "kubernetes-$$v")"; done
+	for v in $(VERSIONS); do bin/kubewright bundle build --locked=false -f "artifacts/kubernetes-$$v.yaml" -o "$$(hack/bundle-path.sh "kubernetes-$$v")"; done
 	bin/kubewright bundle merge --name kubernetes-all $(foreach v,$(VERSIONS),"$$(hack/bundle-path.sh kubernetes-$(v))") -o "$(BUNDLE_ALL)"
 
 demo: setup bundle ## Boot 4 container hosts and install a highly available cluster on them

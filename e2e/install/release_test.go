@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,9 +49,11 @@ func TestABundleOfWhatProjectsReleaseInstalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	released := filepath.Join(i.Dir, "release.bundle")
-	args := append([]string{"bundle", "build", "-f", definition, "-o", released, "--cache-dir", t.TempDir()}, presentUpstream(t, i.Bundle, definition)...)
-	if out, err := exec.CommandContext(ctx, i.Program, args...).CombinedOutput(); err != nil {
-		t.Fatalf("kubewright bundle build: %v\n%s", err, tail(string(out), 60))
+	args := append([]string{"-f", definition, "--cache-dir", t.TempDir(), "--lock-file", filepath.Join(i.Dir, "release.lock.yaml")}, presentUpstream(t, i.Bundle, definition)...)
+	for _, command := range [][]string{{"lock"}, {"build", "-o", released}} {
+		if out, err := exec.CommandContext(ctx, i.Program, slices.Concat([]string{"bundle"}, command, args)...).CombinedOutput(); err != nil {
+			t.Fatalf("kubewright bundle %s: %v\n%s", command[0], err, tail(string(out), 60))
+		}
 	}
 
 	i.Bundle = released

@@ -28,8 +28,10 @@ type Options struct {
 	// Parallel is how many components to compile at a time; 0 means one or two, depending on the CPUs.
 	Parallel int
 	// Locked refuses Debian packages other than the pinned ones, instead of taking what the machine's sources offer when
-	// the pinned ones are gone; and downloads and images that the definition does not pin by digest.
+	// the pinned ones are gone; and downloads and images that neither the definition nor its lock pins by digest.
 	Locked bool
+	// LockFile is the file with the Lock of the definition; empty means the one that LockFile names. It need not be there.
+	LockFile string
 	// Fetcher brings what others publish; it is needed for definitions with downloads or images to pull.
 	Fetcher upstream.Fetcher
 	// Downloads is how many fetches may run at a time; 0 means 6.
@@ -95,6 +97,7 @@ type Result struct {
 type build struct {
 	o       Options
 	def     *Definition
+	lock    *Lock
 	created time.Time
 	cache   cache
 	scratch string
@@ -124,27 +127,27 @@ func Build(ctx context.Context, o Options) (_ *Result, err error) {
 		return nil, err
 	}
 	b := &build{o: o, def: def}
-	if b.o.Parallel <= 0 {
-		b.o.Parallel = min(2, runtime.NumCPU())
-	}
-	native := runtime.GOOS + "/" + runtime.GOARCH
+	native := nativePlatform()
 	if !slices.Contains(def.Platforms, native) {
 		return nil, &FieldError{File: o.Definition, Field: "platforms",
 			Reason: fmt.Sprintf("%s is not among them, which this machine is: its kubeadm is run to see which images it wants", native)}
 	}
-	if field, reason := def.unpinned(); o.Locked && field != "" {
-		return nil, &FieldError{File: o.Definition, Field: field, Reason: reason}
+	done, err := b.open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	if b.lock, err = loadLock(b.o.LockFile); err != nil {
+		return nil, err
+	}
+	if o.Locked {
+		if err := b.unpinned(); err != nil {
+			return nil, err
+		}
 	}
 	if b.created, err = sourceDate(def.SourceDateEpoch); err != nil {
 		return nil, err
 	}
-	if b.cache, err = openCache(o.CacheDir); err != nil {
-		return nil, err
-	}
-	if b.scratch, err = os.MkdirTemp(b.cache.dir, "scratch-"); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(b.scratch)) }()
 	// A relative output is meant relative to where the user is, and must be writable before minutes are spent.
 	if b.o.Output, err = filepath.Abs(o.Output); err != nil {
 		return nil, err
@@ -153,10 +156,7 @@ func Build(ctx context.Context, o Options) (_ *Result, err error) {
 		return nil, fmt.Errorf("output %s: its directory does not exist", b.o.Output)
 	}
 
-	var targets []*target
-	for _, platform := range def.Platforms {
-		targets = append(targets, &target{build: b, platform: platform, native: platform == native, programs: map[string]program{}})
-	}
+	targets := b.targets()
 	if def.releases() {
 		if err := b.takeAll(ctx, targets); err != nil {
 			return nil, err
@@ -192,6 +192,37 @@ func Build(ctx context.Context, o Options) (_ *Result, err error) {
 	}
 	return r, nil
 }
+
+// open fills in what options leave out, and opens the cache. Call done at the end.
+func (b *build) open() (done func() error, err error) {
+	if b.o.Parallel <= 0 {
+		b.o.Parallel = min(2, runtime.NumCPU())
+	}
+	if b.o.LockFile == "" {
+		b.o.LockFile = LockFile(b.o.Definition)
+	}
+	if b.cache, err = openCache(b.o.CacheDir); err != nil {
+		return nil, err
+	}
+	if b.scratch, err = os.MkdirTemp(b.cache.dir, "scratch-"); err != nil {
+		return nil, err
+	}
+	return func() error { return os.RemoveAll(b.scratch) }, nil
+}
+
+// targets are the platforms to build for.
+func (b *build) targets() []*target {
+	var targets []*target
+	for _, platform := range b.def.Platforms {
+		targets = append(targets, &target{
+			build: b, platform: platform, native: platform == nativePlatform(), programs: map[string]program{}, checksums: map[*Download]digest.Digest{},
+		})
+	}
+	return targets
+}
+
+// nativePlatform is that of this machine.
+func nativePlatform() string { return runtime.GOOS + "/" + runtime.GOARCH }
 
 func (b *build) tell(e Event) {
 	if b.o.Progress != nil {

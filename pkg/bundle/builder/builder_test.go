@@ -226,6 +226,41 @@ func TestEachPlatformHasItsOwnDebianPackages(t *testing.T) {
 	}
 }
 
+// apt-get here has another version than the pinned one.
+func TestALockedBuildTakesNoSuccessorOfADebianPackage(t *testing.T) {
+	bin := t.TempDir()
+	newer := strings.Repeat("2", 64)
+	script := "#!/bin/sh\nfor last; do :; done\ncase $last in update) exit 0;; *=*) exit 100;; esac\n" +
+		"echo \"'http://debian.test/$last.deb' ${last}_2.0_arm64.deb 10 SHA256:" + newer + "\"\n"
+	if err := os.WriteFile(filepath.Join(bin, "apt-get"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	other, _ := foreign()
+	for _, locked := range []bool{true, false} {
+		opened, err := openCache(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		warned := false
+		there := &target{platform: other, build: &build{def: &Definition{}, cache: opened, o: Options{Locked: locked, Progress: func(e Event) {
+			warned = warned || e.State == StateWarning
+		}}}}
+		pinned := &DebianPackage{Name: "haproxy", Version: "1.0", Digest: digest.Digest("sha256:" + strings.Repeat("1", 64))}
+		err = there.settleDebian(t.Context(), []*DebianPackage{pinned})
+		if locked {
+			gone, ok := errors.AsType[*PackageGoneError](err)
+			if !ok || gone.Offered != "2.0" || !strings.Contains(err.Error(), "--update-debian") || pinned.Version != "1.0" {
+				t.Errorf("locked: got %v and %+v", err, pinned)
+			}
+			continue
+		}
+		if err != nil || pinned.Version != "2.0" || !warned {
+			t.Errorf("not locked: got %v and %+v, warned: %v", err, pinned, warned)
+		}
+	}
+}
+
 func TestPackagesOfAnotherPlatformNeedNothingOfTheMachine(t *testing.T) {
 	c := cache{dir: t.TempDir()}
 	if own := aptFor(runtime.GOOS+"/"+runtime.GOARCH, c); len(own.options) != 0 || own.lists != "" {

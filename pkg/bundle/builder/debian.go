@@ -41,7 +41,7 @@ type PackageGoneError struct {
 }
 
 func (e *PackageGoneError) Error() string {
-	return fmt.Sprintf("Debian package %s %s is pinned, but the machine's package sources offer %s; refresh the pins with `bundle build --update-debian`, or build without --locked",
+	return fmt.Sprintf("Debian package %s %s is pinned, but the machine's package sources offer %s; pin the newest ones with `kubewright bundle build -f DEFINITION --update-debian`, look at what changed, and build again (or take the newest unseen, with --locked=false)",
 		e.Package.Name, e.Package.Version, e.Offered)
 }
 

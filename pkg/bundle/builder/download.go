@@ -155,20 +155,5 @@ func (l *Layer) empty() bool {
 	return len(l.Programs)+len(l.Debian)+len(l.Links)+len(l.Texts)+len(l.Directories) == 0
 }
 
-// unpinned is the first download or image that can be another one tomorrow, as a field and why, or "".
-func (d *Definition) unpinned() (field, reason string) {
-	for i := range d.Downloads {
-		if len(d.Downloads[i].Digests) == 0 {
-			return fmt.Sprintf("downloads[%d].digests", i), "with --locked every download must be pinned, and this one is known by a file of checksums only"
-		}
-	}
-	for i := range d.Images {
-		if p := d.Images[i].Pull; p != nil && p.Digest == "" {
-			return fmt.Sprintf("images[%d].pull.digest", i), "with --locked every image must be pinned, and " + d.Images[i].Name + " is known by its tag only"
-		}
-	}
-	return "", ""
-}
-
 // item is how a download is called in progress and errors.
 func (d *Download) item(platform string) string { return path.Base(d.expand(d.URL, platform)) }

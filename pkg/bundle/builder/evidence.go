@@ -98,5 +98,12 @@ func (b *build) inputs() (map[string]digest.Digest, error) {
 		}
 		out[filepath.ToSlash(name)] = d
 	}
+	if len(b.lock.Downloads)+len(b.lock.Images) > 0 {
+		d, _, err := hashFile(b.o.LockFile)
+		if err != nil {
+			return nil, fmt.Errorf("provenance: %w", err)
+		}
+		out[filepath.Base(b.o.LockFile)] = d
+	}
 	return out, nil
 }

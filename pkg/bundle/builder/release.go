@@ -80,7 +80,7 @@ func (b *build) takeAll(ctx context.Context, targets []*target) error {
 		}
 		group.Go(func() error {
 			item := b.item(spec.Name)
-			image, err := store.Image(ctx, upstream.ImageRequest{Name: spec.Name, Digest: spec.Pull.Digest, Platforms: b.def.Platforms}, item.tell)
+			image, err := store.Image(ctx, b.request(spec), item.tell)
 			if err != nil {
 				return err
 			}
@@ -103,6 +103,7 @@ func (b *build) takeAll(ctx context.Context, targets []*target) error {
 				defer mu.Unlock()
 				t.taken = append(t.taken, files...)
 				t.sources = append(t.sources, source)
+				t.checksums[d] = digest.Digest(source.Checksum)
 				return nil
 			})
 		}
@@ -125,8 +126,8 @@ func inOneOrder(sources []bundle.Component) {
 func (t *target) take(ctx context.Context, store *upstream.Store, d *Download) ([]taken, bundle.Component, error) {
 	url := d.expand(d.URL, t.platform)
 	item := t.item(d.item(t.platform))
-	want := d.Digests[t.platform]
-	if d.Checksum != "" {
+	want := t.pinnedDownload(d, t.platform)
+	if want == "" {
 		var err error
 		if want, err = t.known(ctx, store, d); err != nil {
 			return nil, bundle.Component{}, err

@@ -561,6 +561,57 @@ func TestWhatIsPinnedIsNotAskedForTwice(t *testing.T) {
 	}
 }
 
+// What a lock pins is taken and nothing else, whatever is published meanwhile.
+func TestALockPinsWhatIsPublishedWhenItIsMade(t *testing.T) {
+	w := newWorld(t)
+	cache, definition := t.TempDir(), w.definition()
+	locked := func() (*Result, error) {
+		o := w.options(definition, cache)
+		o.Locked = true
+		return Build(t.Context(), o)
+	}
+	if _, err := locked(); err == nil || !strings.Contains(err.Error(), "kubewright bundle lock -f "+definition) {
+		t.Fatalf("without a lock: got %v, want the command that makes one", err)
+	}
+	file, err := MakeLock(t.Context(), w.options(definition, cache))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := strings.TrimSuffix(definition, ".yaml") + ".lock.yaml"; file != want {
+		t.Errorf("the lock is %s, want %s", file, want)
+	}
+	first, err := locked()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kubeadm := "dl.k8s.io/v1.36.3/bin/" + runtime.GOOS + "/" + runtime.GOARCH + "/kubeadm"
+	other := []byte("#!/bin/sh\nexit 1\n")
+	w.put(kubeadm, other)
+	w.put(kubeadm+".sha256", []byte(sumOf(other)))
+	again, err := locked()
+	if err != nil || again.Digest != first.Digest {
+		t.Errorf("after another kubeadm was published: got %+v, %v, want %s", again, err, first.Digest)
+	}
+	cache = t.TempDir()
+	if _, err := locked(); err == nil || !strings.Contains(err.Error(), "it is another file") {
+		t.Errorf("with an empty cache: got %v, want that it is another file", err)
+	}
+	for name, c := range map[string]struct{ from, to, says string }{
+		"a download is missing":   {kubeadm, "dl.k8s.io/other", "downloads[0].digests"},
+		"an image is missing":     {"pause:3.10.2", "pause:3.10.1", "images[0].pull.digest"},
+		"a digest that is none":   {"digest: \"sha256:", "digest: \"sha", "downloads[0].digest"},
+		"a field that it has not": {"{url:", "{URI:", "unknown field"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := w.options(definition, cache)
+			o.Locked, o.LockFile = true, w.replaced(file, c.from, c.to)
+			if _, err := Build(t.Context(), o); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want %s", err, c.says)
+			}
+		})
+	}
+}
+
 // replaced copies a definition with replacements.
 func (w *world) replaced(file string, replace ...string) string {
 	w.t.Helper()

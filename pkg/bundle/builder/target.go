@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/kubewright/kubewright/pkg/bundle"
 )
 
@@ -28,6 +30,8 @@ type target struct {
 	pinned []string
 	// programs by name, filled by compile.
 	programs map[string]program
+	// checksums are those of downloads, filled by takeAll.
+	checksums map[*Download]digest.Digest
 	// taken are files out of downloads.
 	taken []taken
 	// sources is the bill of materials.

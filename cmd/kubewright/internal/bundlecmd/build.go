@@ -23,6 +23,9 @@ func newBuild() *cobra.Command {
 of others that it names, and write one file. What was built or fetched before is taken from the cache; a download that
 was interrupted goes on. Building twice gives the same digest.
 
+Only what is pinned by digest is taken: Debian packages by the files that the definition names (--update-debian pins the newest ones), downloads and
+images by the definition or by its lock, which "kubewright bundle lock" makes. With --locked=false the build takes whatever is published at the moment.
+
 To compile, the go command is needed, and on Debian gcc, libc6-dev, apt-get and dpkg-deb; to fetch, kubewright-fetch.`,
 		Example: `  kubewright bundle build -f artifacts/kubernetes-1.36.yaml -o k8s-1.36.bundle     # all from source
   kubewright bundle build -f artifacts/release-1.36.yaml -o k8s-1.36.bundle \
@@ -64,7 +67,8 @@ To compile, the go command is needed, and on Debian gcc, libc6-dev, apt-get and 
 	f.StringVar(&o.CacheDir, "cache-dir", "", "where compiled programs are kept (default: kubewright/build in the user's cache directory)")
 	f.IntVar(&o.Parallel, "parallel", 0, "how many components to compile at a time (default: 1 or 2, by CPUs)")
 	f.IntVar(&o.Downloads, "downloads", 0, "how many fetches may run at a time (default: 6)")
-	f.BoolVar(&o.Locked, "locked", false, "fail when a pinned Debian package is gone, instead of taking its successor, and when a download or image is not pinned by digest")
+	f.BoolVar(&o.Locked, "locked", true, "fail when a pinned Debian package is gone, instead of taking its successor, and when a download or image is not pinned by digest")
+	f.StringVar(&o.LockFile, "lock-file", "", "file in which bundle lock has pinned downloads and images (default: beside the definition, with .lock.yaml at the end)")
 	f.BoolVar(&updateDebian, "update-debian", false, "pin the newest Debian packages this machine's sources offer, and build nothing")
 	from.flags(cmd)
 	required(cmd, "file")

@@ -18,7 +18,7 @@ func New() *cobra.Command {
 		Long: `A bundle is one file with everything a Kubernetes version needs: binaries, images, manifests and the host
 helper, each a sha256 blob, and one digest over all of them.`,
 	}
-	cmd.AddCommand(newBuild(), newVerify(verified.ForUser()), newInspect(), newMerge(), newDiff(), newApply(),
+	cmd.AddCommand(newBuild(), newLock(), newVerify(verified.ForUser()), newInspect(), newMerge(), newDiff(), newApply(),
 		newCopy(), newSplit(), newJoin(), newKeygen(), newSign(), newPush(), newServe(verified.ForUser()))
 	return cmd
 }

@@ -128,6 +128,20 @@ func TestBuildAsksForWhatItNeeds(t *testing.T) {
 	}
 }
 
+// Nothing is fetched: the program that would fetch does nothing at all.
+func TestABuildOfReleasesWithoutALockSaysHowToMakeOne(t *testing.T) {
+	definition := "../../../../artifacts/release-1.36.yaml"
+	lock := filepath.Join(t.TempDir(), "lock.yaml")
+	_, err := call(t, "build", "-f", definition, "-o", filepath.Join(t.TempDir(), "x"), "--lock-file", lock, "--fetch-program", "/bin/true")
+	if err == nil || !strings.Contains(err.Error(), "kubewright bundle lock -f "+definition) {
+		t.Errorf("got %v, want the command that pins", err)
+	}
+	_, err = call(t, "build", "-f", definition, "-o", filepath.Join(t.TempDir(), "x"), "--lock-file", lock, "--fetch-program", "/bin/true", "--cache-dir", t.TempDir(), "--locked=false")
+	if err == nil || strings.Contains(err.Error(), "bundle lock") {
+		t.Errorf("without pins: got %v, want that nothing could be fetched", err)
+	}
+}
+
 func TestSizesAreWrittenForPeople(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 5 << 20: "5.0 MiB", 3 << 30: "3.0 GiB"} {
 		if got := size(n); got != want {
