@@ -45,6 +45,8 @@ type world struct {
 	state     string
 	manifest  string
 	options   controllers.Options
+	// neighbours are other namespaces that the controllers work in.
+	neighbours []*world
 }
 
 // newWorld makes a namespace, a bundle and its OfflineManifest. Controllers begin with start.
@@ -53,13 +55,28 @@ func newWorld(t *testing.T) *world {
 	w := &world{WithT: gomega.NewWithT(t), t: t, roots: t.TempDir(), state: t.TempDir()}
 	w.SetDefaultEventuallyTimeout(patience)
 	w.SetDefaultEventuallyPollingInterval(glance)
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
-	w.Expect(env.Client.Create(t.Context(), namespace)).To(gomega.Succeed())
-	w.namespace = namespace.Name
-	w.manifest = namespace.Name
+	w.createNamespace()
+	w.manifest = w.namespace
 	t.Cleanup(w.dropManifest)
-	w.create(&corev1.Secret{ObjectMeta: w.meta("ssh"), Type: v1alpha1.CredentialsMark, Data: map[string][]byte{v1alpha1.SSHPasswordKey: []byte("secret")}})
 	return w
+}
+
+// neighbour is another namespace with the same controllers at work, whose Clusters take the same OfflineManifest.
+func (w *world) neighbour() *world {
+	w.t.Helper()
+	n := &world{WithT: w.WithT, t: w.t, manifest: w.manifest}
+	n.createNamespace()
+	w.neighbours = append(w.neighbours, n)
+	return n
+}
+
+// createNamespace makes the namespace, with credentials of hosts.
+func (w *world) createNamespace() {
+	w.t.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
+	w.Expect(env.Client.Create(w.t.Context(), namespace)).To(gomega.Succeed())
+	w.namespace = namespace.Name
+	w.create(&corev1.Secret{ObjectMeta: w.meta("ssh"), Type: v1alpha1.CredentialsMark, Data: map[string][]byte{v1alpha1.SSHPasswordKey: []byte("secret")}})
 }
 
 func (w *world) meta(name string) metav1.ObjectMeta {
@@ -92,11 +109,15 @@ func (w *world) dropManifest() {
 func (w *world) start(runner provision.Runner) (stop func()) {
 	w.t.Helper()
 	skip := true
+	namespaces := map[string]cache.Config{w.namespace: {}}
+	for _, n := range w.neighbours {
+		namespaces[n.namespace] = cache.Config{}
+	}
 	mgr, err := ctrl.NewManager(env.Config, ctrl.Options{
 		Scheme:     env.Scheme,
 		Metrics:    server.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: &skip},
-		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{w.namespace: {}}},
+		Cache:      cache.Options{DefaultNamespaces: namespaces},
 	})
 	w.Expect(err).NotTo(gomega.HaveOccurred())
 	options := w.options

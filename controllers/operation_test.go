@@ -125,12 +125,24 @@ func TestTheLimitOnOperationsHolds(t *testing.T) {
 	})
 	w.start(runner)
 	a := w.createCluster("a", nil, "cp1")
-	b := w.createCluster("b", nil, "cp2")
 	<-began
-	w.Consistently(began, time.Second, glance).ShouldNot(gomega.Receive())
+	b := w.createCluster("b", nil, "cp2")
+	place := func(name string) func() string {
+		return func() string { return says(w.operation(name)) }
+	}
+	w.reaches("b-install-g1-1", v1alpha1.OperationPending)
+	c := w.createCluster("c", nil, "cp3")
+	w.reaches("c-install-g1-1", v1alpha1.OperationPending)
+	w.Eventually(place("b-install-g1-1")).Should(gomega.Equal("waiting at place 1 of the queue: 1 operations are carried out at a time, and namespaces take turns"))
+	w.Eventually(place("c-install-g1-1")).Should(gomega.ContainSubstring("at place 2 of the queue"))
+	w.Expect(runner.calls()).To(gomega.HaveLen(1))
+	hold <- struct{}{}
+	w.Expect((<-began).Cluster.Name).To(gomega.Equal("b"))
+	w.Eventually(place("c-install-g1-1")).Should(gomega.ContainSubstring("at place 1 of the queue"))
 	close(hold)
 	w.ready(a)
 	w.ready(b)
+	w.ready(c)
 	w.Expect(runner.mostAtOnce()).To(gomega.Equal(1))
 }
 

@@ -22,8 +22,10 @@ import (
 )
 
 const (
-	// defaultConcurrentOperations is how many operations run at a time unless told otherwise.
-	defaultConcurrentOperations = 10
+	// DefaultConcurrentOperations is how many operations that may change something run at a time unless told otherwise.
+	DefaultConcurrentOperations = 10
+	// DefaultConcurrentComparisons is how many Checks and plans run at a time, beside those operations, unless told otherwise.
+	DefaultConcurrentComparisons = 5
 	// defaultProgressInterval is how often the status of something under way is written at most.
 	defaultProgressInterval = time.Second
 	// defaultHealthInterval is how often a cluster at rest is looked at unless told otherwise.
@@ -42,8 +44,10 @@ type Options struct {
 	Sources offlinemanifest.Sources
 	// Addresses that hosts and API servers may have; the zero value refuses this very machine, the link, and metadata of clouds.
 	Addresses addresses.Policy
-	// MaxConcurrentOperations over all clusters; 10 when zero.
+	// MaxConcurrentOperations over all clusters that may change something; 10 when zero.
 	MaxConcurrentOperations int
+	// MaxConcurrentComparisons over all clusters: Checks, and what only makes a plan; 5 when zero.
+	MaxConcurrentComparisons int
 	// ProgressInterval is how often the status of an operation under way is written at most; 1 s when zero.
 	ProgressInterval time.Duration
 	// HealthInterval is how often a cluster at rest is looked at; 30 s when zero.
@@ -76,7 +80,10 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		return fmt.Errorf("set up controllers: %w", err)
 	}
 	if options.MaxConcurrentOperations == 0 {
-		options.MaxConcurrentOperations = defaultConcurrentOperations
+		options.MaxConcurrentOperations = DefaultConcurrentOperations
+	}
+	if options.MaxConcurrentComparisons == 0 {
+		options.MaxConcurrentComparisons = DefaultConcurrentComparisons
 	}
 	if options.ProgressInterval == 0 {
 		options.ProgressInterval = defaultProgressInterval
@@ -112,7 +119,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 		{"Host", &host.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader()}},
 		{"ClusterOperation", &operation.Reconciler{
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Runner: options.Runner, Bundles: options.Bundles, Addresses: options.Addresses,
-			MaxConcurrent: options.MaxConcurrentOperations, ProgressInterval: options.ProgressInterval,
+			MaxConcurrent: options.MaxConcurrentOperations, MaxComparisons: options.MaxConcurrentComparisons, ProgressInterval: options.ProgressInterval,
 			Events: mgr.GetEventRecorder("kubewright-operation"), Now: options.Now,
 		}},
 		{"Cluster", &cluster.Reconciler{

@@ -37,10 +37,11 @@ func begin(ctx context.Context, s *scope) (phase.Next, error) {
 		}
 		return phase.Stop(), err
 	}
-	slot, ok := s.executor.reserve(key)
-	if !ok {
+	s.asked = true
+	slot, waitsFor := s.executor.reserve(claimOf(s.operation), looksOnly(s.operation, s.cluster))
+	if slot == nil {
 		lease.Release()
-		s.standing = phase.Working(ReasonQueued, "waiting for other operations to end")
+		s.standing = phase.Working(ReasonQueued, waitsFor)
 		return phase.Stop(), nil
 	}
 	s.operation.Status.Bundle = &v1alpha1.UsedBundle{OfflineManifest: manifest, Digest: lease.Bundle.Digest().String()}

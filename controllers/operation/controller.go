@@ -50,8 +50,8 @@ type Reconciler struct {
 	Bundles Bundles
 	// Addresses that hosts may have.
 	Addresses addresses.Policy
-	// MaxConcurrent operations, over all clusters.
-	MaxConcurrent int
+	// MaxConcurrent attempts that may change something, and MaxComparisons that change nothing, over all clusters.
+	MaxConcurrent, MaxComparisons int
 	// ProgressInterval is how often a status under way is written at most.
 	ProgressInterval time.Duration
 	// Events tells people of begin and end.
@@ -72,6 +72,8 @@ type scope struct {
 	// written runs once the status has been written: an attempt begins, and an end is announced, when it is recorded. unwritten
 	// runs instead when it could not be.
 	written, unwritten []func()
+	// asked is set when the operation asked for a slot.
+	asked bool
 	// gone is set when the finalizer was dropped: there is nothing left to write to.
 	gone bool
 }
@@ -79,6 +81,12 @@ type scope struct {
 // Reconcile looks at one ClusterOperation.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (result ctrl.Result, err error) {
 	operation := &v1alpha1.ClusterOperation{}
+	s := &scope{Reconciler: r, operation: operation}
+	defer func() {
+		if !s.asked {
+			r.executor.withdraw(request.NamespacedName) // something else is in the way now, and a slot may be offered to it
+		}
+	}()
 	if err := r.Client.Get(ctx, request.NamespacedName, operation); err != nil {
 		if client.IgnoreNotFound(err) == nil {
 			r.executor.cancel(request.NamespacedName) // its finalizer was taken away by force
@@ -89,7 +97,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 		return phase.Settle(result, err)
 	}
 	patcher := capi.NewPatcher(operation, r.Client)
-	s := &scope{Reconciler: r, operation: operation}
 	phases := []phase.Phase[*scope]{skipEnded, followExecution, cancelWaiting, findCluster, awaitApproval, waitForTurn, begin}
 	if !operation.DeletionTimestamp.IsZero() {
 		phases = []phase.Phase[*scope]{stopExecution}

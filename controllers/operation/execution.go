@@ -3,6 +3,7 @@ package operation
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/pkg/engine"
@@ -17,13 +18,18 @@ type execution struct {
 	planning bool
 	// readOnly is set when the attempt changes nothing, so that any point is a safe one to stop at.
 	readOnly bool
-	cancel   context.CancelFunc
+	cancel   context.CancelCauseFunc
 	recorder *engine.Recorder
+	now      func() time.Time
+	// patience is how long it may come no further.
+	patience time.Duration
 
 	mu      sync.Mutex
 	stop    chan struct{}
 	stopped bool
 	news    bool
+	// advanced is when it last came further.
+	advanced time.Time
 	// initialized is set when a step has shown that the cluster has a control plane now.
 	initialized bool
 	done        bool
@@ -35,7 +41,7 @@ type execution struct {
 	initializedWritten bool
 }
 
-func newExecution(request provision.Request, cancel context.CancelFunc) *execution {
+func newExecution(request provision.Request, cancel context.CancelCauseFunc, now func() time.Time) *execution {
 	plans := request.Operation.Spec.Mode == v1alpha1.PlanMode
 	return &execution{
 		attempt:  int32(request.Attempt),
@@ -44,6 +50,9 @@ func newExecution(request provision.Request, cancel context.CancelFunc) *executi
 		readOnly: plans || request.Operation.Spec.Type == v1alpha1.CheckOperation,
 		cancel:   cancel,
 		recorder: engine.NewRecorder(engine.Graph{}),
+		now:      now,
+		patience: patience(&request.Cluster),
+		advanced: now(),
 		stop:     make(chan struct{}),
 		written:  map[string]v1alpha1.HostStep{},
 	}
@@ -59,7 +68,7 @@ func (x *execution) askToStop() {
 	x.stopped = true
 	close(x.stop)
 	if x.readOnly {
-		x.cancel()
+		x.cancel(nil)
 	}
 }
 
@@ -76,6 +85,9 @@ func (x *execution) Emit(e engine.Event) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.news = true
+	if e.Advances {
+		x.advanced = x.now()
+	}
 	x.initialized = x.initialized || !x.readOnly && provision.ShowsInitialized(e.Step, e.State)
 }
 

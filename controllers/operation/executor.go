@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewright/kubewright/controllers/internal/wake"
+	"github.com/kubewright/kubewright/controllers/operation/internal/slots"
 	"github.com/kubewright/kubewright/pkg/provision"
 )
 
@@ -18,23 +19,23 @@ type executor struct {
 	runner   provision.Runner
 	reporter *reporter
 	waker    *wake.Waker
-	limit    int
 	interval time.Duration
+	now      func() time.Time
 
 	life context.Context //nolint:containedctx // it bounds goroutines that outlive every call
 	end  context.CancelFunc
 	wg   sync.WaitGroup
 
-	mu      sync.Mutex
-	busy    int
-	known   map[client.ObjectKey]*execution
-	waiting map[client.ObjectKey]bool
+	mu    sync.Mutex
+	known map[client.ObjectKey]*execution
+	// changes and looks have the slots of attempts that may change something and of those that do not.
+	changes, looks *slots.Pool
 }
 
-func newExecutor(runner provision.Runner, reporter *reporter, waker *wake.Waker, limit int, interval time.Duration) *executor {
+func newExecutor(r *Reconciler, waker *wake.Waker) *executor {
 	e := &executor{
-		runner: runner, reporter: reporter, waker: waker, limit: limit, interval: interval,
-		known: map[client.ObjectKey]*execution{}, waiting: map[client.ObjectKey]bool{},
+		runner: r.Runner, reporter: newReporter(r.Client, r.Live), waker: waker, interval: r.ProgressInterval, now: r.Now,
+		known: map[client.ObjectKey]*execution{}, changes: slots.New(r.MaxConcurrent), looks: slots.New(r.MaxComparisons),
 	}
 	e.life, e.end = context.WithCancel(context.Background())
 	return e
@@ -49,43 +50,11 @@ func (e *executor) Start(ctx context.Context) error {
 	return nil
 }
 
-// slot is the right to carry one operation out.
-type slot struct {
-	executor *executor
-	key      client.ObjectKey
-	once     sync.Once
-}
-
-// reserve takes a slot; false when none is free. The operation is then looked at again when one is.
-func (e *executor) reserve(key client.ObjectKey) (*slot, bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.busy >= e.limit {
-		e.waiting[key] = true
-		return nil, false
-	}
-	e.busy++
-	delete(e.waiting, key)
-	return &slot{executor: e, key: key}, true
-}
-
-// giveBack frees the slot; again does nothing.
-func (s *slot) giveBack() {
-	s.once.Do(func() {
-		s.executor.mu.Lock()
-		defer s.executor.mu.Unlock()
-		s.executor.busy--
-		for key := range s.executor.waiting {
-			s.executor.waker.Wake(key)
-		}
-	})
-}
-
 // start carries the request out and returns at once. With stop it is only brought to a safe point. release is called when the bundle
 // is not needed any more.
 func (e *executor) start(s *slot, request provision.Request, stop bool, release func()) {
-	ctx, cancel := context.WithCancel(e.life)
-	x := newExecution(request, cancel)
+	ctx, cancel := context.WithCancelCause(e.life)
+	x := newExecution(request, cancel, e.now)
 	if stop {
 		x.askToStop()
 	}
@@ -94,7 +63,7 @@ func (e *executor) start(s *slot, request provision.Request, stop bool, release 
 	e.known[s.key] = x
 	e.mu.Unlock()
 	e.wg.Go(func() {
-		defer cancel()
+		defer cancel(nil)
 		defer s.giveBack()
 		outcome, err := e.carryOut(ctx, s.key, request, x)
 		release()
@@ -105,6 +74,7 @@ func (e *executor) start(s *slot, request provision.Request, stop bool, release 
 		if e.life.Err() != nil {
 			return
 		}
+		s.giveBack() // before it is known to have ended: the next attempt at it may ask for a slot then
 		x.finish(outcome, errors.Join(err, unwritten))
 		e.waker.Wake(s.key)
 	})
@@ -122,6 +92,7 @@ func (e *executor) carryOut(ctx context.Context, key client.ObjectKey, request p
 			case <-done:
 				return
 			case <-ticker.C:
+				x.giveUpIfStuck(e.now())
 				if x.takeNews() {
 					e.waker.Wake(key)
 					e.tell(ctx, request, x)
@@ -132,6 +103,9 @@ func (e *executor) carryOut(ctx context.Context, key client.ObjectKey, request p
 	outcome, err := e.runner.Run(ctx, request)
 	close(done)
 	telling.Wait()
+	if stuck, ok := errors.AsType[*stuckError](context.Cause(ctx)); ok && err != nil {
+		err = stuck // what was cut off says nothing else
+	}
 	e.tell(e.life, request, x) //nolint:contextcheck // it is written also when the operation was cancelled
 	return outcome, err
 }
@@ -157,7 +131,6 @@ func (e *executor) find(key client.ObjectKey) *execution {
 func (e *executor) stop(key client.ObjectKey) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.waiting, key)
 	if x := e.known[key]; x != nil {
 		x.askToStop()
 	}
@@ -167,9 +140,8 @@ func (e *executor) stop(key client.ObjectKey) {
 func (e *executor) cancel(key client.ObjectKey) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.waiting, key)
 	if x := e.known[key]; x != nil {
-		x.cancel()
+		x.cancel(nil)
 	}
 }
 
@@ -177,7 +149,6 @@ func (e *executor) cancel(key client.ObjectKey) {
 func (e *executor) forget(key client.ObjectKey) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.waiting, key)
 	if x := e.known[key]; x != nil && x.finished() {
 		delete(e.known, key)
 	}

@@ -28,7 +28,7 @@ func TestNodesThatTakeNoPodsAreNamedHoweverAnAttemptEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := gomega.NewWithT(t)
 			s := &scope{Reconciler: &Reconciler{Now: time.Now}, operation: &v1alpha1.ClusterOperation{}}
-			x := newExecution(provision.Request{Attempt: 1}, func() {})
+			x := newExecution(provision.Request{Attempt: 1}, func(error) {}, time.Now)
 			x.finish(&provision.Outcome{Cordoned: []string{"n4"}}, test.err)
 			s.conclude(x)
 			s.standing.Put(s.operation)

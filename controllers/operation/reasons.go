@@ -48,6 +48,8 @@ const (
 	ReasonAuthoritiesMissing = "AuthoritiesMissing"
 	// ReasonBackupKeyBroken is given when the Secret that snapshots are encrypted for cannot be used.
 	ReasonBackupKeyBroken = "BackupKeyBroken"
+	// ReasonNoProgress is given when the operation came no further for so long that it was ended.
+	ReasonNoProgress = "NoProgress"
 	// ReasonCancelling is given while an operation that was cancelled or deleted goes on to a safe point.
 	ReasonCancelling = "Cancelling"
 )
@@ -134,6 +136,9 @@ func advice(reason string) string {
 func failureReason(err error) string {
 	if refused, ok := errors.AsType[*plan.RefusedError](err); ok {
 		return string(refused.Reason)
+	}
+	if _, ok := errors.AsType[*stuckError](err); ok {
+		return ReasonNoProgress
 	}
 	return ReasonFailed
 }

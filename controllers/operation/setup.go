@@ -21,7 +21,7 @@ import (
 // Setup registers the controller and its executor. The indexes of package index must be installed.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 	waker := wake.New()
-	r.executor = newExecutor(r.Runner, newReporter(r.Client, r.Live), waker, r.MaxConcurrent, r.ProgressInterval)
+	r.executor = newExecutor(r, waker)
 	if err := mgr.Add(r.executor); err != nil {
 		return fmt.Errorf("add the executor of operations: %w", err)
 	}

@@ -96,6 +96,9 @@ type Event struct {
 	At time.Time
 	// Took is the time since the step began on this host; set on final states.
 	Took time.Duration
+	// Advances says that the run came further with this: the step began on the host, said something about how it goes, was applied, or
+	// ended. What is said while something is tried again, that had come no further before, is no advance.
+	Advances bool
 }
 
 // Sink receives the events of a run.

@@ -413,6 +413,7 @@ func (r *run) emitFinal(p *pair) {
 	o := &p.outcome
 	e.Reason, e.Message, e.Why, e.Took = o.Reason, head(o.Message, maxMessage), o.Why, o.Took
 	e.ExitCode, e.Output = p.detail.ExitCode, tail(p.detail.Output, maxOutput)
+	e.Advances = true
 	r.events.put(e, false)
 }
 

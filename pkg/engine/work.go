@@ -36,6 +36,7 @@ type work struct {
 
 	applied bool     // an Apply of this run succeeded or may have changed something
 	shown   []string // the reasons last reported as progress
+	fresh   bool     // this is the first try, or the first since one that came further
 }
 
 // do leaves a final outcome in the pair.
@@ -45,6 +46,7 @@ func (w *work) do(ctx context.Context) {
 	o.StartedAt = clock.Now()
 	defer func() { o.Took = clock.Now().Sub(o.StartedAt) }()
 	policy := w.step.Retry.filled()
+	w.fresh = true
 	// counted is how many tries there were since one came further than those before it.
 	for counted := 1; ; counted++ {
 		o.Tries++
@@ -59,7 +61,7 @@ func (w *work) do(ctx context.Context) {
 			kind = KindRetryable
 		}
 		d := detailOf(err)
-		if _, ok := errors.AsType[*advancedError](err); ok {
+		if _, w.fresh = errors.AsType[*advancedError](err); w.fresh {
 			counted = 1
 		}
 		// Who asked for a stop wants no further try; what the last one came to is known.
@@ -268,6 +270,9 @@ func (w *work) guardAndApply(ctx context.Context, v Verdict) error {
 	if w.run.opts.AfterApply != nil {
 		w.run.opts.AfterApply(w.step.ID, w.host)
 	}
+	if w.fresh {
+		w.say(StateRunning, "", "", Detail{}) // that it was applied is news to whoever waits for some
+	}
 	return nil
 }
 
@@ -365,7 +370,7 @@ func (w *work) show(why []string) {
 	}
 	w.shown = slices.Clone(why)
 	e := w.run.event(w.pair)
-	e.Why = w.shown
+	e.Why, e.Advances = w.shown, w.fresh
 	w.run.events.put(e, true)
 }
 
@@ -373,6 +378,8 @@ func (w *work) show(why []string) {
 // still report, and nothing may run on after a final state.
 func (w *work) reporter() (report func(message string), stop func()) {
 	e := w.run.event(w.pair)
+	// What moves content says how much is there, which is news in any try.
+	e.Advances = w.fresh || w.step.Stall > 0
 	var mu sync.Mutex
 	over := false
 	report = func(message string) {
@@ -395,6 +402,7 @@ func (w *work) say(state State, reason, message string, d Detail) {
 	w.pair.outcome.State = state
 	e := w.run.event(w.pair)
 	e.Reason, e.Message = reason, head(message, maxMessage)
+	e.Advances = w.fresh && state == StateRunning
 	e.ExitCode, e.Output = d.ExitCode, tail(d.Output, maxOutput)
 	w.run.events.put(e, false)
 }

@@ -31,7 +31,7 @@ func (x *execution) bind(ctx context.Context, graph *plan.Graph, rehearse bool) 
 		sessions: x.sessions,
 		owner:    x.owner(),
 		sources:  x.content.sources(),
-		stall:    x.stall(),
+		stall:    stall(&x.request.Cluster.Spec.Rollout),
 		sign:     x.sign,
 		known:    map[string]map[string][]hostapi.Verdict{},
 		first:    map[string]map[string][]hostapi.Verdict{},
@@ -132,8 +132,7 @@ func (x *execution) bindAction(action plan.Action, hosts *hostSteps) engine.Step
 			func(ctx context.Context, host string, report func(string)) error {
 				return k.applyDrain(ctx, a, host, x.request.Operation.Name, report)
 			})
-		// Long enough for the policy's own time to run out first, twice when force follows.
-		step.Timeout = 2*drainTimeout(a.Policy) + drainSlack
+		step.Timeout = drainLimit(a.Policy)
 		return step
 	case plan.Return:
 		return act(hosts.watchingKubelet(func(ctx context.Context, host string, since time.Time) (engine.Verdict, error) {

@@ -353,3 +353,6 @@ func (k *kube) stillCordoned(ctx context.Context) []string {
 const defaultDrainTimeout = 5 * time.Minute
 
 func drainTimeout(policy v1alpha1.Drain) time.Duration { return policy.Timeout.Or(defaultDrainTimeout) }
+
+// drainLimit is long enough for the policy's own time to run out first, twice when force follows.
+func drainLimit(policy v1alpha1.Drain) time.Duration { return 2*drainTimeout(policy) + drainSlack }

@@ -25,7 +25,7 @@ import (
 func (x *execution) connectStep(names []string, outcome *Outcome) engine.Step {
 	var mu sync.Mutex
 	return engine.Step{
-		ID: plan.StepConnect, Title: "Connect and read facts", Hosts: names, Timeout: 2 * time.Minute, Stall: x.stall(),
+		ID: plan.StepConnect, Title: "Connect and read facts", Hosts: names, Timeout: 2 * time.Minute, Stall: stall(&x.request.Cluster.Spec.Rollout),
 		Retry: engine.RetryPolicy{Attempts: 3},
 		Check: func(_ context.Context, host string) (engine.Verdict, error) {
 			mu.Lock()
@@ -55,9 +55,9 @@ func (x *execution) connectStep(names []string, outcome *Outcome) engine.Step {
 const defaultStall = 3 * time.Minute
 
 // stall is how long a host may receive nothing of the bundle.
-func (x *execution) stall() time.Duration {
-	if d := x.request.Cluster.Spec.Rollout.StallTimeout; d != nil {
-		return d.Duration
+func stall(policy *v1alpha1.RolloutPolicy) time.Duration {
+	if policy.StallTimeout != nil {
+		return policy.StallTimeout.Duration
 	}
 	return defaultStall
 }

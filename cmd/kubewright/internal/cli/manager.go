@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 
 	"github.com/kubewright/kubewright/cmd/kubewright/internal/session"
+	"github.com/kubewright/kubewright/controllers"
 	"github.com/kubewright/kubewright/pkg/addresses"
 )
 
@@ -27,6 +28,8 @@ type managerOptions struct {
 	namespace   string
 	elect       bool
 	logLevel    string
+	operations  int
+	comparisons int
 	store       storeOptions
 }
 
@@ -49,6 +52,8 @@ Of several managers one is elected to work.`,
 	cmd.Flags().StringVar(&o.metrics, "metrics-bind-address", "", "address for metrics, e.g. :8080 (default: none)")
 	cmd.Flags().StringVar(&o.health, "health-probe-bind-address", ":8081", "address for /healthz and /readyz; empty for none")
 	cmd.Flags().BoolVar(&o.elect, "leader-elect", true, "elect one of several managers")
+	cmd.Flags().IntVar(&o.operations, "max-operations", controllers.DefaultConcurrentOperations, "operations that may change something to carry out at a time")
+	cmd.Flags().IntVar(&o.comparisons, "max-comparisons", controllers.DefaultConcurrentComparisons, "Checks and plans to carry out at a time, beside those operations")
 	cmd.Flags().StringVar(&o.logLevel, "log-level", "info", "how much to log: error, info or debug")
 	cmd.Flags().StringVar(&o.namespace, "leader-election-namespace", "", "namespace of the election's Lease (default: the namespace this runs in)")
 	return cmd
@@ -58,6 +63,11 @@ func (o *managerOptions) run(cmd *cobra.Command, env Environment) error {
 	for _, root := range o.bundleRoots {
 		if !filepath.IsAbs(root) {
 			return badInput(fmt.Errorf("--bundle-root %q is not an absolute path", root), "")
+		}
+	}
+	for flag, most := range map[string]int{"--max-operations": o.operations, "--max-comparisons": o.comparisons} {
+		if most < 1 {
+			return badInput(fmt.Errorf("%s is %d", flag, most), "give a number of at least 1")
 		}
 	}
 	var allowed addresses.Policy
@@ -95,6 +105,7 @@ func (o *managerOptions) run(cmd *cobra.Command, env Environment) error {
 	}
 	mgr, release, err := session.NewManager(restConfig, scheme, session.ManagerOptions{
 		Runner: env.Runner, BundleRoots: o.bundleRoots, CacheDir: o.cacheDir, Sources: sources, Addresses: allowed, Log: log,
+		MaxOperations: o.operations, MaxComparisons: o.comparisons,
 		MetricsAddress: o.metrics, HealthAddress: o.health, LeaderElectionNamespace: namespace,
 	})
 	if err != nil {

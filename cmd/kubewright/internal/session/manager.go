@@ -36,6 +36,8 @@ type ManagerOptions struct {
 	Sources offlinemanifest.Sources
 	// Addresses that hosts and API servers may have.
 	Addresses addresses.Policy
+	// MaxOperations and MaxComparisons at a time; see controllers.Options.
+	MaxOperations, MaxComparisons int
 	// Log receives what controllers say.
 	Log logr.Logger
 	// MetricsAddress and HealthAddress to listen on; empty listens nowhere.
@@ -76,7 +78,10 @@ func NewManager(api *rest.Config, scheme *runtime.Scheme, o ManagerOptions) (ctr
 		return nil, nil, fmt.Errorf("make the controllers' manager: %w", err)
 	}
 	store := offlinemanifest.NewStore(o.CacheDir)
-	if err := controllers.Setup(mgr, controllers.Options{Runner: o.Runner, Bundles: store, BundleRoots: o.BundleRoots, Sources: o.Sources, Addresses: o.Addresses}); err != nil {
+	if err := controllers.Setup(mgr, controllers.Options{
+		Runner: o.Runner, Bundles: store, BundleRoots: o.BundleRoots, Sources: o.Sources, Addresses: o.Addresses,
+		MaxConcurrentOperations: o.MaxOperations, MaxConcurrentComparisons: o.MaxComparisons,
+	}); err != nil {
 		store.Close()
 		return nil, nil, err
 	}
