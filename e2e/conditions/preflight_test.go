@@ -3,6 +3,7 @@
 package conditions
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/kubewright/kubewright/e2e/fixture"
@@ -12,12 +13,22 @@ import (
 func judgedHosts() []condition {
 	return []condition{
 		{
-			name: "what kubeadm would refuse on cgroup v1 is no obstacle once kubelet is told to take it, and neither is what is in nobody's way",
+			name: "what kubeadm would refuse on cgroup v1 is no obstacle once kubelet is told to take it, and neither is what is in nobody's way, or what turned forwarding off before",
 			arrange: func(t *testing.T, s *site) {
 				s.put(t, "n1", "/usr/bin/kubectl", "#!/bin/sh\n")
 				s.put(t, "n1", "/usr/local/bin/kubewright", "#!/bin/sh\n")
 				s.put(t, "n1", "/usr/local/bin/kubectl", "#!/bin/sh\necho earlier\n")
 				s.listen(t, "n1", "8443")
+				s.noForwarding(t, "n1", "/etc/sysctl.d/zz-theirs.conf")
+			},
+			running: func(t *testing.T, s *site) {
+				// As packages do that bring kernel parameters of their own.
+				s.exec(t, "n1", "bash", "-c", "sysctl --system || :")
+				for _, key := range []string{"net.ipv4.ip_forward", "net.ipv4.conf.default.forwarding"} {
+					if value := s.exec(t, "n1", "sysctl", "-n", key); value != "1\n" {
+						t.Errorf("%s is %s after the files were read again", key, value)
+					}
+				}
 			},
 			edit: fixture.Without("Cluster", "spec", "overrides", "ignorePreflightErrors"),
 			removed: func(t *testing.T, s *site) {
@@ -35,6 +46,12 @@ func judgedHosts() []condition {
 			},
 			code: failed,
 			says: []string{"n1: host/preflight: Leftovers", "/etc/default/kubelet", "/etc/systemd/system/containerd.service.d/http-proxy.conf", "/etc/systemd/system/kubelet.service.d/20-other.conf"},
+		},
+		{
+			name:    "a file that is read after ours and turns forwarding off is named with line and key",
+			arrange: func(t *testing.T, s *site) { s.noForwarding(t, "n1", "/etc/sysctl.conf") },
+			code:    failed,
+			says:    []string{"n1: host/preflight: KernelParameters", "/etc/sysctl.conf:1 sets net.ipv4.ip_forward = 0", "remove the line"},
 		},
 		{
 			name:    "a load balancer on the API server's port is named",
@@ -82,6 +99,22 @@ func (s *site) login(t *testing.T, user string) {
 	t.Cleanup(func() {
 		s.exec(t, "n1", "bash", "-c", `rm /etc/sudoers.d/conditions "/etc/ssh/authorized_keys/$0" && userdel --force --remove "$0"`, user)
 	})
+}
+
+// noForwarding has a file turn forwarding off on a host until the end, as guides for hardening do.
+func (s *site) noForwarding(t *testing.T, host, path string) {
+	t.Helper()
+	before := strings.TrimSpace(s.exec(t, host, "sysctl", "-n", "net.ipv4.ip_forward"))
+	t.Cleanup(func() { s.exec(t, host, "sysctl", "-w", "net.ipv4.ip_forward="+before) })
+	if earlier := s.exec(t, host, "bash", "-c", `cat "$0" 2>/dev/null || :`, path); earlier != "" {
+		t.Cleanup(func() {
+			if err := s.fleet.WriteFile(s.ctx, host, path, 0o644, []byte(earlier)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	s.put(t, host, path, "net.ipv4.ip_forward = 0\n")
+	s.exec(t, host, "bash", "-c", "sysctl --system || :")
 }
 
 // listen has something accept connections on a port of a host until the end.

@@ -27,7 +27,7 @@ var ownChecks = []check{
 	{name: "CgroupV1"}, {name: "KubeletOverride"},
 	{name: "CgroupControllers", kubeadm: []string{"SystemVerification"}},
 	{name: "KernelConfig", kubeadm: []string{"SystemVerification"}},
-	{name: "KernelFeatures"},
+	{name: "KernelFeatures"}, {name: "KernelParameters"},
 	{name: "Swap"},
 	{name: "Memory", kubeadm: []string{"Mem"}},
 	{name: "CPUs", kubeadm: []string{"NumCPU"}},

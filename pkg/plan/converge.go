@@ -299,7 +299,7 @@ func (b *builder) host() error {
 		return err
 	}
 	if err := b.add(Step{ID: StepKernel, Title: "Set up the kernel", Hosts: b.all, Needs: onAll(StepContent)}, func(h desired.Host) ([]hostapi.Resource, error) {
-		return kernel.Resources(b.in.Facts[h.Name].Features), nil
+		return kernel.Resources(b.in.Facts[h.Name]), nil
 	}); err != nil {
 		return err
 	}

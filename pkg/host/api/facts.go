@@ -74,6 +74,40 @@ type Facts struct {
 	LegacyFirewall bool `json:"legacyFirewall,omitempty"`
 	// Firewall are the tables of nftables that may keep packets off.
 	Firewall []FirewallTable `json:"firewall,omitempty"`
+	// Sysctls are the kernel parameters of NodeSysctls; helpers of earlier releases name none.
+	Sysctls []SysctlFact `json:"sysctls,omitempty"`
+}
+
+// NodeSysctls are the kernel parameters that a node depends on. The three of forwarding are one switch for the kernel, or come to the same.
+func NodeSysctls() []string {
+	return []string{
+		"net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding", "net.ipv4.conf.default.forwarding", "net.bridge.bridge-nf-call-iptables",
+		"fs.inotify.max_user_instances", "fs.inotify.max_user_watches",
+	}
+}
+
+// SysctlFact is a kernel parameter, and what the host's files make of it.
+type SysctlFact struct {
+	Key string `json:"key"`
+	// Value it has now, "" when the kernel lacks it.
+	Value string `json:"value,omitempty"`
+	// Settings are the lines that set it at boot or by `sysctl --system`, in the order in which they are read. The last one wins.
+	Settings []SysctlSetting `json:"settings,omitempty"`
+}
+
+// SysctlSetting is a line of a file that sets a kernel parameter.
+type SysctlSetting struct {
+	File  string `json:"file"`
+	Line  int    `json:"line"`
+	Value string `json:"value"`
+}
+
+// Sysctl returns what is known of a kernel parameter, nil for nothing.
+func (f *Facts) Sysctl(key string) *SysctlFact {
+	if i := slices.IndexFunc(f.Sysctls, func(s SysctlFact) bool { return s.Key == key }); i >= 0 {
+		return &f.Sysctls[i]
+	}
+	return nil
 }
 
 // Has tells that one of the well-known traces exists.

@@ -1,5 +1,11 @@
 package api
 
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
 // Kind names the kind of a resource, for messages and dispatch.
 type Kind string
 
@@ -97,6 +103,19 @@ type Module struct {
 type Sysctl struct {
 	Key   string `json:"key"`
 	Value string `json:"value"`
+	// AtLeast takes Value for a number that a higher one is as good as.
+	AtLeast bool `json:"atLeast,omitempty"`
+}
+
+// SatisfiedBy says that a value is as good as the wanted one. How its words are separated does not matter.
+func (s *Sysctl) SatisfiedBy(value string) bool {
+	have, want := strings.Fields(value), strings.Fields(s.Value)
+	if !s.AtLeast {
+		return slices.Equal(have, want)
+	}
+	number, err := strconv.ParseUint(strings.Join(have, " "), 10, 64)
+	least, wrong := strconv.ParseUint(s.Value, 10, 64)
+	return err == nil && wrong == nil && number >= least
 }
 
 // Unit is the state of a systemd unit whose unit file is already there.

@@ -8,6 +8,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -143,6 +144,9 @@ func (s *Sysctl) validate() error {
 	}
 	if s.Value == "" || strings.ContainsAny(s.Value, "\x00\n") {
 		return fmt.Errorf("sysctl %s needs a value on one line", s.Key)
+	}
+	if _, err := strconv.ParseUint(s.Value, 10, 64); s.AtLeast && err != nil {
+		return fmt.Errorf("sysctl %s cannot be at least %q, which is no number", s.Key, s.Value)
 	}
 	return match(sysctlKey, "sysctl key", s.Key)
 }

@@ -51,6 +51,7 @@ func (s Sources) Gather(ctx context.Context, directories ...string) (*api.Facts,
 	f.DefaultRoute4, f.DefaultRoute6 = defaultRoutes(s.Sys)
 	f.Routes = routes(s.Sys)
 	f.Firewall, f.LegacyFirewall = tables(s.Sys), legacyFilter(s.Sys)
+	f.Sysctls = sysctls(s.Sys)
 	f.Nameservers, f.ResolvConfMissing = nameservers(s.Sys, "/etc/resolv.conf"), missing(s.Sys, "/etc/resolv.conf")
 	procs := processes(s.Sys)
 	if f.Resolved = resolved(procs); f.Resolved {

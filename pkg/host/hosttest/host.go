@@ -40,7 +40,9 @@ func New(t testing.TB) *Host {
 	h.Write(t, "/proc/sys/kernel/random/boot_id", "11111111-2222-3333-4444-555555555555\n")
 	h.Write(t, "/proc/sys/kernel/hostname", "n1\n")
 	h.Write(t, "/proc/sys/kernel/osrelease", "6.1.0-test\n")
-	h.Write(t, "/proc/sys/net/ipv4/ip_forward", "0\n")
+	for _, key := range []string{"ip_forward", "conf/all/forwarding", "conf/default/forwarding"} {
+		h.Write(t, "/proc/sys/net/ipv4/"+key, "0\n")
+	}
 	h.Write(t, "/proc/filesystems", "nodev\toverlay\n")
 	h.Write(t, "/proc/self/mountinfo", "")
 	h.Write(t, "/etc/os-release", "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n")

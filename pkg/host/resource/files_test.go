@@ -301,3 +301,14 @@ func TestAProbeWaitsUntilItsTimeIsOver(t *testing.T) {
 		t.Errorf("a cancelled wait: %v", err)
 	}
 }
+
+func TestALimitOfTheKernelIsRaisedAndNeverLowered(t *testing.T) {
+	for now, after := range map[string]string{"128\n": "8192\n", "8192\n": "8192\n", "1048576\n": "1048576\n", "none\n": "8192\n"} {
+		h := hosttest.New(t)
+		h.Write(t, "/proc/sys/fs/inotify/max_user_instances", now)
+		applied(t, newTask(t, h), api.Resource{ID: "limit", Sysctl: &api.Sysctl{Key: "fs.inotify.max_user_instances", Value: "8192", AtLeast: true}})
+		if got := h.Read("/proc/sys/fs/inotify/max_user_instances"); got != after {
+			t.Errorf("%q became %q, want %q", now, got, after)
+		}
+	}
+}

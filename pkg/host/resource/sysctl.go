@@ -31,10 +31,14 @@ func checkSysctl(_ context.Context, t *Task, r *api.Resource) (finding, error) {
 	if err != nil {
 		return finding{}, err
 	}
-	if words(string(data)) != words(s.Value) {
-		return needed(fmt.Sprintf("%s is %q instead of %q", s.Key, words(string(data)), words(s.Value)))
+	now := words(string(data))
+	switch {
+	case s.SatisfiedBy(now):
+		return done()
+	case s.AtLeast:
+		return needed(fmt.Sprintf("%s is %q, less than %q", s.Key, now, s.Value))
 	}
-	return done()
+	return needed(fmt.Sprintf("%s is %q instead of %q", s.Key, now, words(s.Value)))
 }
 
 func applySysctl(_ context.Context, t *Task, r *api.Resource) error {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/kubewright/kubewright/pkg/host/api"
@@ -148,5 +149,62 @@ func TestFactsSayWhatTheKernelIsBuiltWithAndHasOn(t *testing.T) {
 	h.Write(t, "/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory pids\n")
 	if f := look(); f.Cgroup != "v2" || !slices.Equal(f.CgroupControllers, []string{"cpuset", "cpu", "io", "memory", "pids", "devices", "freezer"}) {
 		t.Errorf("the controllers of version %s are %v", f.Cgroup, f.CgroupControllers)
+	}
+}
+
+func TestFactsSayWhichFilesSetKernelParametersInTheOrderOfReading(t *testing.T) {
+	h := hosttest.New(t)
+	for path, content := range map[string]string{
+		"/proc/sys/net/ipv4/ip_forward":              "1\n",
+		"/usr/lib/sysctl.d/20-hidden.conf":           "net.ipv4.ip_forward = 7\n",
+		"/etc/sysctl.d/20-hidden.conf":               "# net.ipv4.ip_forward = 8\n; net.ipv4.ip_forward = 9\n",
+		"/run/sysctl.d/30-run.conf":                  "vm.swappiness = 10\n-net/ipv4/ip_forward=1\n",
+		"/etc/sysctl.d/10-first.conf":                "net.ipv4.ip_forward=0\n",
+		"/usr/local/lib/sysctl.d/zz-last.conf":       "  net.ipv4.ip_forward =  0  \n",
+		"/etc/sysctl.d/zz-no-configuration":          "net.ipv4.ip_forward = 6\n",
+		"/etc/sysctl.d/.hidden.conf":                 "net.ipv4.ip_forward = 5\n",
+		"/etc/sysctl.conf":                           "net.ipv4.conf.all.forwarding = 0\nnet.ipv4.ip_forward = 1\n",
+		"/lib/sysctl.d/40-never-ending-garbage.conf": strings.Repeat("x", 1<<20) + "\nnet.ipv4.ip_forward = 4\n",
+	} {
+		h.Write(t, path, content)
+	}
+	for link, target := range map[string]string{"/etc/sysctl.d/99-sysctl.conf": "../sysctl.conf", "/etc/sysctl.d/98-off.conf": "/dev/null"} {
+		if err := os.Symlink(target, h.Path(link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.Write(t, "/usr/lib/sysctl.d/98-off.conf", "net.ipv4.ip_forward = 3\n")
+	if err := syscall.Mkfifo(h.Path("/etc/sysctl.d/50-pipe.conf"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := h.Connect(t, "op-1", nil).Facts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []api.SysctlSetting{
+		{File: "/etc/sysctl.d/10-first.conf", Line: 1, Value: "0"}, {File: "/run/sysctl.d/30-run.conf", Line: 2, Value: "1"}, {File: "/etc/sysctl.d/99-sysctl.conf", Line: 2, Value: "1"},
+		{File: "/usr/local/lib/sysctl.d/zz-last.conf", Line: 1, Value: "0"}, {File: "/etc/sysctl.conf", Line: 2, Value: "1"},
+	}
+	if got := f.Sysctl("net.ipv4.ip_forward"); got == nil || got.Value != "1" || !slices.Equal(got.Settings, want) {
+		t.Errorf("forwarding is %+v, want %+v", got, want)
+	}
+	if got := f.Sysctl("net.ipv4.conf.all.forwarding"); got == nil || got.Value != "0" || len(got.Settings) != 2 {
+		t.Errorf("its other name is %+v", got)
+	}
+	if got := f.Sysctl("vm.swappiness"); got != nil {
+		t.Errorf("it looks at what no node depends on: %+v", got)
+	}
+}
+
+func TestWhatFilesSayOfKernelParametersIsBounded(t *testing.T) {
+	h := hosttest.New(t)
+	h.Write(t, "/etc/sysctl.d/10-many.conf", strings.Repeat("net.ipv4.ip_forward = 0\n", 1000)+"net.ipv4.ip_forward = "+strings.Repeat("1", 1000)+"\n")
+	f, err := h.Connect(t, "op-1", nil).Facts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := f.Sysctl("net.ipv4.ip_forward").Settings
+	if len(got) != 16 || got[15].Line != 1001 || len(got[15].Value) != 64 {
+		t.Errorf("%d settings, %+v at the end", len(got), got[len(got)-1])
 	}
 }

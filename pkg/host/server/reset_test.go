@@ -157,6 +157,27 @@ func TestResetStopsKubeletBeforeContainerd(t *testing.T) {
 	}
 }
 
+func TestResetDoesNotMindAFileOfOursThatALaterVersionHasRemoved(t *testing.T) {
+	h := hosttest.New(t)
+	h.Write(t, "/etc/sysctl.d/theirs.conf", "x")
+	h.Write(t, "/var/lib/theirs", "x")
+	s := h.Connect(t, "op", nil)
+	before := snapshot(t, h)
+	lease(t, s)
+	apply(t, s, file("former", "/etc/sysctl.d/99-ours.conf", "x"))
+	apply(t, s, file("ours", "/etc/sysctl.d/zzz-ours.conf", "x"), api.Resource{ID: "gone", Absent: &api.Absent{Path: "/etc/sysctl.d/99-ours.conf"}})
+	if h.Read("/etc/sysctl.d/99-ours.conf") != "" {
+		t.Error("the former file is still there")
+	}
+	report, err := s.Reset(t.Context(), api.ResetRequest{Owner: owner}, nil)
+	if err != nil || report.Errors != 0 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	if after := snapshot(t, h); !slices.Equal(before, after) {
+		t.Errorf("before: %q\nafter: %q", before, after)
+	}
+}
+
 func TestResetGoesOnOverErrorsAndFinishesTheNextTime(t *testing.T) {
 	h := hosttest.New(t)
 	s := h.Connect(t, "op", nil)

@@ -238,6 +238,7 @@ func TestMalformedRequestsAreRefusedBeforeAnythingIsTouched(t *testing.T) {
 		"unit name":                  {ID: "x", Unit: &api.Unit{Name: "--root=/.service"}},
 		"module name":                {ID: "x", Module: &api.Module{Name: "-r"}},
 		"sysctl":                     {ID: "x", Sysctl: &api.Sysctl{Key: "net/../../etc/passwd", Value: "1"}},
+		"limit that is no number":    {ID: "x", Sysctl: &api.Sysctl{Key: "fs.file-max", Value: "many", AtLeast: true}},
 		"image name":                 {ID: "x", Image: &api.Image{Name: "--all"}},
 		"command name":               {ID: "x", Command: &api.Command{Name: "../x", Argv: []string{"/bin/true"}, Key: "k"}},
 		"command without a path":     {ID: "x", Command: &api.Command{Name: "x", Argv: []string{"true"}, Key: "k"}},

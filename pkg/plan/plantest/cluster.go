@@ -104,6 +104,7 @@ func Facts(h desired.Host) *hostapi.Facts {
 		Interfaces:  []hostapi.Interface{{Name: "eth0", Addresses: []string{h.Address + "/24"}}},
 		Nameservers: []string{"192.0.2.53"},
 		Features:    hostapi.KernelFeatures{Overlay: true, NFTables: true, BrNetfilter: true, VXLAN: true, Conntrack: true},
+		Sysctls:     []hostapi.SysctlFact{{Key: "fs.inotify.max_user_instances", Value: "128"}, {Key: "fs.inotify.max_user_watches", Value: "1048576"}},
 	}
 }
 

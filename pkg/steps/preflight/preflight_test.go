@@ -63,6 +63,15 @@ func upstreams(c *desired.Cluster) {
 	c.Network.DNS = &v1alpha1.ClusterDNS{Upstreams: []string{"192.0.2.54"}}
 }
 
+// forwardingOff has a line of a file turn forwarding off, after one that turns it on.
+func forwardingOff(file string) func(*hostapi.Facts) {
+	return func(f *hostapi.Facts) {
+		f.Sysctls = []hostapi.SysctlFact{{Key: "net.ipv4.ip_forward", Value: "1", Settings: []hostapi.SysctlSetting{
+			{File: "/etc/sysctl.d/10-router.conf", Line: 1, Value: "1"}, {File: file, Line: 28, Value: "0"},
+		}}}
+	}
+}
+
 // ownNameserver makes a host ask itself.
 func ownNameserver(f *hostapi.Facts) {
 	f.Nameservers, f.Listening = []string{"127.0.0.1"}, []hostapi.Listening{{Address: "127.0.0.1", Port: 53, Process: "dnsmasq"}}
@@ -117,6 +126,28 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 		"another platform cannot be ignored": {
 			change: func(f *hostapi.Facts) { f.Platform = "linux/arm64" }, ignore: []string{"PlatformNotInBundle"},
 			stop: []string{"PlatformNotInBundle"},
+		},
+		"a machine on which a file that is read after ours turns forwarding off may not": {
+			change: forwardingOff("/etc/sysctl.conf"), stop: []string{"KernelParameters"},
+			says: "/etc/sysctl.conf:28 sets net.ipv4.ip_forward = 0 (nodes need 1), which is read after /etc/sysctl.d/zzz-kubewright.conf and so wins at boot or with `sysctl --system`; remove the line",
+		},
+		"a file in another directory whose name sorts after ours wins as well": {
+			change: forwardingOff("/usr/lib/sysctl.d/zzzz.conf"), stop: []string{"KernelParameters"}, says: "/usr/lib/sysctl.d/zzzz.conf:28 sets",
+		},
+		"that can be accepted":                            {change: forwardingOff("/etc/sysctl.conf"), ignore: []string{"KernelParameters"}},
+		"a file that is read before ours does not matter": {change: forwardingOff("/etc/sysctl.d/zz-theirs.conf")},
+		"a node that runs is told what would turn forwarding off": {
+			change: func(f *hostapi.Facts) {
+				f.Owner = &hostapi.Owner{ClusterName: "demo", ClusterUID: "1"}
+				forwardingOff("/etc/sysctl.conf")(f)
+			},
+			notes: "/etc/sysctl.conf:28 sets net.ipv4.ip_forward = 0",
+		},
+		"a low limit that wins over ours is told": {
+			change: func(f *hostapi.Facts) {
+				f.Sysctls = []hostapi.SysctlFact{{Key: "fs.inotify.max_user_instances", Value: "128", Settings: []hostapi.SysctlSetting{{File: "/etc/sysctl.conf", Line: 3, Value: "256"}}}}
+			},
+			notes: "/etc/sysctl.conf:3 sets fs.inotify.max_user_instances = 256 (nodes should have 8192 or more)",
 		},
 		"cgroup v1 without the override may not": {
 			change: func(f *hostapi.Facts) { f.Cgroup = "v1" },
