@@ -94,7 +94,7 @@ func Setup(mgr ctrl.Manager, options Options) error {
 	if options.HealthChecker == nil {
 		options.HealthChecker = &health.API{
 			Secrets: mgr.GetAPIReader(), Addresses: options.Addresses,
-			Ways: &ways.Hosts{Live: mgr.GetAPIReader(), Addresses: options.Addresses},
+			Ways: &ways.Hosts{Live: mgr.GetAPIReader(), Addresses: options.Addresses, Bundles: options.Bundles},
 		}
 	}
 	if options.Now == nil {

@@ -47,13 +47,16 @@ type machine struct {
 }
 
 // newMachine starts a machine that has the helper already.
-func newMachine(t *testing.T) *machine {
+func newMachine(t *testing.T) *machine { return newMachineWith(t, true) }
+
+// newMachineWith is newMachine with an sshd that allows forwarding, or does not.
+func newMachineWith(t *testing.T, forwarding bool) *machine {
 	t.Helper()
 	m := &machine{host: hosttest.New(t), files: map[string][]byte{helperPath(helperFile()): helperContent}}
 	m.Server = sshtest.Start(t, sshtest.Config{
 		Users:   map[string]sshtest.User{"root": {Password: "secret"}},
 		Handler: func(e *sshtest.Exec) int { return m.run(t, e) },
-		Forward: true,
+		Forward: forwarding,
 	})
 	return m
 }

@@ -2,8 +2,6 @@ package provision
 
 import (
 	"bufio"
-	"io"
-	"net"
 	"strings"
 	"testing"
 
@@ -13,21 +11,7 @@ import (
 func TestServicesOfTheClusterAreReachedThroughTheHelperAndThroughSSHOnlyWhereTheHelperIsOlder(t *testing.T) {
 	// Every address of 127.0.0.0/8 is this machine, so the port clashes with nobody's.
 	const here = "127.66.6.2"
-	l, err := net.Listen("tcp", here+":6443")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = io.WriteString(conn, "an API server\n")
-			_ = conn.Close()
-		}
-	}()
+	greeter(t, here+":6443")
 	for name, earlier := range map[string]bool{"through the helper": false, "through sshd, for the helper of an earlier release": true} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)

@@ -55,7 +55,7 @@ func connect(ctx context.Context, s settings, jump *Client, afterClose func()) (
 	if refused, ok := errors.AsType[*addressError](err); ok {
 		return nil, &TargetError{Endpoint: s.endpoint, Field: "address", Reason: refused.Error()}
 	}
-	if jump != nil && isProhibited(err) {
+	if jump != nil && IsProhibited(err) {
 		return nil, &UnreachableError{Endpoint: s.endpoint, Phase: PhaseBastion,
 			Err: &ForwardingProhibitedError{Endpoint: jump.endpoint, User: jump.user, To: s.endpoint.Address}}
 	}
@@ -130,9 +130,9 @@ type addressError struct{ err error }
 func (e *addressError) Error() string { return e.err.Error() }
 func (e *addressError) Unwrap() error { return e.err }
 
-// isProhibited reports whether a server refused a tunnel because it allows none to there, whatever may listen: OpenSSH says so for
+// IsProhibited reports whether a server refused a tunnel because it allows none to there, whatever may listen: OpenSSH says so for
 // AllowTcpForwarding, DisableForwarding, PermitOpen and the options of a key alike (RFC 4254, section 5.1).
-func isProhibited(err error) bool {
+func IsProhibited(err error) bool {
 	var refused *ssh.OpenChannelError
 	return errors.As(err, &refused) && refused.Reason == ssh.Prohibited
 }

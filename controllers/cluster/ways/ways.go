@@ -16,6 +16,7 @@ import (
 	"github.com/kubewright/kubewright/controllers/cluster/health"
 	"github.com/kubewright/kubewright/controllers/internal/claims"
 	"github.com/kubewright/kubewright/pkg/addresses"
+	"github.com/kubewright/kubewright/pkg/bundle"
 	"github.com/kubewright/kubewright/pkg/capi"
 	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/provision"
@@ -36,6 +37,14 @@ type Hosts struct {
 	Live client.Reader
 	// Addresses that hosts may have.
 	Addresses addresses.Policy
+	// Bundles say which helpers operations may have left on hosts. A way through SSH leads through one where sshd forbids forwarding.
+	Bundles Bundles
+}
+
+// Bundles are the bundles that are known to be good.
+type Bundles interface {
+	// Helpers lists the host helpers in the bundles of OfflineManifests.
+	Helpers(manifests ...string) []*bundle.File
 }
 
 // Ways implements health.Ways. Credentials are read when a way through SSH is taken.
@@ -63,7 +72,7 @@ func (h *Hosts) Ways(ctx context.Context, key client.ObjectKey) ([][]health.Way,
 		}
 		ssh = append(ssh, health.Way{
 			Name: "control plane " + name + " through SSH", Timeout: throughSSH,
-			Dial: func(ctx context.Context) (net.Conn, error) { return h.dialSSH(ctx, host) },
+			Dial: func(ctx context.Context) (net.Conn, error) { return h.dialSSH(ctx, cluster, host) },
 		})
 	}
 	return [][]health.Way{direct, ssh}, nil
@@ -77,12 +86,22 @@ func at(host *v1alpha1.Host) []string {
 	return []string{host.Spec.Address}
 }
 
-func (h *Hosts) dialSSH(ctx context.Context, host *v1alpha1.Host) (net.Conn, error) {
+func (h *Hosts) dialSSH(ctx context.Context, cluster *v1alpha1.Cluster, host *v1alpha1.Host) (net.Conn, error) {
 	access, err := h.access(ctx, host)
 	if err != nil {
 		return nil, err
 	}
-	return provision.DialAPIServer(ctx, access, host.Name, h.Addresses)
+	return provision.DialAPIServer(ctx, access, host.Name, h.Addresses, h.helpers(cluster))
+}
+
+// helpers lists what operations may have left on the hosts of a cluster: the helpers of the bundles that it was installed from and of the
+// one it names now.
+func (h *Hosts) helpers(cluster *v1alpha1.Cluster) []*bundle.File {
+	var names []string
+	for _, b := range cluster.Status.Bundles {
+		names = append(names, b.OfflineManifest)
+	}
+	return h.Bundles.Helpers(append(names, cluster.Spec.OfflineManifestRef.Name)...)
 }
 
 // access reads what is needed to log in to a host and to the bastions before it.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -15,12 +16,15 @@ import (
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/controllers/cluster/ways"
 	"github.com/kubewright/kubewright/pkg/addresses"
+	"github.com/kubewright/kubewright/pkg/bundle"
 	"github.com/kubewright/kubewright/pkg/capi"
 	"github.com/kubewright/kubewright/pkg/ssh/sshtest"
 )
 
 func TestEveryControlPlaneIsTriedDirectlyAndThenThroughSSH(t *testing.T) {
-	sshd := sshtest.Start(t, sshtest.Config{Users: map[string]sshtest.User{"root": {Password: "secret"}}})
+	sshd := sshtest.Start(t, sshtest.Config{
+		Users: map[string]sshtest.User{"root": {Password: "secret"}}, Handler: func(*sshtest.Exec) int { return 127 },
+	})
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, corev1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -45,8 +49,11 @@ func TestEveryControlPlaneIsTriedDirectlyAndThenThroughSSH(t *testing.T) {
 		host("cp-2", v1alpha1.HostSpec{Address: sshd.Host(), Port: int32(sshd.Port()), HostKeys: v1alpha1.HostKeys{Policy: v1alpha1.HostKeyStrict, Keys: sshd.HostKeyLines()}}, "demo"),
 		host("cp-3", v1alpha1.HostSpec{Address: "192.0.2.3"}, "another"),
 	}
+	cluster.Spec.OfflineManifestRef.Name = "named"
+	cluster.Status.Bundles = []v1alpha1.InstalledBundle{{UsedBundle: v1alpha1.UsedBundle{OfflineManifest: "present"}}, {UsedBundle: v1alpha1.UsedBundle{OfflineManifest: "former"}}}
+	var store bundles
 	live := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
-	found, err := (&ways.Hosts{Live: live, Addresses: addresses.Local()}).Ways(t.Context(), client.ObjectKeyFromObject(cluster))
+	found, err := (&ways.Hosts{Live: live, Addresses: addresses.Local(), Bundles: &store}).Ways(t.Context(), client.ObjectKeyFromObject(cluster))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +77,7 @@ func TestEveryControlPlaneIsTriedDirectlyAndThenThroughSSH(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
-	t.Run("credentials are read when the way is taken, and an sshd that forbids forwarding says so", func(t *testing.T) {
+	t.Run("credentials are read when the way is taken, and an sshd that forbids forwarding is passed by the helpers of the cluster's bundles", func(t *testing.T) {
 		secret := &corev1.Secret{ObjectMeta: meta("ssh"), Data: map[string][]byte{v1alpha1.SSHPasswordKey: []byte("secret")}}
 		if err := live.Create(t.Context(), secret); err != nil {
 			t.Fatal(err)
@@ -83,8 +90,19 @@ func TestEveryControlPlaneIsTriedDirectlyAndThenThroughSSH(t *testing.T) {
 		if err := live.Update(t.Context(), secret); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := found[1][1].Dial(t.Context()); err == nil || !strings.Contains(err.Error(), "cp-2") || !strings.Contains(err.Error(), "prohibited") {
+		if _, err := found[1][1].Dial(t.Context()); err == nil || !strings.Contains(err.Error(), "cp-2") || !strings.Contains(err.Error(), "prohibited") || !strings.Contains(err.Error(), "the host has none") {
 			t.Errorf("got %v", err)
 		}
+		if want := []string{"present", "former", "named"}; !slices.Equal(store.asked, want) {
+			t.Errorf("helpers of %v were looked for, want %v", store.asked, want)
+		}
 	})
+}
+
+// bundles hold one helper, which no host has.
+type bundles struct{ asked []string }
+
+func (b *bundles) Helpers(manifests ...string) []*bundle.File {
+	b.asked = manifests
+	return []*bundle.File{{Name: "kubewright-host", Kind: bundle.FileHelper, Digest: digest.FromString("a helper")}}
 }
