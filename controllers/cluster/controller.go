@@ -58,6 +58,8 @@ type scope struct {
 	resting bool
 	// moving is set by releaseHosts when hosts have to be taken into the cluster or out of it.
 	moving bool
+	// neighbours are the operations upon all clusters of the namespace, once they were listed live.
+	neighbours []v1alpha1.ClusterOperation
 	// available lists the releases of the bundle, once checkBundle has run.
 	available []string
 	// found is what Health knows, once takeHealth has run.

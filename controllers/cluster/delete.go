@@ -72,7 +72,7 @@ func resetHosts(ctx context.Context, s *scope) (phase.Next, error) {
 		return phase.Stop(), nil
 	}
 	// The generation moves with the deletion and with a change of policy, so a Reset is not bound to one.
-	operation := s.newOperation(nextName(resetPrefix(s.cluster), s.operations), v1alpha1.ResetOperation, 0)
+	operation := s.newOperation(nextName(resetPrefix(s.cluster), s.neighbours), v1alpha1.ResetOperation, 0)
 	if err := s.create(ctx, operation); err != nil {
 		return phase.Stop(), err
 	}

@@ -66,7 +66,7 @@ func (s *scope) begin(ctx context.Context, last *v1alpha1.ClusterOperation) erro
 	if err != nil {
 		return fmt.Errorf("compare the versions: %w", err)
 	}
-	operation := s.newOperation(nextSuccessor(s.cluster, found.kind, s.operations), found.kind, s.cluster.Generation)
+	operation := s.newOperation(nextSuccessor(s.cluster, found.kind, s.neighbours), found.kind, s.cluster.Generation)
 	operation.Spec.Version = found.version
 	if found.hops > 1 {
 		setAnnotation(operation, v1alpha1.HopAnnotation, hopText(found.hop, found.hops))

@@ -25,12 +25,14 @@ func (s *scope) listOperations(ctx context.Context) ([]v1alpha1.ClusterOperation
 	return list.Items, nil
 }
 
-// listOperationsLive asks the API server, for decisions that a stale cache would get wrong.
+// listOperationsLive asks the API server, for decisions that a stale cache would get wrong. It remembers those upon other clusters too: they
+// may have names that ours would get.
 func (s *scope) listOperationsLive(ctx context.Context) ([]v1alpha1.ClusterOperation, error) {
 	var list v1alpha1.ClusterOperationList
 	if err := s.Live.List(ctx, &list, client.InNamespace(s.cluster.Namespace)); err != nil {
 		return nil, fmt.Errorf("list operations: %w", err)
 	}
+	s.neighbours = slices.Clone(list.Items)
 	return slices.DeleteFunc(list.Items, func(o v1alpha1.ClusterOperation) bool {
 		return o.Spec.ClusterRef.Name != s.cluster.Name
 	}), nil
@@ -94,13 +96,16 @@ func numberOf(name string) int {
 	return number
 }
 
+// maxNumber is far above what this controller counts to. Whoever gives an operation a name with more has no say in what comes next.
+const maxNumber = 1_000_000_000
+
 // nextNumber is one more than the highest number at the end of a name that begins with one of the prefixes, whoever created it.
 func nextNumber(operations []v1alpha1.ClusterOperation, prefixes ...string) int {
 	last := 0
 	for i := range operations {
 		for _, prefix := range prefixes {
 			if rest, ok := strings.CutPrefix(operations[i].Name, prefix); ok {
-				if number, err := strconv.Atoi(rest); err == nil {
+				if number, err := strconv.Atoi(rest); err == nil && number < maxNumber {
 					last = max(last, number)
 				}
 			}

@@ -6,7 +6,6 @@ import (
 	"hash/fnv"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
@@ -47,7 +46,7 @@ func watchDrift(ctx context.Context, s *scope) (phase.Next, error) {
 
 // correct creates the operation that ends the differences a Check found.
 func (s *scope) correct(ctx context.Context, check *v1alpha1.ClusterOperation) error {
-	operation := s.newOperation(nextSuccessor(s.cluster, v1alpha1.ConfigureOperation, s.operations), v1alpha1.ConfigureOperation, s.cluster.Generation)
+	operation := s.newOperation(nextSuccessor(s.cluster, v1alpha1.ConfigureOperation, s.neighbours), v1alpha1.ConfigureOperation, s.cluster.Generation)
 	setAnnotation(operation, correctsAnnotation, check.Name)
 	if err := s.create(ctx, operation); err != nil {
 		return err
@@ -58,8 +57,8 @@ func (s *scope) correct(ctx context.Context, check *v1alpha1.ClusterOperation) e
 
 // compare creates a Check. Nothing is said about it at the cluster: it is at rest.
 func (s *scope) compare(ctx context.Context) error {
-	check := s.newOperation(nextName(s.cluster.Name+"-check-", s.operations), v1alpha1.CheckOperation, s.cluster.Generation)
-	if err := s.Client.Create(ctx, check); err != nil && !apierrors.IsAlreadyExists(err) {
+	check := s.newOperation(nextName(s.cluster.Name+"-check-", s.neighbours), v1alpha1.CheckOperation, s.cluster.Generation)
+	if err := s.Client.Create(ctx, check); err != nil {
 		return fmt.Errorf("create operation %s: %w", check.Name, err)
 	}
 	return nil

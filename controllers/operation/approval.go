@@ -82,9 +82,12 @@ func awaitApproval(_ context.Context, s *scope) (phase.Next, error) {
 // approvalMessage says what is to be approved and how, and why an approval that was given does not count.
 func approvalMessage(operation *v1alpha1.ClusterOperation) string {
 	status := &operation.Status
-	count := len(status.Plan) + int(status.PlanLeftOut)
-	how := fmt.Sprintf("look at the %d changes in status.plan and approve them: kubewright approve %s, or set the annotation %s to %s, and %s to your own name",
-		count, operation.Name, v1alpha1.ApproveAnnotation, status.PlanDigest, v1alpha1.ApprovedByAnnotation)
+	what := fmt.Sprintf("the %d changes in status.plan", len(status.Plan))
+	if status.PlanLeftOut > 0 {
+		what += fmt.Sprintf(", of which there are %d more than it has room for,", status.PlanLeftOut)
+	}
+	how := fmt.Sprintf("look at %s and approve them: kubewright approve %s, or set the annotation %s to %s, and %s to your own name",
+		what, operation.Name, v1alpha1.ApproveAnnotation, status.PlanDigest, v1alpha1.ApprovedByAnnotation)
 	if given := operation.Annotations[v1alpha1.ApproveAnnotation]; given != "" {
 		return fmt.Sprintf("what was approved (%s) is not, or not any more, what would be done; %s", capi.Cut(given, maxShownApproval), how)
 	}

@@ -30,6 +30,8 @@ const (
 	writers = 8
 	// maxStepMessage bounds the line in a Host's status, in bytes.
 	maxStepMessage = 256
+	// maxVersion bounds what API servers say of their version, in bytes.
+	maxVersion = 64
 )
 
 // reporter writes what executions learn about hosts and clusters into their statuses.
@@ -195,7 +197,7 @@ func (r *reporter) recordCluster(ctx context.Context, request provision.Request,
 			status.Endpoint = outcome.Endpoint
 		}
 		if outcome.Version != "" { // the API answered, so what was counted is true
-			status.Version = outcome.Version
+			status.Version = capi.Cut(outcome.Version, maxVersion)
 			status.Nodes.Joined, status.Nodes.Ready = outcome.Nodes.Joined, outcome.Nodes.Ready
 			status.EtcdMembers = outcome.EtcdMembers
 		}

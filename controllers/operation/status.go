@@ -1,6 +1,7 @@
 package operation
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,11 +21,15 @@ import (
 const (
 	maxProblems       = 50
 	maxPlan           = 500
+	maxProblemReason  = 128
 	maxProblemMessage = 1024
 	maxProblemOutput  = 2048
-	// maxPlanWhy bounds the reasons of one planned change, maxPlanBytes those of all together.
-	maxPlanWhy   = 16 << 10
-	maxPlanBytes = 512 << 10
+	// maxPlanWhy bounds the reasons of one planned change.
+	maxPlanWhy = 16 << 10
+	// maxPlanBytes and maxProblemsBytes bound all planned changes and all problems together, as they are stored: in JSON, where a quote takes
+	// two bytes and others up to six.
+	maxPlanBytes     = 512 << 10
+	maxProblemsBytes = 256 << 10
 )
 
 // connectStep is the step a host is said to be in when it could not even be reached.
@@ -53,16 +58,14 @@ func stepsOf(summaries []engine.StepSummary) []v1alpha1.OperationStep {
 
 // problemsOf keeps the first problems and counts the others.
 func problemsOf(problems []engine.Problem) (kept []v1alpha1.HostProblem, leftOut int32) {
+	room := maxProblemsBytes
 	for i, problem := range problems {
-		if i == maxProblems {
-			return kept, int32(len(problems) - i)
-		}
 		reason := problem.Reason
 		if reason == "" {
 			reason = engine.ReasonError
 		}
 		entry := v1alpha1.HostProblem{
-			Host: problem.Host, Step: problem.Step, Reason: reason,
+			Host: problem.Host, Step: problem.Step, Reason: capi.Cut(reason, maxProblemReason),
 			Message:  capi.Cut(problem.Message, maxProblemMessage),
 			Output:   tail(problem.Output, maxProblemOutput),
 			Attempts: int32(problem.Tries),
@@ -70,6 +73,9 @@ func problemsOf(problems []engine.Problem) (kept []v1alpha1.HostProblem, leftOut
 		if problem.ExitCode != nil {
 			code := int32(*problem.ExitCode)
 			entry.ExitCode = &code
+		}
+		if room -= stored(entry); i == maxProblems || room < 0 {
+			return kept, int32(len(problems) - i)
 		}
 		kept = append(kept, entry)
 	}
@@ -83,12 +89,21 @@ func takePlan(status *v1alpha1.ClusterOperationStatus, outcome *provision.Outcom
 	room := maxPlanBytes
 	for i, change := range outcome.Plan {
 		change.Why = cutLines(change.Why, maxPlanWhy)
-		if room -= len(change.Step) + len(change.Host) + len(change.Why); i == maxPlan || room < 0 {
+		if room -= stored(change); i == maxPlan || room < 0 {
 			status.PlanLeftOut = int32(len(outcome.Plan) - i)
 			return
 		}
 		status.Plan = append(status.Plan, change)
 	}
+}
+
+// stored is how many bytes something takes in the API server's store.
+func stored(entry any) int {
+	text, err := json.Marshal(entry)
+	if err != nil {
+		panic(fmt.Sprintf("texts and numbers cannot be encoded: %v", err))
+	}
+	return len(text) + len(",")
 }
 
 // cutLines keeps the first lines of a text, and says how many there are more.

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/pkg/engine"
 	"github.com/kubewright/kubewright/pkg/provision"
 )
 
@@ -37,10 +38,11 @@ func TestAPlanInStatusIsBoundedAndSaysWhatItLeavesOut(t *testing.T) {
 		kept, leftOut int
 		ends          string
 	}{
-		"what there is room for is whole": {slices.Repeat([]v1alpha1.PlannedChange{{Step: "s", Host: "h", Why: "why"}}, 3), 3, 0, "why"},
-		"many changes":                    {slices.Repeat([]v1alpha1.PlannedChange{{Step: "s", Host: "h"}}, 510), 500, 10, ""},
-		"long reasons":                    {[]v1alpha1.PlannedChange{{Step: "s", Host: "h", Why: strings.Repeat(line, 200)}}, 1, 0, "... and 37 more lines"},
-		"many changes with long reasons":  {slices.Repeat([]v1alpha1.PlannedChange{{Step: "s", Host: "h", Why: strings.Repeat(line, 160)}}, 100), 32, 68, ""},
+		"what there is room for is whole":                   {slices.Repeat([]v1alpha1.PlannedChange{{Step: "s", Host: "h", Why: "why"}}, 3), 3, 0, "why"},
+		"many changes":                                      {slices.Repeat([]v1alpha1.PlannedChange{{Step: "s", Host: "h"}}, 510), 500, 10, ""},
+		"long reasons":                                      {[]v1alpha1.PlannedChange{{Step: "s", Host: "h", Why: strings.Repeat(line, 200)}}, 1, 0, "... and 37 more lines"},
+		"many changes with long reasons":                    {slices.Repeat([]v1alpha1.PlannedChange{{Step: "s", Host: "h", Why: strings.Repeat(line, 160)}}, 100), 32, 68, ""},
+		"reasons that take more room where they are stored": {slices.Repeat([]v1alpha1.PlannedChange{{Step: "s", Host: "h", Why: strings.Repeat("<", 10_000)}}, 100), 8, 92, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status := &v1alpha1.ClusterOperationStatus{}
@@ -51,6 +53,15 @@ func TestAPlanInStatusIsBoundedAndSaysWhatItLeavesOut(t *testing.T) {
 			g.Expect(status.Plan[0].Why).To(gomega.HaveSuffix(test.ends))
 		})
 	}
+}
+
+func TestProblemsInStatusAreBoundedAsTheyAreStored(t *testing.T) {
+	many := slices.Repeat([]engine.Problem{{Host: "h", Step: "s", Reason: strings.Repeat("R", 500), Message: strings.Repeat("<", 5000), Output: strings.Repeat("<", 5000)}}, 60)
+	kept, leftOut := problemsOf(many)
+	g := gomega.NewWithT(t)
+	g.Expect(kept).To(gomega.HaveLen(14)) // of 18 KiB each
+	g.Expect(leftOut).To(gomega.BeEquivalentTo(46))
+	g.Expect(kept[0].Reason).To(gomega.HaveLen(128))
 }
 
 func TestWhoseTurnItIs(t *testing.T) {

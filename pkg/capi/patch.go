@@ -32,6 +32,9 @@ func (p *Patcher) Patch(ctx context.Context, object Object) error {
 	after := object.DeepCopyObject().(Object)
 	change := client.MergeFromWithOptions(p.before, client.MergeFromWithOptimisticLock{})
 	err := p.client.Status().Patch(ctx, after, change)
+	if tooLarge(err) {
+		return p.sayTooLarge(ctx, err)
+	}
 	if apierrors.IsNotFound(err) && !object.GetDeletionTimestamp().IsZero() {
 		return nil
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/kubewright/kubewright/pkg/desired"
 	"github.com/kubewright/kubewright/pkg/engine"
 	hostapi "github.com/kubewright/kubewright/pkg/host/api"
+	"github.com/kubewright/kubewright/pkg/host/inbound"
 	"github.com/kubewright/kubewright/pkg/plan"
 	"github.com/kubewright/kubewright/pkg/ssh"
 	"github.com/kubewright/kubewright/pkg/steps/preflight"
@@ -151,10 +152,14 @@ func noteOf(found preflight.Findings) string {
 	return strings.Join(parts, "; ")
 }
 
+// maxFact bounds each text in a Host's facts, in bytes; the longest that is honest is a host's name.
+const maxFact = 253
+
 func hostFacts(f *hostapi.Facts) *v1alpha1.HostFacts {
+	fact := func(text string) string { return inbound.Head(text, maxFact) }
 	facts := &v1alpha1.HostFacts{
-		Hostname: f.Hostname, MachineID: f.MachineID, Platform: f.Platform, OS: f.OS.PrettyName, Kernel: f.Kernel,
-		CPUs: int32(f.CPUs), MemoryBytes: f.MemoryBytes, CgroupVersion: f.Cgroup, ObservedAt: metav1.Now(),
+		Hostname: fact(f.Hostname), MachineID: fact(f.MachineID), Platform: fact(f.Platform), OS: fact(f.OS.PrettyName), Kernel: fact(f.Kernel),
+		CPUs: int32(f.CPUs), MemoryBytes: f.MemoryBytes, CgroupVersion: fact(f.Cgroup), ObservedAt: metav1.Now(),
 	}
 	for _, d := range f.Disks {
 		if d.Path == "/var/lib" {

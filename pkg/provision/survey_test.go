@@ -55,3 +55,13 @@ func TestProblemsThatAreIgnoredAreTold(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatAHostSaysOfItselfIsBounded(t *testing.T) {
+	long := strings.Repeat("x", 5000)
+	facts := hostFacts(&hostapi.Facts{Hostname: long, MachineID: long, Platform: long, Kernel: long, Cgroup: long, OS: hostapi.OSRelease{PrettyName: long}})
+	for _, text := range []string{facts.Hostname, facts.MachineID, facts.Platform, facts.OS, facts.Kernel, facts.CgroupVersion} {
+		if len(text) != maxFact {
+			t.Errorf("%d bytes are kept", len(text))
+		}
+	}
+}

@@ -53,9 +53,10 @@ func Run[S any](ctx context.Context, scope S, phases ...Phase[S]) (reconcile.Res
 // conflictDelay is how long to wait for the cache to see what another writer wrote.
 const conflictDelay = 100 * time.Millisecond
 
-// Settle turns a conflict into an early second look, and leaves every other error to the work queue's backoff.
+// Settle turns a conflict into an early second look, and leaves every other error to the work queue's backoff: also that something exists
+// already, which may be somebody else's and then stays.
 func Settle(result reconcile.Result, err error) (reconcile.Result, error) {
-	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
+	if apierrors.IsConflict(err) {
 		return reconcile.Result{RequeueAfter: conflictDelay}, nil
 	}
 	if err != nil {

@@ -43,7 +43,7 @@ const ReasonError = "ReconcileError"
 
 // Failing keeps s, or says why a reconcile failed. Conflicts say nothing about the object.
 func (s Standing) Failing(err error) Standing {
-	if err == nil || apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
+	if err == nil || apierrors.IsConflict(err) {
 		return s
 	}
 	return Working(ReasonError, err.Error())
