@@ -2,12 +2,15 @@ package controllers_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"testing"
 	"time"
 
 	"github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
@@ -88,6 +91,39 @@ func TestAManualOperationShowsItsPlanAndWaitsUntilExactlyThatIsApproved(t *testi
 	w.Expect(last.ApprovedPlan).To(gomega.Equal(o.Status.PlanDigest))
 	w.Expect(last.Attempt).To(gomega.Equal(2))
 	w.Expect(w.operation(o.Name).Status.Plan).NotTo(gomega.BeEmpty(), "the record keeps what was approved")
+}
+
+func TestWhileAnOperationOnlyPlansHostsSayWhichOneChangedThem(t *testing.T) {
+	runner := newRunner(nil)
+	w, c, _ := oneHost(t, runner, nil)
+	w.ready(c)
+	runner.set(planned("kubelet is missing"))
+	w.edit(c, func() { manual(c) })
+	w.reaches("demo-configure-g2-1", v1alpha1.OperationAwaitingApproval)
+	row := w.printed("hosts", "cp1")
+	w.Expect(row).To(gomega.HaveKeyWithValue("Operation", "demo-install-g1-1"))
+	w.Expect(row).To(gomega.HaveKeyWithValue("State", "Changed"))
+}
+
+// printed is what kubectl shows of an object, by column.
+func (w *world) printed(resource, name string) map[string]any {
+	w.t.Helper()
+	http, err := rest.HTTPClientFor(env.Config)
+	w.Expect(err).NotTo(gomega.HaveOccurred())
+	config := rest.CopyConfig(env.Config)
+	config.GroupVersion, config.APIPath, config.NegotiatedSerializer = &v1alpha1.GroupVersion, "/apis", serializer.NewCodecFactory(env.Scheme).WithoutConversion()
+	api, err := rest.RESTClientForConfigAndClient(config, http)
+	w.Expect(err).NotTo(gomega.HaveOccurred())
+	data, err := api.Get().Namespace(w.namespace).Resource(resource).Name(name).SetHeader("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io").Do(w.t.Context()).Raw()
+	w.Expect(err).NotTo(gomega.HaveOccurred())
+	table := metav1.Table{}
+	w.Expect(json.Unmarshal(data, &table)).To(gomega.Succeed())
+	w.Expect(table.Rows).To(gomega.HaveLen(1))
+	row := map[string]any{}
+	for i, column := range table.ColumnDefinitions {
+		row[column.Name] = table.Rows[0].Cells[i]
+	}
+	return row
 }
 
 func TestAPlanThatChangedIsShownAgain(t *testing.T) {

@@ -273,6 +273,7 @@ const (
 // +kubebuilder:printcolumn:name="Role",type=string,JSONPath=`.status.claim.role`
 // +kubebuilder:printcolumn:name="Reachable",type=string,JSONPath=`.status.conditions[?(@.type=="Reachable")].status`
 // +kubebuilder:printcolumn:name="Quarantined",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Quarantined")].status`
+// +kubebuilder:printcolumn:name="Operation",type=string,JSONPath=`.status.step.operation`
 // +kubebuilder:printcolumn:name="Step",type=string,JSONPath=`.status.step.step`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.step.state`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
