@@ -54,6 +54,15 @@ func judgedHosts() []condition {
 			says:    []string{"n1: host/preflight: KernelParameters", "/etc/sysctl.conf:1 sets net.ipv4.ip_forward = 0", "remove the line"},
 		},
 		{
+			name: "a directory of a node that is a link to a disk which is not there is named",
+			arrange: func(t *testing.T, s *site) {
+				s.exec(t, "n1", "ln", "-s", "/data/cni", "/opt/cni")
+				t.Cleanup(func() { s.exec(t, "n1", "rm", "/opt/cni") })
+			},
+			code: failed,
+			says: []string{"n1: host/preflight: DanglingLink", "/opt/cni is a link to /data/cni, which is not there"},
+		},
+		{
 			name:    "a load balancer on the API server's port is named",
 			arrange: func(t *testing.T, s *site) { s.listen(t, "n1", "6443") },
 			code:    failed,

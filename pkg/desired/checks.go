@@ -32,7 +32,7 @@ var ownChecks = []check{
 	{name: "Memory", kubeadm: []string{"Mem"}},
 	{name: "CPUs", kubeadm: []string{"NumCPU"}},
 	{name: "Programs", kubeadm: []string{"FileExisting-"}},
-	{name: "Disk"}, {name: "DiskReadOnly"}, {name: "DataDirectoryMounted"},
+	{name: "Disk"}, {name: "DiskReadOnly"}, {name: "DataDirectoryMounted"}, {name: "DanglingLink"},
 	{name: "LoopbackNameserver"}, {name: "Nameservers"}, {name: "EndpointName"}, {name: "NetworkOverlap"},
 	{name: "Firewall", kubeadm: []string{"Firewalld"}},
 	{name: "Clock"}, {name: "MachineIDUnique"},

@@ -56,6 +56,8 @@ type Facts struct {
 	DataDirectories map[string]string `json:"dataDirectories,omitempty"`
 	// DataMounts are the well-known places of data at which something is mounted that is not ours.
 	DataMounts []string `json:"dataMounts,omitempty"`
+	// DanglingLinks are links that lead nowhere where a node's data and configuration belong.
+	DanglingLinks []DanglingLink `json:"danglingLinks,omitempty"`
 	// CAHash is kubeadm's pin of /etc/kubernetes/pki/ca.crt: "sha256:<hex>" of its SubjectPublicKeyInfo.
 	CAHash string `json:"caHash,omitempty"`
 	// Owner is from the ledger; nil when no cluster claimed the host.
@@ -176,6 +178,12 @@ type PathFact struct {
 	Path  string `json:"path"`
 	Dir   bool   `json:"dir,omitempty"`
 	Owned bool   `json:"owned,omitempty"`
+}
+
+// DanglingLink is a symbolic link to what is not there.
+type DanglingLink struct {
+	Path   string `json:"path"`
+	Target string `json:"target"`
 }
 
 // LeaseState is whether a session holds the lease now.

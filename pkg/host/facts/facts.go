@@ -61,6 +61,7 @@ func (s Sources) Gather(ctx context.Context, directories ...string) (*api.Facts,
 	f.Programs = programs(s.Sys, procs, s.Ledger)
 	f.Paths = traces(s.Sys, s.Ledger, directories)
 	f.DataDirectories, f.DataMounts = dataDirectories(s.Sys, s.Ledger)
+	f.DanglingLinks = danglingLinks(s.Sys, directories)
 	f.OwnedPaths = s.Ledger.OwnedPaths()
 	var err error
 	f.Lease, err = s.Lease.State()

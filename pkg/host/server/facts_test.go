@@ -208,3 +208,25 @@ func TestWhatFilesSayOfKernelParametersIsBounded(t *testing.T) {
 		t.Errorf("%d settings, %+v at the end", len(got), got[len(got)-1])
 	}
 }
+
+func TestFactsNameLinksThatLeadNowhereAtDirectoriesOfANode(t *testing.T) {
+	h := hosttest.New(t)
+	h.Write(t, "/data/kubelet/x", "")
+	for link, target := range map[string]string{
+		"/var/lib/etcd": "/data/etcd", "/var/lib/kubelet": "../../data/kubelet", "/var/lib/containerd": "/var/lib/loop", "/var/lib/loop": "containerd",
+		"/opt": "/data/opt", "/srv": "/data/asked-for", "/var/lib/other": "/nowhere",
+	} {
+		h.Write(t, "/var/lib/keep", "")
+		if err := os.Symlink(target, h.Path(link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := h.Connect(t, "op-1", nil).Facts(t.Context(), "/srv/etcd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []api.DanglingLink{{Path: "/opt", Target: "/data/opt"}, {Path: "/var/lib/etcd", Target: "/data/etcd"}, {Path: "/var/lib/containerd", Target: "/var/lib/loop"}, {Path: "/srv", Target: "/data/asked-for"}}
+	if !slices.Equal(f.DanglingLinks, want) {
+		t.Errorf("the links are %+v, want %+v", f.DanglingLinks, want)
+	}
+}

@@ -27,7 +27,7 @@ type check func(*judge)
 // checks in the order in which problems are listed.
 var checks = []check{
 	foreignOwner, foreignAuthority, lostCluster, leftovers, portsInUse, platform, systemd, rootRights, address, cgroups, swap, memory, cpus,
-	kernelFeatures, kernelConfig, kernelParameters, cgroupControllers, programs, disk, dataMounts, nameservers, endpointName, ranges, firewall, clock, machineID,
+	kernelFeatures, kernelConfig, kernelParameters, cgroupControllers, programs, disk, dataMounts, danglingLinks, nameservers, endpointName, ranges, firewall, clock, machineID,
 }
 
 // Findings are what the checks say of one host.

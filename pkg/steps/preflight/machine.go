@@ -138,6 +138,14 @@ func dataMounts(j *judge) {
 	}
 }
 
+// danglingLinks refuses what no directory can be made through. A disk that is not mounted is often the reason, and data that belongs there
+// must not begin anew elsewhere.
+func danglingLinks(j *judge) {
+	for _, l := range j.facts.DanglingLinks {
+		j.refuse("DanglingLink", fmt.Sprintf("%s is a link to %s, which is not there: mount what holds that directory, make it, or remove the link", l.Path, l.Target))
+	}
+}
+
 // disk sums up what has to fit. Content is staged first, then unpacked into images and programs: nearly twice its size for a while.
 func disk(j *judge) {
 	if j.ours() {

@@ -149,6 +149,13 @@ func TestHostsAreJudgedByTheirFacts(t *testing.T) {
 			},
 			notes: "/etc/sysctl.conf:3 sets fs.inotify.max_user_instances = 256 (nodes should have 8192 or more)",
 		},
+		"a machine on which the link at a data directory leads nowhere may not": {
+			change: func(f *hostapi.Facts) {
+				f.DanglingLinks = []hostapi.DanglingLink{{Path: "/var/lib/etcd", Target: "/data/etcd"}}
+			},
+			ignore: []string{"DanglingLink"}, stop: []string{"DanglingLink"},
+			says: "/var/lib/etcd is a link to /data/etcd, which is not there: mount what holds that directory, make it, or remove the link",
+		},
 		"cgroup v1 without the override may not": {
 			change: func(f *hostapi.Facts) { f.Cgroup = "v1" },
 			stop:   []string{"CgroupV1"}, says: "cgroup v1, which kubelet v1.36.3 refuses; boot it with cgroup v2, or set failCgroupV1: false in overrides.kubelet",
