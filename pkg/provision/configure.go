@@ -72,7 +72,7 @@ func (k *kube) checkConfiguration(ctx context.Context, a plan.Configure) (engine
 		if err := yaml.Unmarshal([]byte(live.Data[doc.key]), &have); err == nil {
 			// Kubernetes fills in defaults only in what it wrote itself.
 			ours := live.Annotations[wantedAnnotation] == digestOf([]byte(live.Data[doc.key]))
-			for _, line := range valueChanges(have, doc.document, ours) {
+			for _, line := range k.masked().valueChanges(have, doc.document, ours) {
 				verdict.Why = append(verdict.Why, "  "+line)
 			}
 		}

@@ -24,7 +24,7 @@ func (k *kube) checkObjects(ctx context.Context, wanted []*unstructured.Unstruct
 	}
 	verdict := engine.Verdict{State: engine.Done}
 	for _, want := range wanted {
-		why, err := differs(ctx, objects, want)
+		why, err := differs(ctx, objects, k.masked(), want)
 		if err != nil {
 			return unknown(err), nil
 		}
@@ -36,7 +36,7 @@ func (k *kube) checkObjects(ctx context.Context, wanted []*unstructured.Unstruct
 	return verdict, nil
 }
 
-func differs(ctx context.Context, objects client.Client, want *unstructured.Unstructured) (string, error) {
+func differs(ctx context.Context, objects client.Client, shown masked, want *unstructured.Unstructured) (string, error) {
 	live := &unstructured.Unstructured{}
 	live.SetGroupVersionKind(want.GroupVersionKind())
 	if err := objects.Get(ctx, client.ObjectKeyFromObject(want), live); apierrors.IsNotFound(err) {
@@ -59,7 +59,7 @@ func differs(ctx context.Context, objects client.Client, want *unstructured.Unst
 	}
 	lines := []string{"is otherwise than wanted"}
 	if want.GetKind() != "Secret" {
-		lines = append(lines, valueChanges(live.Object, would.Object, true)...)
+		lines = append(lines, shown.valueChanges(live.Object, would.Object, true)...)
 	}
 	return strings.Join(lines, "\n  "), nil
 }

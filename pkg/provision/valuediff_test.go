@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/kubewright/kubewright/pkg/desired"
+	"github.com/kubewright/kubewright/pkg/pki"
 )
 
 func TestAPlanNamesOldAndNewValuesAndNoSecret(t *testing.T) {
@@ -35,12 +38,12 @@ func TestAPlanNamesOldAndNewValuesAndNoSecret(t *testing.T) {
 			[]string{`apiServer.extraArgs[a]: "1" -> (none)`, `apiServer.extraArgs[b]: (none) -> "2"`},
 		},
 		"a default that somebody filled in": {map[string]any{"a": 1, "b": 2}, map[string]any{"a": 1}, false, nil},
-		"a secret":                          {map[string]any{"clientSecret": "s3cr3t"}, map[string]any{"clientSecret": "0ther"}, true, []string{"clientSecret: sha256:"}},
+		"a secret":                          {map[string]any{"clientSecret": "s3cr3t"}, map[string]any{"clientSecret": "0ther"}, true, []string{"clientSecret: hmac:"}},
 		"a path to a secret":                {map[string]any{"tokenFile": "/a"}, map[string]any{"tokenFile": "/b"}, true, []string{`tokenFile: "/a" -> "/b"`}},
 		"more than anybody reads":           {map[string]any{}, many, true, append(slices.Repeat([]string{": (none) -> "}, maxValueChanges), "and 3 more values")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := valueChanges(c.have, c.want, c.removals)
+			got := masked{[]byte("key")}.valueChanges(c.have, c.want, c.removals)
 			if len(got) != len(c.says) {
 				t.Fatalf("got %q, want %q", got, c.says)
 			}
@@ -50,5 +53,31 @@ func TestAPlanNamesOldAndNewValuesAndNoSecret(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Who sees a plan must not be able to try passwords; who sees two plans of a cluster sees whether they mean the same secret.
+func TestASecretInAPlanCannotBeGuessedWithoutTheClustersAuthority(t *testing.T) {
+	shown := func(authority, secret string) string {
+		k := &kube{cluster: &desired.Cluster{}}
+		k.cluster.Authorities = &pki.Authorities{Cluster: pki.KeyPair{Key: []byte(authority)}}
+		return k.masked().valueChanges(map[string]any{}, map[string]any{"password": secret}, true)[0]
+	}
+	const secret = "s3cr3t"
+	if shown("one", secret) != shown("one", secret) {
+		t.Error("the same secret shows otherwise in another run, so no plan could be approved")
+	}
+	if shown("one", secret) == shown("one", "0ther") {
+		t.Error("two secrets show alike")
+	}
+	if shown("one", secret) == shown("two", secret) {
+		t.Error("it is shown without the cluster's key")
+	}
+	if plain := digestOf([]byte(`"` + secret + `"`)); strings.Contains(shown("one", secret), plain[len("sha256:"):][:shownDigest]) {
+		t.Error("it is shown by a plain digest")
+	}
+	long := masked{[]byte("key")}.valueChanges(map[string]any{}, map[string]any{"text": strings.Repeat(secret, maxShownValue)}, true)[0]
+	if !strings.Contains(long, " bytes, hmac:") || strings.Contains(long, secret) {
+		t.Errorf("a long value shows as %s", long)
 	}
 }

@@ -32,7 +32,7 @@ func hideDigests(looks []api.Resource, verdicts []api.Verdict) {
 	for i := range min(len(looks), len(verdicts)) {
 		f := looks[i].File
 		if f != nil && f.Secret && f.Blob != "" && strings.Contains(verdicts[i].Why, f.Blob) {
-			verdicts[i].Why = f.Path + " has other content"
+			verdicts[i].Why = f.Path + " has other content (secret)"
 		}
 	}
 }

@@ -92,8 +92,8 @@ func TestALookTellsWhatDiffersAndCarriesNoSecret(t *testing.T) {
 		why      string
 	}{
 		"a secret file that is as it should be":                   {secretFile(path), planted, api.Done, ""},
-		"a secret file of the same size with other content":       {secretFile(path), strings.Repeat("x", len(planted)), api.Needed, path + " has other content"},
-		"a secret file of another size":                           {secretFile(path), "short", api.Needed, path + " has other content"},
+		"a secret file of the same size with other content":       {secretFile(path), strings.Repeat("x", len(planted)), api.Needed, path + " has other content (secret)"},
+		"a secret file of another size":                           {secretFile(path), "short", api.Needed, path + " has other content (secret)"},
 		"a secret file that is not there":                         {secretFile(path), "", api.Needed, path + " does not exist"},
 		"a secret file that stays as it is, whatever it holds":    {kept(path), "other", api.Done, ""},
 		"a command whose files hold secrets and that has not run": {commandWithFiles(), "", api.Needed, "it has not been done yet"},
@@ -157,7 +157,7 @@ func TestAHelperOfAnEarlierReleaseComparesSecretsByDigest(t *testing.T) {
 	if f := sent.Resources[0].File; len(f.Content) > 0 || f.Seal != nil || f.Size != int64(len(planted)) {
 		t.Errorf("it was sent %+v", f)
 	}
-	if got, want := verdicts[0].Why, "/a has other content"; got != want {
+	if got, want := verdicts[0].Why, "/a has other content (secret)"; got != want {
 		t.Errorf("the digests are repeated: %q", got)
 	}
 }

@@ -91,7 +91,13 @@ func (t *Task) sameSealed(f *api.File, fi fs.FileInfo) (finding, error) {
 	return needed(otherContent(f))
 }
 
-func otherContent(f *api.File) string { return f.Path + " has other content" }
+// otherContent says that a file differs. Nothing else is said of a secret one, no digest either: it would help who guesses.
+func otherContent(f *api.File) string {
+	if f.Secret {
+		return f.Path + " has other content (secret)"
+	}
+	return f.Path + " has other content"
+}
 
 func (t *Task) sameContent(f *api.File, fi fs.FileInfo) (finding, error) {
 	differs := finding{state: api.Needed, why: otherContent(f)}
