@@ -93,6 +93,9 @@ func TestImagesOfABundleReachContainerdAndResetRemovesThem(t *testing.T) {
 			t.Errorf("%s is not pinned", i.Image.Name)
 		}
 	}
+	requirePinsOfWhatRuns(t, m, images, func(keep []string) {
+		step("pins", []api.Resource{{ID: "pins", ImagePins: &api.ImagePins{Keep: keep}}})
+	})
 	report, err := c.Reset(t.Context(), api.ResetRequest{Owner: owner}, nil)
 	if err != nil || report.Errors != 0 {
 		t.Fatalf("reset: %+v, %v", report, err)
@@ -100,6 +103,41 @@ func TestImagesOfABundleReachContainerdAndResetRemovesThem(t *testing.T) {
 	if left := m.run(t, nil, "ls -A /usr/local/bin /var/lib/containerd /etc/containerd 2>/dev/null; pgrep containerd || true; grep containerd /proc/mounts | grep -v ' /var/lib/containerd ' || true"); left != "/usr/local/bin:\n\n/var/lib/containerd:\n" {
 		t.Errorf("reset left: %q", left)
 	}
+}
+
+// requirePinsOfWhatRuns wants that an image which nobody keeps stays pinned as long as a container runs from it, and no longer.
+func requirePinsOfWhatRuns(t *testing.T, m *machine, images []api.Resource, pin func(keep []string)) {
+	t.Helper()
+	const ctr = "/usr/local/bin/ctr -n k8s.io "
+	var keep []string
+	var runs, idle string
+	for _, i := range images {
+		switch name := i.Image.Name; {
+		case strings.Contains(name, "/pause:"):
+			runs = name
+		case strings.Contains(name, "/coredns:"):
+			idle = name
+		default:
+			keep = append(keep, name)
+		}
+	}
+	require := func(when string, want map[string]bool) {
+		t.Helper()
+		list := m.run(t, nil, ctr+"images ls")
+		for name, pinned := range want {
+			if got := slices.ContainsFunc(strings.Split(list, "\n"), func(l string) bool {
+				return strings.HasPrefix(l, name+" ") && strings.Contains(l, "io.cri-containerd.pinned=pinned")
+			}); got != pinned {
+				t.Errorf("%s: %s is pinned: %t, want %t", when, name, got, pinned)
+			}
+		}
+	}
+	m.run(t, nil, ctr+"run --detach --null-io --label io.cri-containerd.kind=container "+runs+" holds")
+	pin(keep)
+	require("while it runs", map[string]bool{runs: true, idle: false, keep[0]: true})
+	m.run(t, nil, ctr+"tasks rm --force holds && "+ctr+"containers rm holds")
+	pin(keep)
+	require("after it has ended", map[string]bool{runs: false, idle: false, keep[0]: true})
 }
 
 // want picks containerd and a few images.

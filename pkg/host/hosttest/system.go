@@ -18,13 +18,14 @@ import (
 type System struct {
 	sys *sys.System
 
-	mu      sync.Mutex
-	calls   []string
-	units   map[string]*unit
-	images  map[string]image
-	fail    map[string]sys.Output
-	running sync.WaitGroup
-	starts  map[string]int
+	mu        sync.Mutex
+	calls     []string
+	units     map[string]*unit
+	images    map[string]image
+	contained map[string]container
+	fail      map[string]sys.Output
+	running   sync.WaitGroup
+	starts    map[string]int
 }
 
 type unit struct {
@@ -38,7 +39,7 @@ type image struct {
 }
 
 func newSystem(s *sys.System) *System {
-	return &System{sys: s, units: map[string]*unit{}, images: map[string]image{}, fail: map[string]sys.Output{}, starts: map[string]int{}}
+	return &System{sys: s, units: map[string]*unit{}, images: map[string]image{}, contained: map[string]container{}, fail: map[string]sys.Output{}, starts: map[string]int{}}
 }
 
 func (s *System) wait() { s.running.Wait() }
@@ -100,6 +101,9 @@ func (s *System) CrashLoop(name string) {
 	defer s.mu.Unlock()
 	s.units[name] = &unit{crashes: true}
 }
+
+// container is what containerd has of one: the name of its image, and what its task does.
+type container struct{ image, status string }
 
 // AddImage makes containerd have an image that somebody else pulled and pinned.
 func (s *System) AddImage(name, digest string) {
@@ -250,6 +254,9 @@ func (s *System) systemdRun(name string) (sys.Output, error) {
 
 func (s *System) ctr(ctx context.Context, args []string) (sys.Output, error) {
 	i := slices.Index(args, "images")
+	if i < 0 {
+		return s.containers(args), nil
+	}
 	switch args[i+1] {
 	case "ls":
 		s.mu.Lock()
@@ -277,6 +284,28 @@ func (s *System) ctr(ctx context.Context, args []string) (sys.Output, error) {
 		return sys.Output{}, nil
 	}
 	return s.pull(ctx, args[i+2:])
+}
+
+// containers is what ctr says of tasks and containers. A sandbox is none that anybody asks for.
+func (s *System) containers(args []string) sys.Output {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tasks, containers := "TASK PID STATUS\n", "CONTAINER IMAGE RUNTIME\n"
+	for id, c := range s.contained {
+		tasks += id + " 1 " + c.status + "\n"
+		containers += id + " " + c.image + " io.containerd.runc.v2\n"
+	}
+	if slices.Contains(args, "tasks") {
+		return sys.Output{Stdout: tasks}
+	}
+	return sys.Output{Stdout: containers}
+}
+
+// RunContainer makes containerd have a container of an image, by the name it knows the image by, in a state such as RUNNING or STOPPED.
+func (s *System) RunContainer(id, image, status string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.contained[id] = container{image, status}
 }
 
 // Content is where containerd keeps a blob.

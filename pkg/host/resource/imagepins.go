@@ -13,28 +13,55 @@ import (
 const unpinLabel = "io.cri-containerd.pinned="
 
 func checkImagePins(ctx context.Context, t *Task, r *api.Resource) (finding, error) {
-	images, err := t.listImages(ctx)
+	loose, err := t.loosePins(ctx, r.ImagePins.Keep)
 	if err != nil {
 		return noImages(err)
 	}
-	if loose := needlessPins(r.ImagePins.Keep, t.Ledger.Entries(), images); len(loose) > 0 {
+	if len(loose) > 0 {
 		return needed("pinned without need: " + strings.Join(loose, ", "))
 	}
 	return done()
 }
 
 func applyImagePins(ctx context.Context, t *Task, r *api.Resource) error {
-	images, err := t.listImages(ctx)
+	loose, err := t.loosePins(ctx, r.ImagePins.Keep)
 	if err != nil {
 		return containerdNeeded(err, "unpinning images")
 	}
-	for _, name := range needlessPins(r.ImagePins.Keep, t.Ledger.Entries(), images) {
+	for _, name := range loose {
 		t.say(r, "unpin "+name)
 		if err := t.ctr(ctx, name, "label", name, unpinLabel); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// loosePins are the pinned images that neither the bundle nor a container on this host needs.
+func (t *Task) loosePins(ctx context.Context, keep []string) ([]string, error) {
+	images, err := t.listImages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	loose := needlessPins(keep, t.Ledger.Entries(), images)
+	if len(loose) == 0 {
+		return nil, nil
+	}
+	running, err := t.runningImages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return notRunning(loose, running, images), nil
+}
+
+// notRunning leaves out what containers run. They may name an image by any of its names, and all names of what they run stay: kubelet's
+// garbage collection would take an image whose container just ends and begins again, and nothing could bring it back.
+func notRunning(loose []string, running map[string]bool, images map[string]listedImage) []string {
+	used := map[string]bool{}
+	for name := range running {
+		used[images[name].digest] = true
+	}
+	return slices.DeleteFunc(loose, func(name string) bool { return running[name] || used[images[name].digest] })
 }
 
 // needlessPins are the pinned images which we brought to the host and which nobody wants to keep, in order. An image that was

@@ -60,14 +60,11 @@ func (t *Task) askImages(ctx context.Context) (map[string]listedImage, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	out, err := t.Sys.Runner.Run(ctx, "ctr", "--namespace", "k8s.io", "--connect-timeout", "5s", "images", "ls")
+	table, err := t.ask(ctx, "images", "ls")
 	if err != nil {
 		return nil, err
 	}
-	if out.ExitCode != 0 {
-		return nil, &notRunningError{why: "containerd does not answer: " + strings.Join(out.LastLines(2), "; ")}
-	}
-	return parseImages(out.Stdout), nil
+	return parseImages(table), nil
 }
 
 // parseImages reads the table of "ctr images ls": name, type, digest, then a size of one or two words, platforms, labels.

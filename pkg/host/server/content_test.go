@@ -407,3 +407,42 @@ func TestOnlyImagesThatWeBroughtAndNobodyKeepsLoseTheirPin(t *testing.T) {
 		t.Errorf("afterwards: %+v", v)
 	}
 }
+
+// An image of a bundle that is not used any more stays pinned while pods on the host run it, by whichever of its names they know it.
+func TestImagesThatContainersRunStayPinnedWhileTheyRun(t *testing.T) {
+	h := hosttest.New(t)
+	old, oldBlobs := testImage("registry.example/app:v1", "old")
+	idle, idleBlobs := testImage("registry.example/idle:v1", "idle")
+	tunnel, bs := newStore(append(oldBlobs, idleBlobs...)...)
+	s := h.Connect(t, "op", tunnel)
+	lease(t, s)
+	h.Write(t, "/run/containerd/containerd.sock", "")
+	second := "sha256:" + strings.Repeat("a", 64)
+	h.System.AddImage(second, old.Manifest.Digest)
+	apply(t, s, append(blobs(bs), api.Resource{ID: "old", Image: old}, api.Resource{ID: "idle", Image: idle})...)
+	pins := api.Resource{ID: "pins", ImagePins: &api.ImagePins{}}
+	for _, c := range []struct{ knows, status, loose string }{
+		{old.Name, "RUNNING", idle.Name},
+		{second, "RUNNING", idle.Name},
+		{second, "PAUSED", idle.Name},
+		{second, "STOPPED", old.Name + ", " + idle.Name + ", " + second},
+	} {
+		h.System.RunContainer("c1", c.knows, c.status)
+		if v := check(t, s, pins); v.State != api.Needed || v.Why != "pinned without need: "+c.loose {
+			t.Errorf("a container knows it as %s and is %s: %+v, want %s pinned without need", c.knows, c.status, v, c.loose)
+		}
+	}
+	h.System.RunContainer("c1", second, "RUNNING")
+	apply(t, s, pins)
+	if !h.System.Pinned(old.Name) || !h.System.Pinned(second) || h.System.Pinned(idle.Name) {
+		t.Errorf("while a container runs: by name %t, by its second name %t, an idle one %t", h.System.Pinned(old.Name), h.System.Pinned(second), h.System.Pinned(idle.Name))
+	}
+	if v := check(t, s, pins); v.State != api.Done {
+		t.Errorf("what runs counts as a difference: %+v", v)
+	}
+	h.System.RunContainer("c1", second, "STOPPED")
+	apply(t, s, pins)
+	if h.System.Pinned(old.Name) || h.System.Pinned(second) {
+		t.Error("it stays pinned after the container has ended")
+	}
+}
