@@ -12,23 +12,35 @@ import (
 	"github.com/kubewright/kubewright/pkg/plan"
 )
 
+// Planned is what would be done.
+type Planned struct {
+	Changes []v1alpha1.PlannedChange
+	// LeftOut counts the changes that a status had no room for.
+	LeftOut int
+	// Bundle is what OtherBundle says.
+	Bundle string
+}
+
 // Plan writes what would be done: what it comes to first, then host by host in the order of the plan. What a host lacks altogether is
 // counted, and so is the content it is given, unless everything is asked for with all; what is changed is always written with its old and
-// new values. Hosts that have the same done to them share a paragraph. leftOut counts what the plan had no room for.
-func Plan(w io.Writer, changes []v1alpha1.PlannedChange, leftOut int, all bool) error {
+// new values. Hosts that have the same done to them share a paragraph.
+func Plan(w io.Writer, p Planned, all bool) error {
 	var b strings.Builder
-	if len(changes) == 0 {
+	if len(p.Changes) == 0 {
+		if p.Bundle != "" {
+			writeRow(&b, "Bundle", p.Bundle)
+		}
 		b.WriteString("Nothing would be changed.\n")
 	} else {
-		summary := plan.Summarise(changes)
-		writePlanSummary(&b, summary)
-		writePlanHosts(&b, changes, summary.Joining(), all)
+		summary := plan.Summarise(p.Changes)
+		writePlanSummary(&b, summary, p.Bundle)
+		writePlanHosts(&b, p.Changes, summary.Joining(), all)
 		if !all {
 			b.WriteString("\nWith -v everything that is only counted here is listed.\n")
 		}
 	}
-	if leftOut > 0 {
-		b.WriteString("\n" + hang("", pluralAre(leftOut, "more change")+" left out here: the status of an operation has no room for them; `kubewright plan` shows all.", "") + "\n")
+	if p.LeftOut > 0 {
+		b.WriteString("\n" + hang("", pluralAre(p.LeftOut, "more change")+" left out here: the status of an operation has no room for them; `kubewright plan` shows all.", "") + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -42,13 +54,10 @@ func pluralAre(n int, what string) string {
 }
 
 // writePlanSummary says who becomes what, and what the change costs those that are there already.
-func writePlanSummary(b *strings.Builder, s plan.Summary) {
-	row := func(what, text string) {
-		if text != "" {
-			b.WriteString(hang(fmt.Sprintf("  %-14s ", what), text, strings.Repeat(" ", 17)) + "\n")
-		}
-	}
+func writePlanSummary(b *strings.Builder, s plan.Summary, bundle string) {
+	row := func(what, text string) { writeRow(b, what, text) }
 	b.WriteString("Summary\n")
+	row("Bundle", bundle)
 	row("Begins on", Clean(s.Begins))
 	row("Control planes", names(s.Joins))
 	row("Workers", names(s.Workers))
@@ -71,6 +80,13 @@ func writePlanSummary(b *strings.Builder, s plan.Summary) {
 		restarts = []string{"nothing that runs"}
 	}
 	row("Restarted", strings.Join(restarts, "; "))
+}
+
+// writeRow writes a line of the summary; nothing when there is nothing to say.
+func writeRow(b *strings.Builder, what, text string) {
+	if text != "" {
+		b.WriteString(hang(fmt.Sprintf("  %-14s ", what), text, strings.Repeat(" ", 17)) + "\n")
+	}
 }
 
 func names(hosts []string) string { return Clean(strings.Join(hosts, ", ")) }

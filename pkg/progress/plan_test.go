@@ -43,6 +43,7 @@ func TestAPlanBeginsWithWhatItComesToAndIsWholeWithAll(t *testing.T) {
 	for name, c := range map[string]struct {
 		plan    []v1alpha1.PlannedChange
 		leftOut int
+		bundle  string
 		all     bool
 		want    string
 	}{
@@ -93,10 +94,17 @@ n9
       the node is registered
 `},
 		"nothing": {want: "Nothing would be changed.\n"},
+		"nothing on hosts, from another bundle": {
+			bundle: progress.OtherBundle(runsFrom("sha256:"+strings.Repeat("a", 64)), "sha256:"+strings.Repeat("b", 64)),
+			want: `  Bundle         sha256:aaaaaaaaaaaa -> sha256:bbbbbbbbbbbb, another one than
+                 the cluster runs from
+Nothing would be changed.
+`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b strings.Builder
-			if err := progress.Plan(&b, c.plan, c.leftOut, c.all); err != nil {
+			if err := progress.Plan(&b, progress.Planned{Changes: c.plan, LeftOut: c.leftOut, Bundle: c.bundle}, c.all); err != nil {
 				t.Fatal(err)
 			}
 			if b.String() != c.want {
@@ -106,10 +114,34 @@ n9
 	}
 }
 
+func runsFrom(digest string) *v1alpha1.Cluster {
+	cluster := &v1alpha1.Cluster{}
+	cluster.Status.Bundles = []v1alpha1.InstalledBundle{{UsedBundle: v1alpha1.UsedBundle{Digest: digest}}}
+	return cluster
+}
+
+func TestAnotherBundleIsOneWithAnotherDigest(t *testing.T) {
+	for name, c := range map[string]struct {
+		cluster *v1alpha1.Cluster
+		digest  string
+		says    bool
+	}{
+		"another one":        {runsFrom("sha256:aa"), "sha256:bb", true},
+		"the same":           {runsFrom("sha256:aa"), "sha256:aa", false},
+		"a cluster to be":    {&v1alpha1.Cluster{}, "sha256:aa", false},
+		"no cluster":         {nil, "sha256:aa", false},
+		"a bundle not known": {runsFrom("sha256:aa"), "", false},
+	} {
+		if got := progress.OtherBundle(c.cluster, c.digest); (got != "") != c.says {
+			t.Errorf("%s: says %q", name, got)
+		}
+	}
+}
+
 func TestAPlanIsNotCutSilentlyAndFitsATerminal(t *testing.T) {
 	var b strings.Builder
 	long := []v1alpha1.PlannedChange{{Step: "x/y", Host: "n1", Why: "\x1b[2J" + strings.Repeat("words ", 60)}}
-	if err := progress.Plan(&b, append(long, laterPlan()...), 7, false); err != nil {
+	if err := progress.Plan(&b, progress.Planned{Changes: append(long, laterPlan()...), LeftOut: 7}, false); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(b.String(), "7 more changes are left out here") || !strings.Contains(b.String(), "kubewright plan") || strings.Contains(b.String(), "\x1b") {

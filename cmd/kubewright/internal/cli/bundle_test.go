@@ -57,7 +57,7 @@ func smallBundle(ctx context.Context, path, version string) error {
 			Name: "registry.example/" + program + ":1", Component: program, Version: "1", Platforms: []bundle.ImagePlatform{ip},
 		})
 	}
-	_, err = bundle.Write(ctx, path, &bundle.Config{Name: "small", Created: time.Unix(0, 0), Releases: []bundle.Release{release}}, blobs)
+	_, err = bundle.Write(ctx, path, &bundle.Config{Name: filepath.Base(path), Created: time.Unix(0, 0), Releases: []bundle.Release{release}}, blobs)
 	return err
 }
 

@@ -2,9 +2,11 @@ package cli_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -144,6 +146,36 @@ func TestAnEditedFileIsPlannedAppliedAndToldOf(t *testing.T) {
 	wantText(t, out, "Operation demo-backup-", "brought about")
 	if got := last().Operation.Spec.Type; got != v1alpha1.BackupEtcdOperation {
 		t.Errorf("the last operation was %s", got)
+	}
+}
+
+func TestAnotherBundleIsSaidBeforeAnythingIsDone(t *testing.T) {
+	p := newPlace(t, file)
+	runner := &fakeRunner{run: kept(t)}
+	code, out, _ := kubewright(t.Context(), t, runner, p.up()...)
+	if code != cli.ExitOK || strings.Contains(out, "another one than") {
+		t.Fatalf("a cluster is made: exit code %d\n%s", code, out)
+	}
+	other := filepath.Join(t.TempDir(), "other.bundle")
+	if err := smallBundle(t.Context(), other, "v1.36.3"); err != nil {
+		t.Fatal(err)
+	}
+	plan := []string{"plan", "-f", p.file, "--bundle", other, "--state-dir", p.state}
+	_, out, _ = kubewright(t.Context(), t, runner, plan...)
+	wantText(t, out, "  Bundle         sha256:", "another one than")
+	_, out, _ = kubewright(t.Context(), t, runner, append(plan, "-o", "json")...)
+	var planned struct{ Bundle struct{ From, To string } }
+	if err := json.Unmarshal([]byte(out), &planned); err != nil || planned.Bundle.From == planned.Bundle.To || !strings.HasPrefix(planned.Bundle.From, "sha256:") {
+		t.Errorf("as JSON: %+v, %v\n%s", planned, err, out)
+	}
+	up := []string{"up", "-f", p.file, "--bundle", other, "--state-dir", p.state, "--plain"}
+	code, out, _ = kubewright(t.Context(), t, runner, up...)
+	if code != cli.ExitOK {
+		t.Fatalf("from the other bundle: exit code %d\n%s", code, out)
+	}
+	wantText(t, out, "Bundle: "+planned.Bundle.From[:len("sha256:")+12]+" -> "+planned.Bundle.To[:len("sha256:")+12]+", another one than the cluster runs from\n")
+	if _, out, _ = kubewright(t.Context(), t, runner, up...); strings.Contains(out, "another one than") {
+		t.Errorf("the cluster runs from it now:\n%s", out)
 	}
 }
 

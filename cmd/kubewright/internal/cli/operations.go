@@ -156,7 +156,11 @@ func writePlan(w io.Writer, s *follow.Snapshot, operation *v1alpha1.ClusterOpera
 	if err := writeDepartures(w, s.Cluster, departuresIn(s)); err != nil {
 		return err
 	}
-	if err := progress.Plan(w, operation.Status.Plan, int(operation.Status.PlanLeftOut), all); err != nil {
+	planned := progress.Planned{Changes: operation.Status.Plan, LeftOut: int(operation.Status.PlanLeftOut)}
+	if operation.Status.Bundle != nil {
+		planned.Bundle = progress.OtherBundle(s.Cluster, operation.Status.Bundle.Digest)
+	}
+	if err := progress.Plan(w, planned, all); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "\nDigest of the plan: %s\n", operation.Status.PlanDigest)

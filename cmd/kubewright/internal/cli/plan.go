@@ -41,7 +41,7 @@ func newPlan(env Environment) *cobra.Command {
 		Short: "Show what up would change on which host, and why, without changing anything",
 		Long: `Plan looks at every host and prints what ` + "`kubewright up`" + ` with the same file would change: first what it comes to (which hosts
 leave, who becomes what, how much content moves, who is drained, what restarts), then host by host and step by step what and why, with
-old and new values; secrets are shown as digests. What a host lacks altogether is counted; with -v it is listed. It changes nothing on
+old and new values; of secrets only that they change. What a host lacks altogether is counted; with -v it is listed. It changes nothing on
 hosts and stores nothing of the file. Of an upgrade over several minor versions it shows the first part; what the others find depends
 on it.
 
@@ -139,13 +139,21 @@ func (o *planOptions) run(ctx context.Context, env Environment) (err error) {
 type plannedJSON struct {
 	Cluster string `json:"cluster"`
 	// From and To are the versions of an upgrade or of a part of one, Target is where it leads in the end.
-	From    string                   `json:"from,omitempty"`
-	To      string                   `json:"to,omitempty"`
-	Target  string                   `json:"target"`
+	From   string `json:"from,omitempty"`
+	To     string `json:"to,omitempty"`
+	Target string `json:"target"`
+	// Bundle says that the cluster runs from another one.
+	Bundle  *otherBundleJSON         `json:"bundle,omitempty"`
 	Summary plan.Summary             `json:"summary"`
 	Changes []v1alpha1.PlannedChange `json:"changes"`
 	// Digest of the plan, as an approval names it; empty when nothing would be changed.
 	Digest string `json:"digest,omitempty"`
+}
+
+// otherBundleJSON holds the digests of the bundle that a cluster runs from, and of the one it is to run from.
+type otherBundleJSON struct {
+	From string `json:"from"`
+	To   string `json:"to"`
 }
 
 // show writes the plan, as far as it was made. Why it is not whole is reported by the caller.
@@ -161,6 +169,9 @@ func (o *planOptions) show(w io.Writer, request provision.Request, leaving []pro
 		if out.To != "" {
 			out.From = request.Cluster.Status.Version
 		}
+		if to := string(request.Bundle.Digest()); progress.OtherBundle(&request.Cluster, to) != "" {
+			out.Bundle = &otherBundleJSON{From: request.Cluster.Status.Bundles[0].Digest, To: to}
+		}
 		if len(out.Changes) == 0 {
 			out.Changes, out.Digest = []v1alpha1.PlannedChange{}, ""
 		}
@@ -173,7 +184,8 @@ func (o *planOptions) show(w io.Writer, request provision.Request, leaving []pro
 		return err
 	}
 	if len(outcome.Plan) > 0 || whole {
-		if err := progress.Plan(w, outcome.Plan, 0, o.verbose); err != nil {
+		planned := progress.Planned{Changes: outcome.Plan, Bundle: progress.OtherBundle(&request.Cluster, string(request.Bundle.Digest()))}
+		if err := progress.Plan(w, planned, o.verbose); err != nil {
 			return err
 		}
 	}

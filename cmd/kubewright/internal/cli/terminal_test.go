@@ -45,7 +45,7 @@ func TestNoTextOfOthersIsObeyedByATerminal(t *testing.T) {
 			return writeStatus(w, &follow.Snapshot{Cluster: cluster, Hosts: map[string]*v1alpha1.Host{"n1": host}, Operations: []v1alpha1.ClusterOperation{operation}}, time.Now())
 		},
 		"a plan": func(w io.Writer) error {
-			return progress.Plan(w, []v1alpha1.PlannedChange{{Host: hostile, Step: hostile, Why: hostile}}, 0, true)
+			return progress.Plan(w, progress.Planned{Changes: []v1alpha1.PlannedChange{{Host: hostile, Step: hostile, Why: hostile}}}, true)
 		},
 		"a plan that waits for approval": func(w io.Writer) error {
 			operation := &v1alpha1.ClusterOperation{}
@@ -82,7 +82,7 @@ func TestATextOfOthersAddsNoLines(t *testing.T) {
 	if err := writeLogs(&out, "n1", "demo-install-1", logs); err != nil {
 		t.Fatal(err)
 	}
-	if err := progress.Plan(&out, []v1alpha1.PlannedChange{{Host: "h\nForged", Step: "s\nForged", Why: "r\nForged"}}, 0, true); err != nil {
+	if err := progress.Plan(&out, progress.Planned{Changes: []v1alpha1.PlannedChange{{Host: "h\nForged", Step: "s\nForged", Why: "r\nForged"}}}, true); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(out.String(), "\nForged") {

@@ -96,6 +96,9 @@ func (o *upOptions) run(ctx context.Context, env Environment) (err error) {
 	if err != nil {
 		return err
 	}
+	if other := progress.OtherBundle(cluster, string(w.bundle.Digest())); other != "" {
+		_, _ = fmt.Fprintln(env.Out, "Bundle:", other)
+	}
 	leaving, err := departures(ctx, s.Client, cluster, hosts)
 	if err != nil {
 		return err
