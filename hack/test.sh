@@ -61,9 +61,9 @@ story() {
 	tests "$title" -table -- -tags e2e -count 1 "$@"
 }
 
-# Stories of the second day take too long here; `make e2e` tells them.
+# Stories of the second day and the hunt for secrets take too long here; `make e2e` tells them.
 with_tests='{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}'
-mapfile -t stories < <(go list -tags e2e -f "$with_tests" ./e2e/... | grep -v '/e2e/lifecycle$')
+mapfile -t stories < <(go list -tags e2e -f "$with_tests" ./e2e/... | grep -Ev '/e2e/(lifecycle|secrets)$')
 for package in "${stories[@]}"; do
 	story "tests on container hosts: ${package##*/e2e/}" -timeout 60m "$package"
 done

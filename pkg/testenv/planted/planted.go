@@ -5,8 +5,9 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"net/url"
-	"slices"
+	"strconv"
 )
 
 // Secret is something that must show up nowhere.
@@ -19,38 +20,40 @@ type Secret struct {
 // PrivateKey is part of every private key in PEM, whoever made it and whenever.
 func PrivateKey() Secret { return Secret{"a private key in PEM", []byte("PRIVATE KEY-----\n")} }
 
-// In lists the names of the secrets that a text holds: as they are, in base64 (also as a part of something longer, and twice, as in a
-// kubeconfig that is in a Secret), in hexadecimal, and escaped for JSON and URLs.
-func In(text []byte, secrets ...Secret) []string {
-	var found []string
-	for _, s := range secrets {
-		if slices.ContainsFunc(forms(s.Value), func(form []byte) bool { return bytes.Contains(text, form) }) {
-			found = append(found, s.Name)
-		}
-	}
-	return found
-}
+// In lists the names of the secrets that a text holds. NewFinder says in which forms; it is for many texts, this is for one.
+func In(text []byte, secrets ...Secret) []string { return NewFinder(secrets...).In(text) }
 
+// forms are all that a value may come out as: as it is, in base64 of both alphabets (also as a part of something longer, and twice, as in a
+// kubeconfig that is in a Secret), in hexadecimal, and escaped for JSON, Go and URLs.
 func forms(value []byte) [][]byte {
+	inHex := []byte(hex.EncodeToString(value))
 	list := [][]byte{
-		value, []byte(hex.EncodeToString(value)), bytes.ToUpper([]byte(hex.EncodeToString(value))), []byte(url.QueryEscape(string(value))),
-		bytes.ReplaceAll(value, []byte("\n"), []byte(`\n`)),
+		value, inHex, bytes.ToUpper(inHex), []byte(url.QueryEscape(string(value))), []byte(url.PathEscape(string(value))),
+		bytes.ReplaceAll(value, []byte("\n"), []byte(`\n`)), unquoted(strconv.Quote(string(value))),
 	}
-	for _, once := range parts(value) {
-		list = append(list, once)
-		list = append(list, parts(once)...)
+	// A string always has a form in JSON.
+	if text, err := json.Marshal(string(value)); err == nil {
+		list = append(list, unquoted(string(text)))
+	}
+	for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
+		for _, once := range parts(encoding, value) {
+			list = append(list, once)
+			list = append(list, parts(base64.StdEncoding, once)...)
+		}
 	}
 	return list
 }
 
+func unquoted(text string) []byte { return []byte(text[1 : len(text)-1]) }
+
 // parts are the base64 of a value wherever it begins in what is encoded, without the characters at both ends that depend on what stands
 // beside it.
-func parts(value []byte) [][]byte {
+func parts(encoding *base64.Encoding, value []byte) [][]byte {
 	var list [][]byte
 	for lead := range 3 {
 		padded := append(make([]byte, lead), value...)
 		whole := len(padded) / 3 * 3
-		text := base64.StdEncoding.EncodeToString(padded[:whole])
+		text := encoding.EncodeToString(padded[:whole])
 		if lead > 0 {
 			text = text[4:]
 		}
