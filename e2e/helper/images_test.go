@@ -113,9 +113,9 @@ func requirePinsOfWhatRuns(t *testing.T, m *machine, images []api.Resource, pin 
 	var runs, idle string
 	for _, i := range images {
 		switch name := i.Image.Name; {
-		case strings.Contains(name, "/pause:"):
-			runs = name
 		case strings.Contains(name, "/coredns:"):
+			runs = name
+		case strings.Contains(name, "/flannel:"):
 			idle = name
 		default:
 			keep = append(keep, name)
