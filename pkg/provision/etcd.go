@@ -30,6 +30,8 @@ const (
 	etcdTimeout = 5 * time.Second
 	// maxEtcdAnswer bounds its answer: a member is described in some 200 bytes. The client's own bound is 2 GiB.
 	maxEtcdAnswer = 64 << 10
+	// maxEtcdHeader bounds the headers of its answer, with the text of an error. The client's own bound is 16 MiB.
+	maxEtcdHeader = 16 << 10
 	// maxMembers is how many members are asked how they are. Kubernetes' documentation goes up to five.
 	maxMembers = 32
 )
@@ -183,7 +185,7 @@ func (k *kube) etcdClient(config *tls.Config, via desired.Host, address string) 
 		// A request may have no more than an answer, which the client sees to.
 		MaxCallRecvMsgSize: maxEtcdAnswer, MaxCallSendMsgSize: maxEtcdAnswer,
 		Logger: zap.NewNop(),
-		DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+		DialOptions: []grpc.DialOption{grpc.WithMaxHeaderListSize(maxEtcdHeader), grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return k.sessions.dial(ctx, via.Name, hostapi.ServiceEtcd, address)
 		})},
 	})

@@ -196,25 +196,6 @@ func TestAHostThatAnswersForOtherResourcesThanItWasAskedForIsRefused(t *testing.
 	}
 }
 
-func TestAStreamIsReadNoFasterThanItMayCome(t *testing.T) {
-	const event = `{"progress":{"message":"again"}}` + "\n"
-	helper, err := sessionsWith(t, map[string]*machine{"n1": liar(t, map[string]http.HandlerFunc{hostapi.PathApply: answering("", event)}, nil)}).helper(t.Context(), "n1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-	defer cancel()
-	began, events := time.Now(), 0
-	_, err = helper.Apply(ctx, hostapi.ApplyRequest{Step: "s"}, func(hostapi.Progress) { events++ })
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("it ended with %v", err)
-	}
-	// 8 MiB at once and 1 MiB per second, and what one read brings.
-	if most := 8<<20 + int(time.Since(began).Seconds()+1)<<20; events*len(event) > most {
-		t.Errorf("%d bytes came in %s", events*len(event), time.Since(began))
-	}
-}
-
 func TestStreamsThatAHostOpensAreBoundedInNumberAndInWhatTheyHold(t *testing.T) {
 	// What tests before this one left is not what is measured.
 	runtime.GC()
