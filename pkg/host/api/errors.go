@@ -22,6 +22,8 @@ const (
 	ReasonCommandFailed Reason = "CommandFailed"
 	// ReasonEndsAgain: what a command waits for, a static pod or a unit, ends again and again; trying again cannot help.
 	ReasonEndsAgain Reason = "EndsAgainAndAgain"
+	// ReasonRefusedByKubeadm: kubeadm's own checks refuse the host; trying again helps only where they are of what comes by itself.
+	ReasonRefusedByKubeadm Reason = "RefusedByKubeadm"
 	// ReasonTimeout: it did not happen in the time given.
 	ReasonTimeout Reason = "Timeout"
 	// ReasonLost: a detached command ended without a result (reboot, killed).

@@ -212,6 +212,10 @@ func (t *Task) commandEnded(ctx context.Context, c *api.Command, result *detach.
 	if result.Ended == nil {
 		e.Message += t.leftBehind(c, e.Output)
 	}
+	if errs, final := refusals(e.Output); len(errs) > 0 {
+		e.Reason, e.Retryable, e.Output = api.ReasonRefusedByKubeadm, !final, nil
+		e.Message += ", because of checks of kubeadm's own: " + strings.Join(errs, "; ")
+	}
 	return e
 }
 

@@ -269,3 +269,19 @@ func TestARunForOtherInputsIsWaitedForAndThenOursRuns(t *testing.T) {
 		t.Errorf("runs %q, %v", h.Read("/etc/runs"), err)
 	}
 }
+
+func TestWhatKubeadmsChecksRefuseIsSaidOnceAndNotTriedAgain(t *testing.T) {
+	h := hosttest.New(t)
+	s := h.Connect(t, "op", nil)
+	lease(t, s)
+	r := command(h, "k", `printf '[preflight] Running pre-flight checks\n[preflight] Some fatal errors occurred:\n\t[ERROR KubeletVersion]: \033[0;31mtoo new\033[0m\n'
+		echo '[preflight] If you know what you are doing, you can make a check non-fatal'; echo 'error: error execution phase preflight: preflight checks failed'; exit 2`)
+	_, err := s.Apply(t.Context(), api.ApplyRequest{Owner: owner, Resources: []api.Resource{r}}, nil)
+	var re *api.ResourceError
+	if !errors.As(err, &re) || re.Retryable || re.ExitCode != 2 || re.Reason != api.ReasonRefusedByKubeadm {
+		t.Fatalf("got %#v", err)
+	}
+	if want := `command job failed, because of checks of kubeadm's own: [ERROR KubeletVersion]: too new`; re.Message != want || len(re.Output) != 0 {
+		t.Errorf("it says %q and %q\nwant    %q", re.Message, re.Output, want)
+	}
+}
