@@ -49,11 +49,12 @@ func controlPlanes() []condition {
 			running: fillEtcd,
 		},
 		{
-			name:    "nodes that were deleted, and a worker that was reset by hand, come back; a node's address stays",
+			name:    "nodes that were deleted, and a worker that was reset by hand, come back; a node's address stays; a worker that was given up does not come back",
 			workers: true,
 			running: func(t *testing.T, s *site) {
 				refuseRenumbering(t, s)
 				bringBack(t, s)
+				giveUp(t, s)
 			},
 		},
 	}
@@ -126,6 +127,36 @@ func bringBack(t *testing.T, s *site) {
 			}
 		})
 	}
+}
+
+// giveUp takes a worker whose machine is dead out of the cluster, has the machine come back as it was, and then takes it in again cleaned.
+func giveUp(t *testing.T, s *site) {
+	t.Run("a dead worker is given up by a command, and its machine is no node when it comes back, until it is taken in again", func(t *testing.T) {
+		if err := s.fleet.Kill(s.ctx, "n2"); err != nil {
+			t.Fatal(err)
+		}
+		s.mustCall(t, "host", "orphan", "n2")
+		s.describe(t, false, nil)
+		s.mustCall(t, "up", "-f", s.ClusterFile(), "--bundle", s.Bundle, "--kubeconfig", s.Kubeconfig(), "--yes")
+		if hosts := s.mustCall(t, "host", "list"); !strings.Contains(hosts, "quarantined: ") {
+			t.Errorf("the host is not said to be quarantined:\n%s", hosts)
+		}
+		if err := s.fleet.Start(s.ctx, "n2"); err != nil {
+			t.Fatal(err)
+		}
+		// Its kubelet begins with the machine, and registers its node.
+		s.exec(t, "n2", "timeout", "100", "bash", "-c", `journalctl -b -u kubelet -n all -f | grep -m 1 -q "its machine was not cleaned"`)
+		if nodes := s.kubectl(t, "get", "nodes", "-o", "name"); nodes != "node/n1\n" {
+			t.Errorf("the nodes are %q", nodes)
+		}
+		s.exec(t, "n2", "/usr/local/bin/kubeadm", "reset", "-f")
+		s.mustCall(t, "host", "end-quarantine", "n2")
+		s.describe(t, true, nil)
+		s.mustUp(t)
+		if ready := s.kubectl(t, "get", "node", "n2", "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`); ready != "True" {
+			t.Errorf("n2 is not Ready again: %q", ready)
+		}
+	})
 }
 
 // refuseRenumbering gives a worker and a control plane other addresses than they joined with.

@@ -122,6 +122,16 @@ func (s *site) mustUp(t *testing.T) string {
 	return out
 }
 
+// mustCall is call that has to succeed.
+func (s *site) mustCall(t *testing.T, args ...string) string {
+	t.Helper()
+	out, code := s.call(t, args...)
+	if code != succeeded {
+		t.Fatalf("kubewright %s ended with code %d\n%s", args[0], code, s.evidence())
+	}
+	return out
+}
+
 // call runs the program to its end.
 func (s *site) call(t *testing.T, args ...string) (out string, code int) {
 	t.Helper()
