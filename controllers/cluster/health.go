@@ -9,23 +9,31 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/controllers/cluster/health"
+	"github.com/kubewright/kubewright/controllers/internal/claims"
 	"github.com/kubewright/kubewright/controllers/internal/phase"
 	"github.com/kubewright/kubewright/pkg/capi"
+	"github.com/kubewright/kubewright/pkg/desired"
+	"github.com/kubewright/kubewright/pkg/servingcert"
+	"github.com/kubewright/kubewright/pkg/steps/kubeadm"
 )
 
 // takeHealth has a cluster watched, and takes over what was found.
-func takeHealth(_ context.Context, s *scope) (phase.Next, error) {
+func takeHealth(ctx context.Context, s *scope) (phase.Next, error) {
 	status := &s.cluster.Status
 	key := client.ObjectKeyFromObject(s.cluster)
 	if !status.Initialized || paused(s.cluster) {
 		s.Health.Drop(key)
 		return phase.Continue(), nil
 	}
-	s.Health.Keep(health.Target{Key: key, Version: status.Version, Lagging: lagging(s.cluster)})
+	nodes, err := s.servingNodes(ctx)
+	if err != nil {
+		return phase.Continue(), err
+	}
+	s.Health.Keep(health.Target{Key: key, Version: status.Version, Lagging: lagging(s.cluster), Nodes: nodes})
 	s.found = s.Health.Record(key)
 	switch s.found.Verdict {
 	case health.Reachable:
-		capi.SetCondition(s.cluster, v1alpha1.AvailableCondition, metav1.ConditionTrue, ReasonAPIReachable, s.found.Nodes.Via)
+		capi.SetCondition(s.cluster, v1alpha1.AvailableCondition, metav1.ConditionTrue, ReasonAPIReachable, s.found.Nodes.Notes())
 		status.Nodes.Joined, status.Nodes.Ready = s.found.Nodes.Joined, s.found.Nodes.Ready
 	case health.Unreachable:
 		capi.SetCondition(s.cluster, v1alpha1.AvailableCondition, metav1.ConditionFalse, ReasonAPIUnreachable, s.found.Message)
@@ -36,6 +44,21 @@ func takeHealth(_ context.Context, s *scope) (phase.Next, error) {
 	case health.Unseen:
 	}
 	return phase.Continue(), nil
+}
+
+// servingNodes are the cluster's hosts as nodes, with what their kubelets' certificates may name.
+func (s *scope) servingNodes(ctx context.Context) (servingcert.Nodes, error) {
+	var list v1alpha1.HostList
+	if err := s.Client.List(ctx, &list, client.InNamespace(s.cluster.Namespace)); err != nil {
+		return nil, fmt.Errorf("list the hosts of namespace %s: %w", s.cluster.Namespace, err)
+	}
+	hosts := map[string]v1alpha1.Host{}
+	for _, h := range list.Items {
+		if claims.Holds(s.cluster, &h) {
+			hosts[h.Name] = h
+		}
+	}
+	return kubeadm.ServingNodes(desired.Nodes(s.cluster.Spec, hosts)), nil
 }
 
 // lagging holds the versions of nodes whose pool the spec keeps at another one than the cluster's.

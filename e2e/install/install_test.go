@@ -65,6 +65,9 @@ func TestThreeControlPlanesAndAWorkerComeUpFromOneBundle(t *testing.T) {
 			t.Errorf("kubectl top nodes says\n%s", top)
 		}
 	})
+	t.Run("API servers verify kubelets and reach them all", func(t *testing.T) {
+		requireVerifiedKubelets(t, ctx, fleet, i)
+	})
 	t.Run("the operation's status shows every step and how long it took", func(t *testing.T) {
 		command := i.Command(ctx, "status")
 		command.Stdout, command.Stderr = nil, nil
@@ -119,6 +122,9 @@ func TestThreeControlPlanesAndAWorkerComeUpFromOneBundle(t *testing.T) {
 		if after := kubectl(t, ctx, i, "get", "nodes,deployments,daemonsets", "-A", "-o", "jsonpath={range .items[*]}{.metadata.uid} {.metadata.generation}{\"\\n\"}{end}"); after != before {
 			t.Errorf("objects changed from\n%sto\n%s", before, after)
 		}
+	})
+	t.Run("a kubelet asks for its own certificate and is given it", func(t *testing.T) {
+		requireRenewal(t, ctx, fleet, i, "n4", "n3")
 	})
 	t.Run("an API server answers while the member of etcd beside it is gone", func(t *testing.T) {
 		requireAnswersWithoutMember(t, ctx, fleet, "n2")

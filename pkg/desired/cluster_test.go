@@ -242,6 +242,9 @@ func TestADataDirectoryOfAHostWinsOverItsPoolAndThatOverTheCluster(t *testing.T)
 	}
 }
 
+// notVerified is why kubelets cannot have other certificates.
+const notVerified = "cannot be overridden while API servers verify kubelets by the cluster's authority: remove it, or name the authority of your certificates in kubelet-certificate-authority of spec.overrides.kubeadm.apiServer.extraArgs"
+
 func TestWhatCannotBeUsedIsRefusedByItsField(t *testing.T) {
 	overrides := func(cluster, controlPlane, pool string) func(*v1alpha1.Cluster, map[string]v1alpha1.Host) {
 		return func(c *v1alpha1.Cluster, _ map[string]v1alpha1.Host) {
@@ -287,6 +290,16 @@ func TestWhatCannotBeUsedIsRefusedByItsField(t *testing.T) {
 			"spec.overrides.kubeadm.apiServer.extraArgs[1]", "anonymous-auth cannot be false, because kubelet's probes and the nodes' proxies ask /livez and /readyz without credentials: use authentication-config with a file whose anonymous.conditions allow /livez, /readyz and /healthz alone (docs/cluster.md, Anonymous requests)"},
 		"the kubelet's root directory as a flag": {overrides("", "", `{"nodeRegistration":{"kubeletExtraArgs":[{"name":"v","value":"2"},{"name":"root-dir","value":"/data"}]}}`),
 			"spec.workers[0].overrides.kubeadm.nodeRegistration.kubeletExtraArgs[1]", "flag root-dir cannot be given: use dataDirectories.kubelet of the cluster, the control plane, the pool or the Host"},
+		"a kubelet's certificate as a flag": {overrides("", `{"nodeRegistration":{"kubeletExtraArgs":[{"name":"tls-cert-file","value":"/x"}]}}`, ""),
+			"spec.controlPlane.overrides.kubeadm.nodeRegistration.kubeletExtraArgs[0]", "flag tls-cert-file cannot be given: use tlsCertFile, tlsPrivateKeyFile and serverTLSBootstrap of overrides.kubelet"},
+		"a node address that kubelet would find itself": {overrides("", "", `{"nodeRegistration":{"kubeletExtraArgs":[{"name":"node-ip","value":"0.0.0.0"}]}}`),
+			"spec.workers[0].overrides.kubeadm.nodeRegistration.kubeletExtraArgs[0]", `flag node-ip is "0.0.0.0", which is no address: API servers verify that a kubelet's certificate names the address that its node has`},
+		"kubelets that do not renew their certificate": {func(c *v1alpha1.Cluster, _ map[string]v1alpha1.Host) {
+			c.Spec.Overrides.Kubelet = raw(`{"serverTLSBootstrap":false}`)
+		}, "spec.overrides.kubelet.serverTLSBootstrap", notVerified},
+		"kubelets of a pool with certificates of somebody's own": {func(c *v1alpha1.Cluster, _ map[string]v1alpha1.Host) {
+			c.Spec.Workers[0].Overrides.Kubelet = raw(`{"serverTLSBootstrap":true,"tlsCertFile":"/site/kubelet.crt"}`)
+		}, "spec.workers[0].overrides.kubelet.tlsCertFile", notVerified},
 		"containerd's root in an override": {func(c *v1alpha1.Cluster, _ map[string]v1alpha1.Host) {
 			c.Spec.Workers[0].Overrides.Containerd = raw(`{"root":"/data/containerd"}`)
 		}, "spec.workers[0].overrides.containerd.root", "cannot be overridden: use dataDirectories.containerd of the cluster, the control plane, the pool or the Host"},

@@ -53,6 +53,8 @@ func unsupportedFlag(name string) string {
 		return "it is always that of the bundle's containerd: remove it"
 	case "register-with-taints":
 		return "use taints of the pool, or schedulable of the control plane"
+	case "tls-cert-file", "tls-private-key-file", "rotate-server-certificates":
+		return "use tlsCertFile, tlsPrivateKeyFile and serverTLSBootstrap of overrides.kubelet"
 	}
 	return ""
 }
@@ -82,6 +84,9 @@ func checkOverrides(spec v1alpha1.ClusterSpec) error {
 		if err := checkFlags(o.Kubeadm, o.field+".kubeadm"); err != nil {
 			return err
 		}
+	}
+	if err := checkServing(spec); err != nil {
+		return err
 	}
 	return checkAnonymous(spec.Overrides.Kubeadm, "spec.overrides.kubeadm")
 }
@@ -129,6 +134,10 @@ func checkFlags(raw *runtime.RawExtension, field string) error {
 	for i, a := range args {
 		if instead := unsupportedFlag(strings.TrimLeft(a.Name, "-")); instead != "" {
 			return &SpecError{fmt.Sprintf("%s.nodeRegistration.kubeletExtraArgs[%d]", field, i), fmt.Sprintf("flag %s cannot be given: %s", a.Name, instead)}
+		}
+		if a.is("node-ip") && !namesAddresses(a.Value) {
+			return &SpecError{fmt.Sprintf("%s.nodeRegistration.kubeletExtraArgs[%d]", field, i),
+				fmt.Sprintf("flag node-ip is %q, which is no address: API servers verify that a kubelet's certificate names the address that its node has", a.Value)}
 		}
 	}
 	return nil

@@ -137,7 +137,7 @@ func (x *execution) bindAction(action plan.Action, hosts *hostSteps) engine.Step
 	case plan.Return:
 		return act(hosts.watchingKubelet(func(ctx context.Context, host string, since time.Time) (engine.Verdict, error) {
 			return k.checkReturn(ctx, a, host, since)
-		}), func(ctx context.Context, host string, _ func(string)) error { return k.uncordon(ctx, host) })
+		}), func(ctx context.Context, host string, _ func(string)) error { return k.applyReturn(ctx, host) })
 	case plan.RemoveMember:
 		return act(x.checkMember, x.applyMember)
 	case plan.ResetHost:

@@ -301,8 +301,9 @@ func (k *kube) checkReturn(ctx context.Context, a plan.Return, host string, sinc
 	case notReady(node) != "" && !onlyNetwork(node):
 		return unknown(errors.New(notReady(node))), nil
 	}
-	if err := k.kubeletServes(ctx, node, since); err != nil {
-		return unknown(err), nil
+	asks, note := k.asksToServe(ctx, host)
+	if err := k.kubeletServes(ctx, node, since); err != nil && !asks {
+		return unknown(withNote(err, note)), nil
 	}
 	if a.APIServer != "" {
 		version, err := k.versionOf(host)
@@ -322,10 +323,21 @@ func (k *kube) checkReturn(ctx context.Context, a plan.Return, host string, sinc
 			return unknown(fmt.Errorf("its member of etcd does not answer: %w", err)), nil
 		}
 	}
+	if asks {
+		return asksForCertificate(), nil
+	}
 	if node.Annotations[v1alpha1.CordonedByAnnotation] != "" {
 		return needed("the node was drained and takes no pods yet"), nil
 	}
-	return engine.Verdict{State: engine.Done}, nil
+	return engine.Verdict{State: engine.Done, Note: note}, nil
+}
+
+// applyReturn has a node's kubelet given the serving certificate that it asks for, and the node take pods again.
+func (k *kube) applyReturn(ctx context.Context, host string) error {
+	if err := k.approveServing(ctx, host); err != nil {
+		return err
+	}
+	return k.uncordon(ctx, host)
 }
 
 // onlyNetwork tells that all a node lacks is a pod network, which is somebody else's where none is installed.

@@ -42,6 +42,8 @@ type kube struct {
 	listing sync.Mutex
 	nodes   nodeList
 
+	requests servingRequests
+
 	refusedMu sync.Mutex
 	// refusedNodes are those the cluster refused when it was asked first; nil before.
 	refusedNodes map[string]bool

@@ -28,8 +28,11 @@ type nodeList struct {
 }
 
 // old tells that the nodes have to be listed anew.
-func (l nodeList) old(now time.Time) bool {
-	return now.Sub(l.at) > min(time.Duration(l.count)*nodeListAgePerNode, mostNodeListAge)
+func (l nodeList) old(now time.Time) bool { return old(l.at, l.count, now) }
+
+// old tells that what was listed of so many nodes has to be listed anew.
+func old(at time.Time, nodes int, now time.Time) bool {
+	return now.Sub(at) > min(time.Duration(nodes)*nodeListAgePerNode, mostNodeListAge)
 }
 
 func (k *kube) node(ctx context.Context, name string) (*corev1.Node, error) {
@@ -80,13 +83,17 @@ func (k *kube) awaitNode(ctx context.Context, a plan.AwaitNode, host string, sin
 	if why := notReady(node); a.NeedReady && why != "" {
 		return needed(why), nil
 	}
-	if err := k.kubeletServes(ctx, node, since); err != nil {
-		return unknown(err), nil
+	asks, note := k.asksToServe(ctx, host)
+	if asks {
+		return asksForCertificate(), nil
 	}
-	return engine.Verdict{State: engine.Done}, nil
+	if err := k.kubeletServes(ctx, node, since); err != nil {
+		return unknown(withNote(err, note)), nil
+	}
+	return engine.Verdict{State: engine.Done, Note: note}, nil
 }
 
-// applyNode sets labels and taints; readiness comes by itself.
+// applyNode sets labels and taints and has its kubelet given the serving certificate that it asks for; readiness comes by itself.
 func (k *kube) applyNode(ctx context.Context, a plan.AwaitNode, host string) error {
 	node, err := k.freshNode(ctx, host)
 	if err != nil {
@@ -96,10 +103,12 @@ func (k *kube) applyNode(ctx context.Context, a plan.AwaitNode, host string) err
 		return nil
 	}
 	change, why := reconciled(node, a.Labels[host], a.Taints[host])
-	if len(why) == 0 {
-		return nil
+	if len(why) > 0 {
+		if err := k.patchNode(ctx, node, change); err != nil {
+			return err
+		}
 	}
-	return k.patchNode(ctx, node, change)
+	return k.approveServing(ctx, host)
 }
 
 func notReady(node *corev1.Node) string {

@@ -39,9 +39,9 @@ const (
 	maxHeader = 64 << 10
 )
 
-// nodeLimits bound one node of a list, or what stands beside the nodes. A node has some 10 to 50 KiB and at most 1.5 MiB (etcd's
-// --max-request-bytes). It is decoded one by one, so that a check holds one in memory at a time, however many there are.
-var nodeLimits = inbound.Limits{Bytes: 2 << 20, Values: 32 << 10}
+// objectLimits bound one object of a list, or what stands beside the objects. A node has some 10 to 50 KiB, and any object at most 1.5 MiB (etcd's
+// --max-request-bytes). They are decoded one by one, so that a check holds one in memory at a time, however many there are.
+var objectLimits = inbound.Limits{Bytes: 2 << 20, Values: 32 << 10}
 
 // API checks clusters through their API servers, with the kubeconfig in their Secret.
 type API struct {
@@ -81,21 +81,22 @@ func (a *API) Check(ctx context.Context, target Target) (Nodes, error) {
 		defer other.client.CloseIdleConnections()
 		access, via = other, fmt.Sprintf("%s answers; the endpoint does not from here: %v", other.name, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	looking, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	nodes, err := access.nodes(ctx, target)
+	nodes, err := access.nodes(looking, target)
 	if isForbidden(err) && access.widen() {
-		nodes, err = access.nodes(ctx, target)
+		nodes, err = access.nodes(looking, target)
 	}
 	if err != nil {
 		return Nodes{}, fmt.Errorf("its nodes cannot be listed: %w", inWords(err, access.name, listTimeout))
 	}
 	nodes.Via = via
-	if err := access.writable(ctx); isFull(err) {
+	if err := access.writable(looking); isFull(err) {
 		return Nodes{}, err
 	} else if err != nil {
 		return Nodes{}, fmt.Errorf("it cannot be asked whether it takes writes: %w", inWords(err, access.server, listTimeout))
 	}
+	nodes.Denied = access.serveKubelets(ctx, target)
 	return nodes, nil
 }
 
@@ -227,75 +228,80 @@ func (a *access) nodes(ctx context.Context, target Target) (Nodes, error) {
 
 // page reads one page of the list of nodes and returns where the next one begins; empty after the last.
 func (a *access) page(ctx context.Context, query url.Values, each func(*node) error) (next string, err error) {
-	body, err := a.get(ctx, "/api/v1/nodes", query)
+	return pageOf(ctx, a, "/api/v1/nodes", "the list of nodes", query, each)
+}
+
+// pageOf reads one page of a list, called what, one object after the other, and returns where the next one begins; empty after the last.
+func pageOf[T any](ctx context.Context, a *access, path, what string, query url.Values, each func(*T) error) (next string, err error) {
+	body, err := a.get(ctx, path, query)
 	if err != nil {
 		return "", err
 	}
 	defer body.Close() //nolint:errcheck // read only
-	bounded := inbound.NewReader(body, "the list of nodes", nodeLimits)
+	bounded := inbound.NewReader(body, what, objectLimits)
 	list := json.NewDecoder(bounded)
-	if err := opens(list, '{'); err != nil {
+	if err := opens(list, what, '{'); err != nil {
 		return "", err
 	}
 	for list.More() {
 		bounded.Next()
 		member, err := list.Token()
 		if err != nil {
-			return "", fmt.Errorf("read the list of nodes: %w", err)
+			return "", fmt.Errorf("read %s: %w", what, err)
 		}
 		switch member {
 		case "metadata":
 			var metadata metav1.ListMeta
 			if err := list.Decode(&metadata); err != nil {
-				return "", fmt.Errorf("read the list of nodes: %w", err)
+				return "", fmt.Errorf("read %s: %w", what, err)
 			}
 			next = metadata.Continue
 		case "items":
-			if err := items(list, bounded, each); err != nil {
+			if err := items(list, what, bounded, each); err != nil {
 				return "", err
 			}
 		default:
 			var other json.RawMessage
 			if err := list.Decode(&other); err != nil {
-				return "", fmt.Errorf("read the list of nodes: %w", err)
+				return "", fmt.Errorf("read %s: %w", what, err)
 			}
 		}
 	}
 	// More does not tell the end from a list that was cut off.
 	if _, err := list.Token(); err != nil {
-		return "", fmt.Errorf("read the list of nodes: %w", err)
+		return "", fmt.Errorf("read %s: %w", what, err)
 	}
 	return next, nil
 }
 
-// items hands over the nodes of a list one after the other.
-func items(list *json.Decoder, bounded *inbound.Reader, each func(*node) error) error {
-	if err := opens(list, '['); err != nil {
+// items hands over the objects of a list one after the other.
+func items[T any](list *json.Decoder, what string, bounded *inbound.Reader, each func(*T) error) error {
+	if err := opens(list, what, '['); err != nil {
 		return err
 	}
 	for list.More() {
 		bounded.Next()
-		n := node{}
-		if err := list.Decode(&n); err != nil {
-			return fmt.Errorf("read the list of nodes: %w", err)
+		object := new(T)
+		if err := list.Decode(object); err != nil {
+			return fmt.Errorf("read %s: %w", what, err)
 		}
-		if err := each(&n); err != nil {
+		if err := each(object); err != nil {
 			return err
 		}
 	}
 	if _, err := list.Token(); err != nil {
-		return fmt.Errorf("read the list of nodes: %w", err)
+		return fmt.Errorf("read %s: %w", what, err)
 	}
 	return nil
 }
 
 // opens expects the beginning of an object or a list.
-func opens(list *json.Decoder, with json.Delim) error {
+func opens(list *json.Decoder, what string, with json.Delim) error {
 	switch token, err := list.Token(); {
 	case err != nil:
-		return fmt.Errorf("read the list of nodes: %w", err)
+		return fmt.Errorf("read %s: %w", what, err)
 	case token != with:
-		return errors.New("read the list of nodes: it is none")
+		return fmt.Errorf("read %s: it is none", what)
 	}
 	return nil
 }

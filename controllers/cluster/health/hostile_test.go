@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kubewright/kubewright/pkg/servingcert"
 )
 
 // mostTaken is the memory, garbage included, that one check of a hostile API server may take in all, on both sides of the test: the peak is
@@ -93,5 +95,42 @@ func TestWhatIsToldOfNodesIsBounded(t *testing.T) {
 	nodes, err := checker.Check(t.Context(), demo)
 	if err != nil || nodes.Joined != 90 || len(nodes.Wrong) > 2048 || !strings.HasSuffix(nodes.Wrong, ", and 85 more") {
 		t.Errorf("found %d nodes, %d bytes of words, %v", nodes.Joined, len(nodes.Wrong), err)
+	}
+}
+
+func TestAFloodOfCertificateRequestsLeavesAClusterAvailable(t *testing.T) {
+	ca, config := authority(t)
+	for name, test := range map[string]struct{ begin, part, says string }{
+		"requests that do not end":         {begin: `{"items":[{}`, part: ",{}"},
+		"a request that does not end":      {begin: `{"items":[{"metadata":{"name":"`, part: "x", says: "requests for serving certificates cannot be read: "},
+		"requests of somebody else's kind": {begin: `{"items":[1]}`, says: "requests for serving certificates cannot be read: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := serve(t, ca, time.Hour, func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.URL.Path == "/api/v1/nodes":
+					_, _ = fmt.Fprintf(w, `{"items":[%s]}`, nodeJSON("w1", "True", "v1.36.3"))
+				case strings.HasPrefix(r.URL.Path, "/apis/certificates.k8s.io/"):
+					if test.part == "" {
+						_, _ = io.WriteString(w, test.begin)
+						return
+					}
+					flood(w, test.begin, test.part)
+				}
+			})
+			config.Clusters["c"].Server = server.URL
+			target := demo
+			target.Nodes = servingcert.Nodes{"w1": {DNS: []string{"w1"}}}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			nodes, err := checkerFor(t, config).Check(t.Context(), target)
+			runtime.ReadMemStats(&after)
+			if err != nil || nodes.Ready != 1 || !strings.HasPrefix(nodes.Denied, test.says) || test.says == "" && nodes.Denied != "" || len(nodes.Denied) > 2048 {
+				t.Errorf("found %+v, %v", nodes, err)
+			}
+			if taken := after.TotalAlloc - before.TotalAlloc; taken > mostTaken {
+				t.Errorf("it took %d MiB", taken>>20)
+			}
+		})
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewright/kubewright/pkg/servingcert"
 )
 
 // Target is a cluster to be checked.
@@ -15,6 +17,8 @@ type Target struct {
 	Version string
 	// Lagging holds the version of nodes, by name, whose kubelet should have another one.
 	Lagging map[string]string
+	// Nodes whose kubelets are given the serving certificates that they ask for.
+	Nodes servingcert.Nodes
 }
 
 // wanted is the version the kubelet of a node should have; empty for any.
@@ -35,6 +39,16 @@ type Nodes struct {
 	Via string
 	// Wrong names some of the others and says what is wrong with them; empty when all are ready.
 	Wrong string
+	// Denied says which kubelets were denied a serving certificate, and why; empty when none was.
+	Denied string
+}
+
+// Notes is what people should know of a cluster that is reachable.
+func (n Nodes) Notes() string {
+	if n.Via == "" || n.Denied == "" {
+		return n.Via + n.Denied
+	}
+	return n.Via + "; " + n.Denied
 }
 
 // Checker looks at one cluster once. An error says in words why the cluster is not available, in the same words as long as the cause

@@ -3,14 +3,17 @@ package access
 
 import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/kubewright/kubewright/pkg/servingcert"
 )
 
 // HealthGroup is the group of the certificate that a cluster at rest is looked at with.
 const HealthGroup = "kubewright:health"
 
-// Health grants the group what a look needs: /readyz, the list of nodes, and asking whether a Lease of kube-system could be written.
+// Health grants the group what a look needs: /readyz, the list of nodes, and asking whether a Lease of kube-system could be written. It may also
+// decide about the serving certificates that kubelets ask for, and about those of no other signer.
 func Health() []*unstructured.Unstructured {
-	const rbac, name = "rbac.authorization.k8s.io", HealthGroup
+	const rbac, certificates, name = "rbac.authorization.k8s.io", "certificates.k8s.io", HealthGroup
 	subjects := []any{map[string]any{"apiGroup": rbac, "kind": "Group", "name": HealthGroup}}
 	object := func(kind, namespace string, fields map[string]any) *unstructured.Unstructured {
 		o := &unstructured.Unstructured{Object: fields}
@@ -25,6 +28,9 @@ func Health() []*unstructured.Unstructured {
 		object("ClusterRole", "", map[string]any{"rules": []any{
 			map[string]any{"nonResourceURLs": []any{"/readyz"}, "verbs": []any{"get"}},
 			map[string]any{"apiGroups": []any{""}, "resources": []any{"nodes"}, "verbs": []any{"list"}},
+			map[string]any{"apiGroups": []any{certificates}, "resources": []any{"certificatesigningrequests"}, "verbs": []any{"list"}},
+			map[string]any{"apiGroups": []any{certificates}, "resources": []any{"certificatesigningrequests/approval"}, "verbs": []any{"update"}},
+			map[string]any{"apiGroups": []any{certificates}, "resources": []any{"signers"}, "resourceNames": []any{servingcert.Signer}, "verbs": []any{"approve"}},
 		}}),
 		object("ClusterRoleBinding", "", map[string]any{"roleRef": role("ClusterRole"), "subjects": subjects}),
 		object("Role", "kube-system", map[string]any{"rules": []any{

@@ -98,6 +98,10 @@ func ClusterConfiguration(c *desired.Cluster) (map[string]any, error) {
 	if err := setDefaultArg(config, "apiServer", "extraArgs", field, "shutdown-watch-termination-grace-period", apiServerWatches); err != nil {
 		return nil, err
 	}
+	// Kubelets serve with certificates that the cluster's authority has signed; see KubeletConfiguration.
+	if err := setDefaultArg(config, "apiServer", "extraArgs", field, desired.KubeletAuthorityArg, CACert); err != nil {
+		return nil, err
+	}
 	if members, _ := config["etcd"].(map[string]any); members["external"] != nil {
 		return config, nil
 	}
@@ -155,11 +159,16 @@ func KubeProxyConfiguration(c *desired.Cluster) (map[string]any, error) {
 }
 
 // KubeletConfiguration is what the cluster keeps for every kubelet; hosts have their own part laid over it.
+//
+// A kubelet begins with the certificate that was placed for it, and asks the cluster for another one when most of that one's life is over or its
+// names are others (k8s.io/client-go, util/certificate: the pair of files counts while there is no kubelet-server-current.pem). So nobody waits
+// for a signature while a host joins.
 func KubeletConfiguration(c *desired.Cluster) (map[string]any, error) {
 	return desired.Merge(map[string]any{
 		"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
-		"tlsCertFile":       layout.KubeletServingCert,
-		"tlsPrivateKeyFile": layout.KubeletServingKey,
+		"tlsCertFile":        layout.KubeletServingCert,
+		"tlsPrivateKeyFile":  layout.KubeletServingKey,
+		"serverTLSBootstrap": true,
 	}, "spec.overrides.kubelet", c.Kubelet)
 }
 

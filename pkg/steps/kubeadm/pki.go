@@ -76,15 +76,3 @@ func KubeletIdentity(c *desired.Cluster, identity pki.KeyPair) ([]hostapi.Resour
 
 // servingLifetime is one year, as kubeadm gives its own leaves (kubeadmconstants.CertificateValidityPeriod).
 const servingLifetime = 365 * 24 * time.Hour
-
-// KubeletServing signs a serving certificate for a host's kubelet.
-func KubeletServing(c *desired.Cluster, h desired.Host, now time.Time) (pki.KeyPair, error) {
-	return c.Authorities.Cluster.Sign(pki.Leaf{
-		CommonName:    "system:node:" + h.Name,
-		Organizations: []string{"system:nodes"},
-		DNSNames:      []string{h.Name},
-		IPs:           []string{h.Address},
-		Server:        true,
-		Lifetime:      servingLifetime,
-	}, now)
-}
