@@ -17,6 +17,16 @@ import (
 // have had them. With it as the base, a delta to the whole has to bring the other images, and cannot do without the base for the rest.
 func partOf(t *testing.T, ctx context.Context, path string) string {
 	t.Helper()
+	n := 0
+	return without(t, ctx, path, func(bundle.Image) bool {
+		n++
+		return n%2 == 0
+	})
+}
+
+// without makes a bundle of its own out of all of another one but some images.
+func without(t *testing.T, ctx context.Context, path string, leave func(bundle.Image) bool) string {
+	t.Helper()
 	whole, err := bundle.Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -42,8 +52,8 @@ func partOf(t *testing.T, ctx context.Context, path string) string {
 			add(file.Digest, file.Size)
 		}
 		var images []bundle.Image
-		for n, image := range release.Images {
-			if n%2 == 1 {
+		for _, image := range release.Images {
+			if leave(image) {
 				left++
 				continue
 			}
