@@ -77,6 +77,7 @@ func (w *world) requireDriftCorrected(t *testing.T) {
 	w.watchDrift(t, "Correct")
 	w.requirePlaced(t, before)
 	w.changeByHand(t, map[string]string{site[1]: byHand[site[1]]})
+	w.ask(t, "delete", "node", site[1])
 	w.await(t, "5m", "kwc/site", inSync+"Drifted")
 	w.await(t, "10m", "kwc/site", "condition=InSync")
 	corrections := w.kubectl(t, "get", "kwop", "-o", `jsonpath={range .items[*]}{.spec.type} {.metadata.annotations.kubewright\.io/corrects} {.status.phase}{"\n"}{end}`)
@@ -84,6 +85,11 @@ func (w *world) requireDriftCorrected(t *testing.T) {
 		t.Errorf("no operation corrected what a comparison had found:\n%s", corrections)
 	}
 	w.requirePlaced(t, before)
+	t.Run("a node that somebody deleted is there again", func(t *testing.T) {
+		if node := w.ask(t, "get", "node", site[1], "--no-headers"); !strings.Contains(node, " Ready ") || !strings.Contains(node, version) {
+			t.Errorf("%s", node)
+		}
+	})
 	w.watchDrift(t, "Ignore")
 }
 
