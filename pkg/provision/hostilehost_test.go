@@ -86,11 +86,6 @@ func liar(t *testing.T, answers map[string]http.HandlerFunc, opens func(*yamux.S
 	return m
 }
 
-// answering is a handler that floods.
-func answering(begin, part string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { flood(w, begin, part) }
-}
-
 func TestAHostileHostHarmsItselfOnly(t *testing.T) {
 	two := []hostapi.Resource{{ID: "a"}, {ID: "b"}}
 	check := func(ctx context.Context, c *hostclient.Client) error {
