@@ -617,7 +617,7 @@ func testDiscovery(t *testing.T, env *testenv.Env) {
 	}{
 		{"Cluster", "clusters", "kwc", true, []string{"Name", "Desired", "Version", "Ready", "Reason", "InSync", "Nodes", "Endpoint", "Age"}},
 		{"ClusterOperation", "clusteroperations", "kwop", true, []string{"Name", "Cluster", "Type", "Version", "Phase", "Attempt", "Message", "Age"}},
-		{"Host", "hosts", "kwh", true, []string{"Name", "Address", "Cluster", "Role", "Reachable", "Quarantined", "Step", "State", "Age"}},
+		{"Host", "hosts", "kwh", true, []string{"Name", "Address", "Cluster", "Role", "Reachable", "Quarantined", "Operation", "Step", "State", "Age"}},
 		{"OfflineManifest", "offlinemanifests", "kwm", false, []string{"Name", "Versions", "Ready", "Reason", "Message", "Size", "Age"}},
 	} {
 		t.Run(tc.kind+" has its columns, short name, category and status subresource", func(t *testing.T) {
