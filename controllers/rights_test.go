@@ -117,6 +117,11 @@ func TestWhoMayDoWhat(t *testing.T) {
 	}
 	w.create(cluster("c"))
 	w.create(&v1alpha1.ClusterOperation{ObjectMeta: w.meta("o"), Spec: v1alpha1.ClusterOperationSpec{ClusterRef: v1alpha1.LocalReference{Name: "c"}, Type: v1alpha1.ConfigureOperation}})
+	allowReset := func(c *v1alpha1.Cluster) {
+		c.Annotations = map[string]string{v1alpha1.AllowResetAnnotation: fmt.Sprint("r", time.Now().UnixNano())}
+	}
+	resetOnDelete := func(c *v1alpha1.Cluster) { c.Spec.DeletionPolicy = v1alpha1.ResetOnDelete }
+	automatic := func(c *v1alpha1.Cluster) { c.Spec.OperationPolicy = v1alpha1.AutomaticOperations }
 	// Policies and aggregated roles take effect a moment after they are created.
 	w.Eventually(func(g gomega.Gomega) {
 		g.Expect(users["administrator"].List(t.Context(), &v1alpha1.ClusterList{}, client.InNamespace(w.namespace))).To(gomega.Succeed())
@@ -127,6 +132,14 @@ func TestWhoMayDoWhat(t *testing.T) {
 			o.Annotations = map[string]string{v1alpha1.ApproveAnnotation: fmt.Sprint("sha256:", time.Now().UnixNano())}
 		})
 		g.Expect(apierrors.IsForbidden(err)).To(gomega.BeTrue(), "%v", err)
+		// Each policy by itself.
+		for _, change := range []func(*v1alpha1.Cluster){allowReset, resetOnDelete, automatic} {
+			c := w.cluster("c")
+			before := client.MergeFrom(c.DeepCopy())
+			change(c)
+			err := users["operator"].Patch(t.Context(), c, before, client.DryRunAll)
+			g.Expect(apierrors.IsForbidden(err)).To(gomega.BeTrue(), "%v", err)
+		}
 	}).WithTimeout(time.Minute).Should(gomega.Succeed())
 
 	approve := func(by string) func(c client.Client) error {
@@ -170,12 +183,10 @@ func TestWhoMayDoWhat(t *testing.T) {
 		{"create a Cluster", create, []string{"operator", "administrator"}, ""},
 		{"create an OfflineManifest, which is nobody's who has a role in a namespace only", manifest, nil, ""},
 		{"rename what was approved to somebody else", approve("root"), nil, "the verb approve on clusteroperations"},
-		{"allow a Reset by hand", changing(func(c *v1alpha1.Cluster) {
-			c.Annotations = map[string]string{v1alpha1.AllowResetAnnotation: fmt.Sprint("r", time.Now().UnixNano())}
-		}), []string{"approver", "administrator"}, "the verb approve on clusters"},
-		{"delete with Reset what is approved otherwise", changing(func(c *v1alpha1.Cluster) { c.Spec.DeletionPolicy = v1alpha1.ResetOnDelete }),
+		{"allow a Reset by hand", changing(allowReset), []string{"approver", "administrator"}, "the verb approve on clusters"},
+		{"delete with Reset what is approved otherwise", changing(resetOnDelete),
 			[]string{"approver", "administrator"}, "deletionPolicy Reset"},
-		{"take approvals away", changing(func(c *v1alpha1.Cluster) { c.Spec.OperationPolicy = v1alpha1.AutomaticOperations }),
+		{"take approvals away", changing(automatic),
 			[]string{"approver", "administrator"}, "operationPolicy Manual"},
 	} {
 		for role, user := range users {
