@@ -32,15 +32,8 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	program, err := kubewright.Program(filepath.Join("..", ".."))
+	built, err := kubewright.Built(filepath.Join("..", ".."))
 	if err != nil {
-		t.Fatal(err)
-	}
-	path, err := kubewright.BundlePath()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if program, err = filepath.Abs(program); err != nil {
 		t.Fatal(err)
 	}
 	o := hosts.Options{Name: fleetName, Count: 2, Log: t.Logf}
@@ -55,7 +48,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{fleet: fleet, program: program, bundle: path, dir: t.TempDir()}
+	return &world{fleet: fleet, program: built.Program, bundle: built.Bundle, dir: t.TempDir()}
 }
 
 // options describe a cluster of n1 and n2, as most cases begin with.

@@ -38,20 +38,13 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	program, err := kubewright.Program(filepath.Join("..", ".."))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if program, err = filepath.Abs(program); err != nil {
-		t.Fatal(err)
-	}
-	path, err := kubewright.BundlePath()
+	built, err := kubewright.Built(filepath.Join("..", ".."))
 	if err != nil {
 		t.Fatal(err)
 	}
 	checkout := fnv.New32a()
-	_, _ = checkout.Write([]byte(program)) // a hash takes everything
-	w := &world{fleetName: fmt.Sprintf("conditions-%08x", checkout.Sum32()), program: program, bundle: path, dir: t.TempDir()}
+	_, _ = checkout.Write([]byte(built.Program)) // a hash takes everything
+	w := &world{fleetName: fmt.Sprintf("conditions-%08x", checkout.Sum32()), program: built.Program, bundle: built.Bundle, dir: t.TempDir()}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()

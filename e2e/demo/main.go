@@ -73,11 +73,7 @@ func prepare() (*kubewright.Installation, error) {
 	if err != nil {
 		return nil, err
 	}
-	program, err := kubewright.Program(repository)
-	if err != nil {
-		return nil, err
-	}
-	bundle, err := kubewright.BundlePath()
+	i, err := kubewright.Built(repository)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +85,8 @@ func prepare() (*kubewright.Installation, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	return &kubewright.Installation{Program: program, Bundle: bundle, Dir: dir, Name: "demo"}, nil
+	i.Dir, i.Name = dir, "demo"
+	return i, nil
 }
 
 // boot keeps hosts that run. The state directory belongs to the hosts: new hosts mean a new state.

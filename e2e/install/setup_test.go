@@ -38,11 +38,7 @@ func prepare(t *testing.T, ctx context.Context, name string, o fixture.Options) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, err := kubewright.Program(repository)
-	if err != nil {
-		t.Fatal(err)
-	}
-	bundle, err := kubewright.BundlePath()
+	i, err := kubewright.Built(repository)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +52,7 @@ func prepare(t *testing.T, ctx context.Context, name string, o fixture.Options) 
 			t.Errorf("take the fleet down: %v", err)
 		}
 	})
-	i := &kubewright.Installation{Program: program, Bundle: bundle, Dir: t.TempDir(), Name: name}
+	i.Dir, i.Name = t.TempDir(), name
 	o.Version = version
 	if err := i.Describe(fleet, o); err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ type Installation struct {
 	Output io.Writer
 }
 
-// Program is the path of the built program, from KUBEWRIGHT_BIN or the repository's bin directory.
+// Program is the absolute path of the built program, from KUBEWRIGHT_BIN or the repository's bin directory.
 func Program(repository string) (string, error) {
 	path := os.Getenv("KUBEWRIGHT_BIN")
 	if path == "" {
@@ -40,7 +40,20 @@ func Program(repository string) (string, error) {
 	if _, err := os.Stat(path); err != nil {
 		return "", fmt.Errorf("the program is not built (run `make build`): %w", err)
 	}
-	return path, nil
+	return filepath.Abs(path)
+}
+
+// Built is the program and the bundle that were built, of an installation that is still to be given a directory and a name.
+func Built(repository string) (*Installation, error) {
+	program, err := Program(repository)
+	if err != nil {
+		return nil, err
+	}
+	bundle, err := BundlePath()
+	if err != nil {
+		return nil, err
+	}
+	return &Installation{Program: program, Bundle: bundle}, nil
 }
 
 // BuildFaulty builds the program with the faults that tests can let it have, from the repository's source.

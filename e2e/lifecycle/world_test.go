@@ -67,18 +67,12 @@ type world struct {
 // newWorld boots nothing yet; the first scenario does.
 func newWorld(t *testing.T, name string, count int) *world {
 	t.Helper()
-	program, err := kubewright.Program(filepath.Join("..", ".."))
+	i, err := kubewright.Built(filepath.Join("..", ".."))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if program, err = filepath.Abs(program); err != nil {
-		t.Fatal(err)
-	}
-	path, err := kubewright.BundlePath()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{Installation: &kubewright.Installation{Program: program, Bundle: path, Name: name}, name: name, count: count, shared: t.TempDir()}
+	i.Name = name
+	w := &world{Installation: i, name: name, count: count, shared: t.TempDir()}
 	t.Cleanup(func() { w.down(t) })
 	return w
 }

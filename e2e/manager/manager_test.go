@@ -87,14 +87,7 @@ func TestAManagerThatHelmInstalledKeepsAnotherCluster(t *testing.T) {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	program, err := kubewright.Program(repository)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if program, err = filepath.Abs(program); err != nil {
-		t.Fatal(err)
-	}
-	path, err := kubewright.BundlePath()
+	i, err := kubewright.Built(repository)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,14 +101,15 @@ func newWorld(t *testing.T) *world {
 			t.Errorf("take the fleet down: %v", err)
 		}
 	})
-	w := &world{fleet: fleet, Installation: &kubewright.Installation{Program: program, Bundle: path, Dir: t.TempDir(), Name: "management"}}
+	i.Dir, i.Name = t.TempDir(), "management"
+	w := &world{fleet: fleet, Installation: i}
 	if err := w.Describe(fleet, fixture.Options{Version: version, ControlPlanes: []string{"n1"}, Workers: []string{managerNode}, User: "ops"}); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := w.Up(t.Context()); err != nil {
 		t.Fatalf("install the management cluster: %v\n%s", err, out)
 	}
-	file, err := os.Open(path)
+	file, err := os.Open(i.Bundle)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,19 +50,13 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	program, err := kubewright.Program(filepath.Join("..", ".."))
+	i, err := kubewright.Built(filepath.Join("..", ".."))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if program, err = filepath.Abs(program); err != nil {
-		t.Fatal(err)
-	}
-	path, err := kubewright.BundlePath()
-	if err != nil {
-		t.Fatal(err)
-	}
+	i.Dir, i.Name = t.TempDir(), clusterName
 	w := &world{
-		Installation: &kubewright.Installation{Program: program, Bundle: path, Dir: t.TempDir(), Name: clusterName},
+		Installation: i,
 		hunt:         newHunt(), vault: &vault{data: map[string][]byte{}}, known: &known{at: map[string]map[file]bool{}},
 		decoys: map[place]string{}, password: rand.Text(),
 	}
